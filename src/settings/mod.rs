@@ -3,6 +3,8 @@
 
 pub mod options;
 
+pub mod dictionary;
+
 use std::{net::Ipv4Addr, time::Duration};
 
 use ipnet::Ipv4Net;
