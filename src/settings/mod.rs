@@ -2,6 +2,12 @@
 //! readable file in `render`; what holds between several settings is checked in `check`.
 
 pub mod options;
+pub mod dictionary;
+pub mod words;
+pub mod check_values;
+pub mod check;
+pub mod parse;
+mod parse_options;
 
 use std::{net::Ipv4Addr, time::Duration};
 
