@@ -47,9 +47,10 @@ impl Node {
             }
         }
         let rival = match client {
-            ClientId::Given(_) => {
-                self.table.of_client(&client).find(|binding| binding.hw != request.hw && binding.state == BindingState::Leased && binding.is_held(now))
-            }
+            ClientId::Given(_) => self
+                .table
+                .of_client(&client)
+                .find(|binding| binding.hw != request.hw && binding.state == BindingState::Leased && binding.is_held(now)),
             ClientId::Hardware(_) | ClientId::Clone(..) => None,
         };
         Identity { rival: rival.cloned(), client }
@@ -67,7 +68,11 @@ impl Node {
         self.table.run_out(&self.plan, now);
         let on_link = |node: &Node, address| node.plan.subnet_of(address).is_some_and(|subnet| subnets.contains(&subnet));
 
-        let kept = self.plan.reservation_for(request).filter(|kept| on_link(self, kept.address)).map(|kept| (kept.address, kept.name.clone()));
+        let kept = self
+            .plan
+            .reservation_for(request)
+            .filter(|kept| on_link(self, kept.address))
+            .map(|kept| (kept.address, kept.name.clone()));
         match kept {
             None => steps.push(Step::NotKept),
             Some((address, name)) => match self.refusal(now, request, client, address) {
@@ -79,8 +84,12 @@ impl Node {
             },
         }
 
-        let mut records: Vec<(bool, Time, Ipv4Addr)> =
-            self.table.of_client(client).filter(|b| on_link(self, b.address)).map(|b| (b.is_held(now), b.since, b.address)).collect();
+        let mut records: Vec<(bool, Time, Ipv4Addr)> = self
+            .table
+            .of_client(client)
+            .filter(|b| on_link(self, b.address))
+            .map(|b| (b.is_held(now), b.since, b.address))
+            .collect();
         records.sort_unstable_by(|a, b| b.cmp(a));
         for &(is_held, _, address) in &records {
             match self.refusal(now, request, client, address) {
@@ -101,7 +110,11 @@ impl Node {
         }
 
         if let Some(address) = request.requested_address().filter(|_| records.is_empty()) {
-            let refusal = if on_link(self, address) { self.refusal(now, request, client, address) } else { Some(Refusal::NotOnThisNetwork) };
+            let refusal = if on_link(self, address) {
+                self.refusal(now, request, client, address)
+            } else {
+                Some(Refusal::NotOnThisNetwork)
+            };
             match refusal {
                 None => {
                     steps.push(Step::AskedFor { address });

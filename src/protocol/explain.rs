@@ -77,12 +77,21 @@ pub enum Refusal {
     OutsidePools,
     /// Network, broadcast or an own address.
     Special,
-    KeptForAnother { name: Option<String> },
+    KeptForAnother {
+        name: Option<String>,
+    },
     /// This client has a kept address, and it is another one.
-    HasKeptAddress { kept: Ipv4Addr },
-    HeldBy { hw: HwAddr, secs_left: u64 },
+    HasKeptAddress {
+        kept: Ipv4Addr,
+    },
+    HeldBy {
+        hw: HwAddr,
+        secs_left: u64,
+    },
     OfferedToAnother,
-    Quarantined { secs_left: u64 },
+    Quarantined {
+        secs_left: u64,
+    },
     InUseByStranger,
 }
 
@@ -97,7 +106,9 @@ impl fmt::Display for Refusal {
             Refusal::HasKeptAddress { kept } => write!(f, "{kept} is kept for this device"),
             Refusal::HeldBy { hw, secs_left } => write!(f, "{hw} holds it for another {}", spell(*secs_left)),
             Refusal::OfferedToAnother => write!(f, "it was just offered to another device"),
-            Refusal::Quarantined { secs_left } => write!(f, "a device found it in use; it rests for another {}", spell(*secs_left)),
+            Refusal::Quarantined { secs_left } => {
+                write!(f, "a device found it in use; it rests for another {}", spell(*secs_left))
+            }
             Refusal::InUseByStranger => write!(f, "somebody answers under it who has no lease here"),
         }
     }
@@ -107,30 +118,80 @@ impl fmt::Display for Refusal {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
-    Subnet { network: Ipv4Net, by: SubnetBy },
-    DamagedOptions { codes: Vec<u8> },
+    Subnet {
+        network: Ipv4Net,
+        by: SubnetBy,
+    },
+    DamagedOptions {
+        codes: Vec<u8>,
+    },
     /// Same client-id as another live device.
-    CloneOf { hw: HwAddr },
+    CloneOf {
+        hw: HwAddr,
+    },
     /// No client-id this time; recognised by address and MAC.
-    RecognisedByAddress { address: Ipv4Addr },
-    Kept { address: Ipv4Addr, name: Option<String> },
+    RecognisedByAddress {
+        address: Ipv4Addr,
+    },
+    Kept {
+        address: Ipv4Addr,
+        name: Option<String>,
+    },
     NotKept,
-    KeptButNotNow { address: Ipv4Addr, why: Refusal },
-    Has { address: Ipv4Addr, state: BindingState },
-    Had { address: Ipv4Addr },
-    HadButNotNow { address: Ipv4Addr, why: Refusal },
-    AskedFor { address: Ipv4Addr },
-    AskedForButNot { address: Ipv4Addr, why: Refusal },
-    NextFree { address: Ipv4Addr, network: Ipv4Net },
-    OfferedBefore { address: Ipv4Addr },
+    KeptButNotNow {
+        address: Ipv4Addr,
+        why: Refusal,
+    },
+    Has {
+        address: Ipv4Addr,
+        state: BindingState,
+    },
+    Had {
+        address: Ipv4Addr,
+    },
+    HadButNotNow {
+        address: Ipv4Addr,
+        why: Refusal,
+    },
+    AskedFor {
+        address: Ipv4Addr,
+    },
+    AskedForButNot {
+        address: Ipv4Addr,
+        why: Refusal,
+    },
+    NextFree {
+        address: Ipv4Addr,
+        network: Ipv4Net,
+    },
+    OfferedBefore {
+        address: Ipv4Addr,
+    },
     NotProbed,
-    ProbeSilent { address: Ipv4Addr, waited_ms: u64 },
-    ProbeAnswered { address: Ipv4Addr, mac: [u8; 6] },
-    LeaseClamped { asked_secs: u32, given_secs: u32 },
-    PrivateMac { secs: u32 },
-    DiskTrouble { why: String },
-    DidNotFit { codes: Vec<u8> },
-    Durable { after_ms: u64 },
+    ProbeSilent {
+        address: Ipv4Addr,
+        waited_ms: u64,
+    },
+    ProbeAnswered {
+        address: Ipv4Addr,
+        mac: [u8; 6],
+    },
+    LeaseClamped {
+        asked_secs: u32,
+        given_secs: u32,
+    },
+    PrivateMac {
+        secs: u32,
+    },
+    DiskTrouble {
+        why: String,
+    },
+    DidNotFit {
+        codes: Vec<u8>,
+    },
+    Durable {
+        after_ms: u64,
+    },
 }
 
 impl fmt::Display for Step {
@@ -144,7 +205,9 @@ impl fmt::Display for Step {
             },
             Step::DamagedOptions { codes } => write!(f, "damaged options left aside: {}", list(codes)),
             Step::CloneOf { hw } => write!(f, "its client-id is in use by {hw} too: told apart by MAC"),
-            Step::RecognisedByAddress { address } => write!(f, "sent another client-id than before; recognised by its MAC and {address}"),
+            Step::RecognisedByAddress { address } => {
+                write!(f, "sent another client-id than before; recognised by its MAC and {address}")
+            }
             Step::Kept { address, name: Some(name) } => write!(f, "{address} is kept for it as {name}"),
             Step::Kept { address, name: None } => write!(f, "{address} is kept for it"),
             Step::NotKept => write!(f, "no address is kept for it"),
@@ -175,17 +238,39 @@ impl fmt::Display for Step {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
-    Offered { address: Ipv4Addr, secs: u32 },
-    Acked { address: Ipv4Addr, secs: u32 },
+    Offered {
+        address: Ipv4Addr,
+        secs: u32,
+    },
+    Acked {
+        address: Ipv4Addr,
+        secs: u32,
+    },
     /// From memory, while the disk is in trouble: what is already durable, no longer.
-    AckedWhatIsDurable { address: Ipv4Addr, secs: u32 },
-    Informed { address: Ipv4Addr },
-    BootpReply { address: Ipv4Addr },
-    Naked { why: NakReason },
-    Released { address: Ipv4Addr },
-    Declined { address: Ipv4Addr, quarantine_secs: u64 },
+    AckedWhatIsDurable {
+        address: Ipv4Addr,
+        secs: u32,
+    },
+    Informed {
+        address: Ipv4Addr,
+    },
+    BootpReply {
+        address: Ipv4Addr,
+    },
+    Naked {
+        why: NakReason,
+    },
+    Released {
+        address: Ipv4Addr,
+    },
+    Declined {
+        address: Ipv4Addr,
+        quarantine_secs: u64,
+    },
     QueryAnswered,
-    Silent { why: Silence },
+    Silent {
+        why: Silence,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -214,17 +299,30 @@ impl fmt::Display for NakReason {
 #[serde(rename_all = "kebab-case")]
 pub enum Silence {
     NoSubnet,
-    PoolFull { network: Ipv4Net, size: u64 },
-    NoPool { network: Ipv4Net },
-    OtherServer { server: Ipv4Addr },
+    PoolFull {
+        network: Ipv4Net,
+        size: u64,
+    },
+    NoPool {
+        network: Ipv4Net,
+    },
+    OtherServer {
+        server: Ipv4Addr,
+    },
     UnknownClient,
     BareRequest,
     NotItsAddress,
     TooOften,
-    ProbePending { address: Ipv4Addr },
-    BeingWritten { address: Ipv4Addr },
+    ProbePending {
+        address: Ipv4Addr,
+    },
+    BeingWritten {
+        address: Ipv4Addr,
+    },
     /// The disk takes nothing, so nothing new can be promised.
-    DiskTrouble { why: String },
+    DiskTrouble {
+        why: String,
+    },
     StoreBehind,
     BootpOff,
     BootpNotKept,
@@ -250,7 +348,9 @@ impl fmt::Display for Silence {
             Silence::TooOften => write!(f, "it asks too often; others must not wait for it"),
             Silence::ProbePending { address } => write!(f, "{address} is just being asked for by ARP"),
             Silence::BeingWritten { address } => write!(f, "its lease of {address} is just being written to disk"),
-            Silence::DiskTrouble { why } => write!(f, "the disk takes nothing at present ({why}), so nothing new can be promised"),
+            Silence::DiskTrouble { why } => {
+                write!(f, "the disk takes nothing at present ({why}), so nothing new can be promised")
+            }
             Silence::StoreBehind => write!(f, "the disk is too far behind; it may ask again"),
             Silence::BootpOff => write!(f, "BOOTP is switched off. Set bootp = true under [server] to answer it"),
             Silence::BootpNotKept => write!(f, "BOOTP is answered only for devices with a kept address. Keep one for it"),
@@ -267,7 +367,11 @@ impl fmt::Display for Outcome {
             Outcome::Offered { address, secs } => write!(f, "offered {address} for {}", spell(u64::from(*secs))),
             Outcome::Acked { address, secs } => write!(f, "given {address} for {}", spell(u64::from(*secs))),
             Outcome::AckedWhatIsDurable { address, secs } => {
-                write!(f, "told again that it has {address} for {}; no longer, because the disk takes nothing", spell(u64::from(*secs)))
+                write!(
+                    f,
+                    "told again that it has {address} for {}; no longer, because the disk takes nothing",
+                    spell(u64::from(*secs))
+                )
             }
             Outcome::Informed { address } => write!(f, "options sent to {address}"),
             Outcome::BootpReply { address } => write!(f, "given {address} by BOOTP"),
@@ -405,7 +509,8 @@ impl Explain {
             last.xid = decision.xid;
             let power_of_ten = last.repeats >= 10 && last.repeats == 10u32.pow(last.repeats.ilog10());
             // Renewals are worth a line each; the same question over and over is not.
-            return (power_of_ten || matches!(last.outcome, Outcome::Acked { .. })).then(|| device.decisions.back().expect("just looked at").clone());
+            return (power_of_ten || matches!(last.outcome, Outcome::Acked { .. }))
+                .then(|| device.decisions.back().expect("just looked at").clone());
         }
         if device.decisions.len() == MAX_PER_DEVICE {
             device.decisions.pop_front();

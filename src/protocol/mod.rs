@@ -1,16 +1,16 @@
 //! DECIDES. A `Node` is handed events with the present moment and answers with actions; it reads no clock,
 //! opens no socket or file, takes no lock and starts no thread.
 
-pub mod time;
-pub mod lease;
-pub mod node;
-pub mod table;
 pub mod allocator;
-pub mod plan;
 pub mod dhcp;
-pub mod probe;
-pub mod limit;
 pub mod explain;
+pub mod lease;
+pub mod limit;
+pub mod node;
+pub mod plan;
+pub mod probe;
+pub mod table;
+pub mod time;
 
 use std::{net::Ipv4Addr, ops::RangeInclusive, sync::Arc, time::Duration};
 
@@ -29,15 +29,26 @@ pub enum Event<'a> {
     /// All interfaces as they are now; the whole list at each change.
     Interfaces(Vec<Interface>),
     /// An ARP packet said that this MAC uses this address.
-    ArpHeard { address: Ipv4Addr, mac: [u8; 6] },
+    ArpHeard {
+        address: Ipv4Addr,
+        mac: [u8; 6],
+    },
     /// Everything up to and including this commit is on disk.
-    Committed { up_to: CommitId },
+    Committed {
+        up_to: CommitId,
+    },
     /// None of these is on disk, nor will be.
-    CommitFailed { ids: RangeInclusive<CommitId>, trouble: StoreTrouble },
+    CommitFailed {
+        ids: RangeInclusive<CommitId>,
+        trouble: StoreTrouble,
+    },
     /// The disk takes commits again.
     StoreRecovered,
     /// From the command line or the dashboard. Answered by `Action::Done` with the same id.
-    Command { id: u64, command: Command },
+    Command {
+        id: u64,
+        command: Command,
+    },
     /// The clock was confirmed: before this boot the machine was off for this long.
     Slept(Duration),
     /// `next_deadline` has passed.
@@ -49,10 +60,16 @@ pub enum Event<'a> {
 pub enum Action {
     Reply(Reply),
     /// Ask by ARP who uses this address.
-    Probe { interface: u32, address: Ipv4Addr },
+    Probe {
+        interface: u32,
+        address: Ipv4Addr,
+    },
     Commit(Commit),
     /// A command is durable, or refused with a sentence.
-    Done { id: u64, result: Result<(), String> },
+    Done {
+        id: u64,
+        result: Result<(), String>,
+    },
     /// A decision worth a line in the log.
     Decided(Arc<Decision>),
 }
@@ -60,6 +77,8 @@ pub enum Action {
 /// What an admin wants changed.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
+    /// A record that must not be there yet.
+    Add(Record),
     Put(Record),
     Remove(RecordKey),
     /// All settings at once: what is not in them goes.

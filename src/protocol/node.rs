@@ -8,7 +8,6 @@ use std::{
     collections::{BTreeSet, HashMap, VecDeque},
     net::Ipv4Addr,
     ops::RangeInclusive,
-    sync::Arc,
     time::Duration,
 };
 
@@ -189,8 +188,12 @@ impl Node {
             pool_size: plan.pool_size,
             pool_used,
         });
-        let mut interfaces: Vec<String> =
-            self.interfaces.values().filter(|plan| !plan.subnets.is_empty() && plan.interface.up).map(|plan| plan.interface.name.clone()).collect();
+        let mut interfaces: Vec<String> = self
+            .interfaces
+            .values()
+            .filter(|plan| !plan.subnets.is_empty() && plan.interface.up)
+            .map(|plan| plan.interface.name.clone())
+            .collect();
         interfaces.sort_unstable();
         Status {
             serving: !interfaces.is_empty(),
@@ -212,15 +215,20 @@ impl Node {
         }
         let is_local = |subnet: usize| self.interfaces.values().any(|plan| plan.subnets.contains(&subnet));
         let some_relayed = (0..self.plan.subnets().len()).any(|subnet| !is_local(subnet));
-        let mut wanted: Vec<String> =
-            self.interfaces.values().filter(|plan| some_relayed || !plan.subnets.is_empty()).map(|plan| plan.interface.name.clone()).collect();
+        let mut wanted: Vec<String> = self
+            .interfaces
+            .values()
+            .filter(|plan| some_relayed || !plan.subnets.is_empty())
+            .map(|plan| plan.interface.name.clone())
+            .collect();
         wanted.sort_unstable();
         wanted
     }
 
     fn set_interfaces(&mut self, now: Time, interfaces: Vec<Interface>) {
         let own: Vec<Ipv4Addr> = interfaces.iter().flat_map(|interface| &interface.addresses).map(|net| net.addr()).collect();
-        self.interfaces = interfaces.into_iter().map(|interface| (interface.index, InterfacePlan { interface, subnets: Vec::new() })).collect();
+        self.interfaces =
+            interfaces.into_iter().map(|interface| (interface.index, InterfacePlan { interface, subnets: Vec::new() })).collect();
         self.link_subnets();
         self.table.set_own_addresses(&self.plan, now, own);
     }
@@ -257,7 +265,8 @@ impl Node {
             Some(before) => before.generation,
             None => 1,
         };
-        let host_name = change.host_name.or_else(|| before.filter(|b| b.client == *change.client).and_then(|b| b.host_name.clone()));
+        let host_name =
+            change.host_name.or_else(|| before.filter(|b| b.client == *change.client).and_then(|b| b.host_name.clone()));
         self.version += 1;
         Binding {
             address: change.address,
@@ -376,23 +385,20 @@ impl Node {
             return Some(Err(format!("Nothing was changed: {trouble}")));
         }
         let before = self.plan.settings.clone();
-        let mut after = before.clone();
-        match command {
-            Command::Put(record) => {
-                if let Record::Reservation(kept) = &record
-                    && let Some(problem) = check::reservation(&before, kept)
-                {
-                    return Some(Err(problem.to_string()));
-                }
-                after.put(record);
-            }
-            Command::Remove(key) => after.remove(&key),
-            Command::Replace(settings) => after = *settings,
+        let after = match command {
+            Command::Add(record) => check::after_add(&before, record),
+            Command::Put(record) => check::after_put(&before, record),
+            Command::Remove(key) => check::after_remove(&before, &key),
+            Command::Replace(settings) => match check::check(&settings) {
+                findings if findings.is_empty() => Ok(*settings),
+                findings => Err(findings),
+            },
             Command::Free(address) => return self.free(now, id, address, out),
-        }
-        if let Some(problem) = check::problems(&after).first() {
-            return Some(Err(problem.to_string()));
-        }
+        };
+        let after = match after {
+            Ok(after) => after,
+            Err(findings) => return Some(Err(findings.into_iter().map(|finding| finding.text).collect::<Vec<_>>().join("\n"))),
+        };
         let changes = differences(&before, &after);
         if changes.is_empty() {
             return Some(Ok(()));
@@ -458,7 +464,9 @@ impl Node {
         self.probes.put(now, address, result);
         let is_stranger = |mac| request.message.hw.mac() != Some(mac);
         match result {
-            ProbeResult::Silent => request.steps.push(Step::ProbeSilent { address, waited_ms: (now - started).as_millis() as u64 }),
+            ProbeResult::Silent => {
+                request.steps.push(Step::ProbeSilent { address, waited_ms: (now - started).as_millis() as u64 })
+            }
             ProbeResult::UsedBy(mac) => {
                 request.steps.push(Step::ProbeAnswered { address, mac });
                 let is_leased = self.table.get(address).is_some_and(|b| b.is_held(now) && b.hw.mac() == Some(mac));
@@ -481,7 +489,11 @@ impl Node {
     }
 
     pub(super) fn decision(&self, now: Time, request: &Message, asked: Asked, steps: Vec<Step>, outcome: Outcome) -> Decision {
-        let name = self.plan.reservation_for(request).and_then(|kept| kept.name.as_deref().map(Into::into)).or_else(|| request.host_name());
+        let name = self
+            .plan
+            .reservation_for(request)
+            .and_then(|kept| kept.name.as_deref().map(Into::into))
+            .or_else(|| request.host_name());
         Decision { at: now, hw: request.hw, name, asked, xid: request.xid, steps, outcome, repeats: 0, last_at: now }
     }
 }

@@ -98,13 +98,8 @@ impl SubnetPlan {
         });
         let pools = pools.collect();
         add_default_route(&mut general);
-        let mut plan = SubnetPlan {
-            lease: subnet.lease.over(&settings.lease),
-            pools,
-            general,
-            pool_size: 0,
-            subnet: subnet.clone(),
-        };
+        let mut plan =
+            SubnetPlan { lease: subnet.lease.over(&settings.lease), pools, general, pool_size: 0, subnet: subnet.clone() };
         plan.pool_size = plan.count_pool();
         plan
     }

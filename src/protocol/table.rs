@@ -264,7 +264,8 @@ impl LeaseTable {
         self.free = plan.subnets().iter().map(|_| FreeList::default()).collect();
         self.by_expiry.clear();
         for (list, subnet) in self.free.iter_mut().zip(plan.subnets()) {
-            list.fresh = subnet.subnet.pools.iter().map(|pool| (u32::from(pool.range.first), u32::from(pool.range.last))).collect();
+            list.fresh =
+                subnet.subnet.pools.iter().map(|pool| (u32::from(pool.range.first), u32::from(pool.range.last))).collect();
         }
         let addresses: Vec<u32> = self.by_address.keys().copied().collect();
         for address in addresses {
@@ -300,7 +301,10 @@ impl LeaseTable {
             return;
         }
         let Some(subnet) = plan.subnet_of(Ipv4Addr::from(address)) else { return };
-        if self.offered.contains_key(&address) || self.aside.contains_key(&address) || !may_be_given(plan, &self.own_addresses, subnet, address) {
+        if self.offered.contains_key(&address)
+            || self.aside.contains_key(&address)
+            || !may_be_given(plan, &self.own_addresses, subnet, address)
+        {
             return;
         }
         let list = &mut self.free[subnet];

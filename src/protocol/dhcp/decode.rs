@@ -60,7 +60,8 @@ impl Message {
             return Err(Malformed::NotRequest);
         }
         let hlen = usize::from(bytes[2]);
-        let hw = bytes.get(28..28 + hlen).and_then(|addr| HwAddr::new(bytes[1], addr)).ok_or(Malformed::HardwareAddressTooLong)?;
+        let hw =
+            bytes.get(28..28 + hlen).and_then(|addr| HwAddr::new(bytes[1], addr)).ok_or(Malformed::HardwareAddressTooLong)?;
         let options = if bytes[HEADER_LEN..].starts_with(&MAGIC_COOKIE) { Options::read(bytes) } else { Options::default() };
         let kind = match options.get(code::MESSAGE_TYPE) {
             None => None,
@@ -180,14 +181,16 @@ impl Options {
         let mut pieces: Vec<(u8, usize, usize)> = Vec::with_capacity(16);
         let mut damaged = Vec::new();
         walk(packet, HEADER_LEN + MAGIC_COOKIE.len()..packet.len(), &mut pieces, &mut damaged);
-        let overload = pieces.iter().find(|piece| piece.0 == code::OVERLOAD && piece.2 == piece.1 + 1).map_or(0, |piece| packet[piece.1]);
+        let overload =
+            pieces.iter().find(|piece| piece.0 == code::OVERLOAD && piece.2 == piece.1 + 1).map_or(0, |piece| packet[piece.1]);
         if overload & 1 != 0 {
             walk(packet, FILE, &mut pieces, &mut damaged);
         }
         if overload & 2 != 0 {
             walk(packet, SNAME, &mut pieces, &mut damaged);
         }
-        let mut options = Options { bytes: Vec::with_capacity(packet.len().min(2048)), index: Vec::with_capacity(pieces.len()), damaged };
+        let mut options =
+            Options { bytes: Vec::with_capacity(packet.len().min(2048)), index: Vec::with_capacity(pieces.len()), damaged };
         for (i, &(code, ..)) in pieces.iter().enumerate() {
             if pieces[..i].iter().any(|earlier| earlier.0 == code) {
                 continue;

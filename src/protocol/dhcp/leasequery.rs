@@ -75,7 +75,9 @@ impl Node {
         let is_active = |binding: &&Binding| binding.state == BindingState::Leased && binding.is_held(now);
         if !message.ciaddr.is_unspecified() {
             let binding = self.table.get(message.ciaddr).filter(is_active);
-            let is_managed = || self.plan.subnet_of(message.ciaddr).is_some_and(|subnet| self.plan.subnets()[subnet].is_dynamic(message.ciaddr));
+            let is_managed = || {
+                self.plan.subnet_of(message.ciaddr).is_some_and(|subnet| self.plan.subnets()[subnet].is_dynamic(message.ciaddr))
+            };
             return match binding {
                 Some(binding) => Found::Active(vec![binding]),
                 None if is_managed() => Found::Unassigned,

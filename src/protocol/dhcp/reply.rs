@@ -57,7 +57,14 @@ const GOVERNED: [u8; 16] = [
 
 impl Node {
     /// OFFER or ACK. Both carry the same options.
-    pub(super) fn lease_reply(&self, request: &mut Request, kind: MessageType, address: Ipv4Addr, subnet: usize, secs: u32) -> Reply {
+    pub(super) fn lease_reply(
+        &self,
+        request: &mut Request,
+        kind: MessageType,
+        address: Ipv4Addr,
+        subnet: usize,
+        secs: u32,
+    ) -> Reply {
         let message = &request.message;
         let kept = self.plan.reservation_for(message).filter(|kept| self.plan.subnet_of(kept.address) == Some(subnet));
         let table = self.options_for(kept, address, subnet);
@@ -66,7 +73,9 @@ impl Node {
 
         let mut options: Vec<(u8, Cow<'_, [u8]>)> = Vec::with_capacity(16);
         options.push((code::SERVER_ID, request.server_id.octets().to_vec().into()));
-        for (code, value) in [(code::LEASE_TIME, secs), (code::T1, share(times.t1_permille)), (code::T2, share(times.t2_permille))] {
+        for (code, value) in
+            [(code::LEASE_TIME, secs), (code::T1, share(times.t1_permille)), (code::T2, share(times.t2_permille))]
+        {
             options.push((code, value.to_be_bytes().to_vec().into()));
         }
         self.add_configured(message, kept, &table, &mut options);
@@ -208,7 +217,13 @@ impl Node {
     }
 
     /// 1 before everything else, then the client's list in its order, 121 before 3 (RFC 3442).
-    fn add_configured<'a>(&self, message: &Message, kept: Option<&Reservation>, table: &'a OptionTable, options: &mut Vec<(u8, Cow<'a, [u8]>)>) {
+    fn add_configured<'a>(
+        &self,
+        message: &Message,
+        kept: Option<&Reservation>,
+        table: &'a OptionTable,
+        options: &mut Vec<(u8, Cow<'a, [u8]>)>,
+    ) {
         let list = message.options.get(code::PARAMETER_LIST).unwrap_or(&DEFAULT_LIST);
         let mut added = [false; 256];
         let early = list.contains(&code::SUBNET_MASK).then_some(code::SUBNET_MASK);
@@ -225,7 +240,13 @@ impl Node {
         }
     }
 
-    fn value_for<'a>(&self, message: &Message, kept: Option<&Reservation>, table: &'a OptionTable, code: u8) -> Option<Cow<'a, [u8]>> {
+    fn value_for<'a>(
+        &self,
+        message: &Message,
+        kept: Option<&Reservation>,
+        table: &'a OptionTable,
+        code: u8,
+    ) -> Option<Cow<'a, [u8]>> {
         let configured = table.get(&code).map(|(_, value)| &**value);
         let with_nul = |text: &[u8]| [text, &[0]].concat();
         match code {
@@ -245,7 +266,13 @@ impl Node {
     }
 
     /// What the client sent and wants to see again.
-    fn add_echoes<'a>(&self, message: &'a Message, kept: Option<&Reservation>, table: &OptionTable, options: &mut Vec<(u8, Cow<'a, [u8]>)>) {
+    fn add_echoes<'a>(
+        &self,
+        message: &'a Message,
+        kept: Option<&Reservation>,
+        table: &OptionTable,
+        options: &mut Vec<(u8, Cow<'a, [u8]>)>,
+    ) {
         if let Some(asked) = message.options.get(code::FQDN) {
             let no_updates = self.plan.settings.server.fqdn == FqdnPolicy::NoUpdates;
             let domain = table.get(&code::DOMAIN).map(|(_, text)| String::from_utf8_lossy(text));
@@ -280,7 +307,10 @@ struct Boot<'a> {
 impl<'a> Boot<'a> {
     fn of(message: &Message, table: &'a OptionTable) -> Boot<'a> {
         let text = |code| table.get(&code).and_then(|(_, value)| std::str::from_utf8(value).ok());
-        let wanted = message.kind.is_none() || message.is_pxe() || message.asks_for(code::BOOT_FILE) || message.asks_for(code::TFTP_SERVER_NAME);
+        let wanted = message.kind.is_none()
+            || message.is_pxe()
+            || message.asks_for(code::BOOT_FILE)
+            || message.asks_for(code::TFTP_SERVER_NAME);
         if !wanted {
             return Boot { next_server: Ipv4Addr::UNSPECIFIED, server_name: None, file: None };
         }

@@ -174,7 +174,8 @@ impl Node {
         }
         let Some(link) = self.link(&request, None) else { return self.silent(now, request, asked, Silence::NoSubnet, out) };
         self.note_link(&mut request, &link);
-        let was_offered = self.table.offer_to(&client).is_some_and(|offer| offer.address == address && offer.hw == request.message.hw);
+        let was_offered =
+            self.table.offer_to(&client).is_some_and(|offer| offer.address == address && offer.hw == request.message.hw);
         if let Some(rival) = rival.filter(|_| !was_offered) {
             let why = NakReason::ClientIdInUse { asked: address, hw: rival.hw };
             return self.nak(now, request, asked, why, out);
@@ -209,7 +210,9 @@ impl Node {
         }
         match records().max_by_key(|binding| (binding.is_held(now), binding.since)).map(|binding| binding.address) {
             Some(has) => self.nak(now, request, asked, NakReason::OtherAddress { asked: address, has }, out),
-            None if self.plan.settings.server.authoritative => self.nak(now, request, asked, NakReason::Unknown { asked: address }, out),
+            None if self.plan.settings.server.authoritative => {
+                self.nak(now, request, asked, NakReason::Unknown { asked: address }, out)
+            }
             None => self.silent(now, request, asked, Silence::UnknownClient, out),
         }
     }
@@ -245,7 +248,15 @@ impl Node {
     }
 
     /// The client may have the address unless something speaks against it.
-    fn confirm(&mut self, now: Time, mut request: Request, asked: Asked, client: ClientId, address: Ipv4Addr, out: &mut Vec<Action>) {
+    fn confirm(
+        &mut self,
+        now: Time,
+        mut request: Request,
+        asked: Asked,
+        client: ClientId,
+        address: Ipv4Addr,
+        out: &mut Vec<Action>,
+    ) {
         self.table.run_out(&self.plan, now);
         if let Some(why) = self.refusal(now, &request.message, &client, address) {
             return self.nak(now, request, asked, NakReason::NotPossible { asked: address, why }, out);
@@ -292,7 +303,12 @@ impl Node {
         let mut records = vec![self.new_record(now, leased)];
         if matches!(asked, Asked::Select | Asked::Discover) {
             // A client that asks from the start holds nothing any more: what it had on this link is free again.
-            let left: Vec<Binding> = self.table.of_client(&client).filter(|b| self.is_left(now, b, &request.message, subnet, address)).cloned().collect();
+            let left: Vec<Binding> = self
+                .table
+                .of_client(&client)
+                .filter(|b| self.is_left(now, b, &request.message, subnet, address))
+                .cloned()
+                .collect();
             for binding in left {
                 let released = BindingChange {
                     address: binding.address,
@@ -338,7 +354,8 @@ impl Node {
     pub(in crate::protocol) fn answer_from_memory(&mut self, now: Time, ack: ParkedAck, out: &mut Vec<Action>) {
         let ParkedAck { mut request, asked, client, address, .. } = ack;
         let why = self.trouble.as_ref().map(ToString::to_string).unwrap_or_default();
-        let holds = self.table.get(address).is_some_and(|b| b.client == client && b.state == BindingState::Leased && b.is_held(now));
+        let holds =
+            self.table.get(address).is_some_and(|b| b.client == client && b.state == BindingState::Leased && b.is_held(now));
         let secs = self.durable_secs(now, address);
         let subnet = self.plan.subnet_of(address).filter(|_| holds && secs > 0 && asked != Asked::Bootp);
         let Some(subnet) = subnet else { return self.silent(now, request, asked, Silence::DiskTrouble { why }, out) };
@@ -371,8 +388,14 @@ impl Node {
         };
         let quarantine = self.plan.settings.server.decline_quarantine;
         let hw = request.message.hw;
-        let declined =
-            BindingChange { address, client: &client, hw, state: BindingState::Declined, expiry: now + quarantine, host_name: None };
+        let declined = BindingChange {
+            address,
+            client: &client,
+            hw,
+            state: BindingState::Declined,
+            expiry: now + quarantine,
+            host_name: None,
+        };
         let commit = self.bind(now, declined, out);
         let outcome = Outcome::Declined { address, quarantine_secs: whole_secs(quarantine) };
         let decision = self.decision(now, &request.message, asked, request.steps, outcome);
@@ -393,7 +416,11 @@ impl Node {
         // The promise itself stays on record: nothing shortens it (failover rule 7).
         let expiry = self.table.get(address).map_or(now, |binding| binding.expiry);
         let hw = request.message.hw;
-        let commit = self.bind(now, BindingChange { address, client: &client, hw, state: BindingState::Released, expiry, host_name: None }, out);
+        let commit = self.bind(
+            now,
+            BindingChange { address, client: &client, hw, state: BindingState::Released, expiry, host_name: None },
+            out,
+        );
         let decision = self.decision(now, &request.message, asked, request.steps, Outcome::Released { address });
         self.park_note(commit, decision);
     }
@@ -413,7 +440,9 @@ impl Node {
         if address.is_unspecified() {
             return self.silent(now, request, asked, Silence::NowhereToSend, out);
         }
-        let Some(link) = self.link(&request, Some(address)) else { return self.silent(now, request, asked, Silence::NoSubnet, out) };
+        let Some(link) = self.link(&request, Some(address)) else {
+            return self.silent(now, request, asked, Silence::NoSubnet, out);
+        };
         self.note_link(&mut request, &link);
         let reply = self.inform_reply(&mut request, link.subnets[0], address);
         out.push(Action::Reply(reply));
@@ -437,7 +466,10 @@ impl Node {
             request.steps.push(Step::KeptButNotNow { address, why });
             return self.silent(now, request, asked, Silence::BootpNotKept, out);
         }
-        let is_recorded = self.table.get(address).is_some_and(|b| b.client == client && b.state == BindingState::Leased && b.expiry == Time::NEVER);
+        let is_recorded = self
+            .table
+            .get(address)
+            .is_some_and(|b| b.client == client && b.state == BindingState::Leased && b.expiry == Time::NEVER);
         if is_recorded && !self.is_pending(address) {
             return self.bootp_reply(now, request, address, out);
         }
@@ -449,7 +481,8 @@ impl Node {
             return;
         }
         let hw = request.message.hw;
-        let leased = BindingChange { address, client: &client, hw, state: BindingState::Leased, expiry: Time::NEVER, host_name: None };
+        let leased =
+            BindingChange { address, client: &client, hw, state: BindingState::Leased, expiry: Time::NEVER, host_name: None };
         let commit = self.bind(now, leased, out);
         self.park_ack(commit, ParkedAck { request, asked, client, address, secs: u32::MAX, since: now });
     }
@@ -470,7 +503,14 @@ impl Node {
         self.conclude(now, request, asked, Outcome::Silent { why }, out);
     }
 
-    pub(in crate::protocol) fn conclude(&mut self, now: Time, request: Request, asked: Asked, outcome: Outcome, out: &mut Vec<Action>) {
+    pub(in crate::protocol) fn conclude(
+        &mut self,
+        now: Time,
+        request: Request,
+        asked: Asked,
+        outcome: Outcome,
+        out: &mut Vec<Action>,
+    ) {
         let decision = self.decision(now, &request.message, asked, request.steps, outcome);
         self.decided(decision, out);
     }
@@ -519,7 +559,8 @@ impl Node {
         }
         let plan = self.interfaces.get(&datagram.interface)?;
         let own = plan.interface.addresses.iter().map(|net| net.addr());
-        let in_subnet = own.clone().find(|&address| self.plan.subnet_of(address).is_some_and(|subnet| plan.subnets.contains(&subnet)));
+        let in_subnet =
+            own.clone().find(|&address| self.plan.subnet_of(address).is_some_and(|subnet| plan.subnets.contains(&subnet)));
         let addressed = self.table.is_own(datagram.destination).then_some(datagram.destination);
         if message.is_relayed() { addressed.or(in_subnet) } else { in_subnet }.or_else(|| own.clone().next())
     }
