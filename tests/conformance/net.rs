@@ -66,6 +66,8 @@ pub struct Net {
     pub probed: Vec<Ipv4Addr>,
     /// Let the time of a probe pass by itself.
     pub waits_for_probes: bool,
+    /// Of interfaces set up from now on.
+    pub mtu: u16,
     replies: Vec<Seen>,
     pub logged: Vec<Decision>,
     /// What clients were told: address → (device, until).
@@ -101,6 +103,7 @@ impl Net {
             arp: HashMap::new(),
             probed: Vec::new(),
             waits_for_probes: true,
+            mtu: 1500,
             replies: Vec::new(),
             logged: Vec::new(),
             promised: HashMap::new(),
@@ -111,11 +114,12 @@ impl Net {
     }
 
     pub fn interfaces(&mut self, list: &[(u32, &str, &[&str])]) {
+        let mtu = self.mtu;
         let interface = |&(index, name, addresses): &(u32, &str, &[&str])| Interface {
             index,
             name: name.into(),
             mac: Some([0x00, 0x16, 0x3e, 0, 1, index as u8]),
-            mtu: 1500,
+            mtu,
             addresses: addresses.iter().map(|address| address.parse().expect("an address with its prefix")).collect(),
             up: true,
         };

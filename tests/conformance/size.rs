@@ -1,6 +1,9 @@
 //! How large a reply may be, and what gives way when the options are larger (11, 12; RFC 3396, RFC 2132 §9.3).
 
-use twinlease::protocol::explain::Step;
+use twinlease::{
+    protocol::{Command, explain::Step},
+    settings::options::OptionValue,
+};
 
 use super::{
     net::{ALICE, BOB, Net, SERVER, ip},
@@ -64,9 +67,11 @@ fn an_option_57_below_576_counts_as_576() {
 /// 11
 #[test]
 fn the_mtu_of_the_link_bounds_what_the_client_would_take() {
-    let mut net = large(16, 200);
-    let len = net.send(&asking(Some(9000), 224..240)).offer().bytes().len();
-    assert!((1272..=1472).contains(&len), "{len}");
+    let mut net = large(6, 200);
+    net.mtu = 1000;
+    net.interfaces(&[(1, "lan0", &["192.0.2.1/24"])]);
+    let len = net.send(&asking(Some(9000), 224..230)).offer().bytes().len();
+    assert!((772..=972).contains(&len), "{len}");
 }
 
 /// 12, RFC 3396 §5
@@ -83,8 +88,8 @@ fn an_option_longer_than_255_bytes_is_split() {
 #[test]
 fn file_and_then_sname_are_overloaded_only_when_the_options_field_is_full() {
     let mut net = large(16, 50);
-    // 248 bytes are there beside header and the fixed options: four of 52; two more go into file, one into sname.
-    for (count, overload) in [(4, None), (6, Some(1)), (7, Some(3))] {
+    // 280 bytes are there beside header and the fixed options: five of 52; two more go into file, one into sname.
+    for (count, overload) in [(5, None), (7, Some(1)), (8, Some(3))] {
         let offer = net.send(&asking(None, 224..224 + count)).offer();
         assert_eq!(offer.option(52).map(|value| value[0]), overload, "{count} options");
         assert!((224..224 + count).all(|code| is_whole(&offer, code, 50)), "{count} options: {:?}", offer.codes());
@@ -148,12 +153,10 @@ fn a_bootp_reply_is_never_overloaded() {
 #[test]
 fn what_stood_in_file_and_sname_gives_way_as_the_last_resort() {
     let mut net = large(7, 50);
-    let settings = net.node.settings().clone();
-    let mut settings = settings;
-    use twinlease::settings::options::OptionValue::Text;
-    settings.options.insert(67, Text("boot.img".into()));
-    settings.options.insert(66, Text("192.0.2.9".into()));
-    net.orders(twinlease::protocol::Command::Replace(Box::new(settings)));
+    let mut settings = net.node.settings().clone();
+    settings.options.insert(67, OptionValue::Text("boot.img".into()));
+    settings.options.insert(66, OptionValue::Text("192.0.2.9".into()));
+    net.orders(Command::Replace(Box::new(settings)));
     let small = net.send(&asking(None, 224..226).wants(&[66, 67])).offer();
     assert!(small.file().starts_with(b"boot.img\0") && small.sname().starts_with(b"192.0.2.9\0"));
     let full = net.send(&asking(None, 224..231).wants(&[67])).offer();
