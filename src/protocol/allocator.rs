@@ -109,7 +109,7 @@ impl Node {
             return Ok(self.choice(now, client, address));
         }
 
-        if let Some(address) = request.requested_address().filter(|_| records.is_empty()) {
+        if let Some(address) = request.requested_address() {
             let refusal = if on_link(self, address) {
                 self.refusal(now, request, client, address)
             } else {
