@@ -440,7 +440,8 @@ impl Node {
         let interface = request.interface;
         if let Some(probing) = self.probing.get_mut(&address) {
             // The client grew impatient: answer its latest message.
-            probing.request = request;
+            let steps = std::mem::replace(&mut probing.request, request).steps;
+            probing.request.steps = steps;
             return;
         }
         if self.probing.len() >= MAX_PROBING {

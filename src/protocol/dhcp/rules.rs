@@ -90,11 +90,10 @@ impl Node {
     /// §4.3.1. Also where a request goes on whose address has been probed.
     pub(in crate::protocol) fn discover(&mut self, now: Time, mut request: Request, out: &mut Vec<Action>) {
         let asked = Asked::Discover;
-        let (probed, damaged): (Vec<Step>, Vec<Step>) = std::mem::take(&mut request.steps)
+        let (probed, earlier): (Vec<Step>, Vec<Step>) = std::mem::take(&mut request.steps)
             .into_iter()
-            .filter(|step| matches!(step, Step::ProbeSilent { .. } | Step::ProbeAnswered { .. } | Step::DamagedOptions { .. }))
-            .partition(|step| !matches!(step, Step::DamagedOptions { .. }));
-        request.steps = damaged;
+            .partition(|step| matches!(step, Step::ProbeSilent { .. } | Step::ProbeAnswered { .. }));
+        request.steps = earlier.iter().filter(|step| matches!(step, Step::DamagedOptions { .. })).cloned().collect();
         let Some(link) = self.link(&request, None) else { return self.silent(now, request, asked, Silence::NoSubnet, out) };
         self.note_link(&mut request, &link);
         let Identity { mut client, rival } = self.identify(now, &request.message, None, &mut request.steps);
@@ -127,6 +126,11 @@ impl Node {
                 return self.silent(now, request, asked, why, out);
             }
         };
+        let was_chosen_before = earlier.iter().any(|step| matches!(step, Step::NotKept | Step::KeptButNotNow { .. }));
+        if was_chosen_before && matches!(request.steps.last(), Some(Step::OfferedBefore { .. })) {
+            // It was held for the client while the probe ran. Why it was chosen (and whose clone this is) was found then.
+            request.steps = earlier;
+        }
         request.steps.extend(probed);
         let address = choice.address;
         let subnet = self.plan.subnet_of(address).expect("a chosen address lies in a subnet");
