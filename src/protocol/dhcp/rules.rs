@@ -103,6 +103,7 @@ impl Node {
             // Two MACs under one client-id: the same device on another card, or a clone? The old one's address tells.
             match (self.probes.get(now, rival.address), can_probe) {
                 (Some(ProbeResult::Silent), _) => {}
+                (Some(ProbeResult::UsedBy(mac)), _) if request.message.hw.mac() == Some(mac) => {}
                 (None, Some(wait)) => {
                     self.probe(now, wait, rival.address, request, out);
                     return;
