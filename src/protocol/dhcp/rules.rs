@@ -156,6 +156,12 @@ impl Node {
         };
         let wants_rapid = self.plan.settings.server.rapid_commit && request.message.options.get(code::RAPID_COMMIT).is_some();
         if wants_rapid && self.trouble.is_none() {
+            if self.is_pending(address) {
+                return self.silent(now, request, asked, Silence::BeingWritten { address }, out);
+            }
+            if self.is_behind() {
+                return self.silent(now, request, asked, Silence::StoreBehind, out);
+            }
             return self.ack(now, request, asked, client, address, out);
         }
         self.table.set_offer(&self.plan, now, &client, address, request.message.hw);
@@ -287,7 +293,7 @@ impl Node {
         }
         if self.is_pending(address) {
             // The reply to the message before is waiting for the disk; this one repeats it.
-            return;
+            return self.silent(now, request, asked, Silence::BeingWritten { address }, out);
         }
         if self.is_behind() {
             return self.silent(now, request, asked, Silence::StoreBehind, out);
@@ -483,7 +489,10 @@ impl Node {
             return self.silent(now, request, asked, why, out);
         }
         if self.is_pending(address) {
-            return;
+            return self.silent(now, request, asked, Silence::BeingWritten { address }, out);
+        }
+        if self.is_behind() {
+            return self.silent(now, request, asked, Silence::StoreBehind, out);
         }
         let hw = request.message.hw;
         let leased =
