@@ -364,7 +364,8 @@ impl Node {
             match parked {
                 Parked::Ack(ack) => self.answer_from_memory(now, *ack, out),
                 Parked::Note(mut decision) => {
-                    decision.steps.push(Step::DiskTrouble { why: sentence.clone() });
+                    // It was taken back: the address is neither free nor at rest.
+                    decision.outcome = Outcome::Silent { why: Silence::DiskTrouble { why: sentence.clone() } };
                     self.decided(*decision, out);
                 }
                 Parked::Command(id) => out.push(Action::Done { id, result: Err(format!("Nothing was changed: {sentence}")) }),
