@@ -440,6 +440,9 @@ impl Node {
     pub(super) fn probe(&mut self, now: Time, wait: Duration, address: Ipv4Addr, request: Request, out: &mut Vec<Action>) {
         let interface = request.interface;
         if let Some(probing) = self.probing.get_mut(&address) {
+            if probing.request.message.hw != request.message.hw {
+                return self.silent(now, request, Asked::Discover, Silence::ProbePending { address }, out);
+            }
             // The client grew impatient: answer its latest message.
             let steps = std::mem::replace(&mut probing.request, request).steps;
             probing.request.steps = steps;
