@@ -22,7 +22,7 @@ pub struct Request {
     pub message: Message,
     pub interface: u32,
     pub source: Ipv4Addr,
-    /// Sent to one of our addresses, not to a broadcast address.
+    /// Sent by the client itself to one of our addresses.
     pub is_unicast: bool,
     /// What this server calls itself towards this client (option 54).
     pub server_id: Ipv4Addr,
@@ -52,11 +52,13 @@ impl Node {
             Ok(message) => message,
             Err(cause) => return *self.explain.malformed.entry(cause).or_default() += 1,
         };
-        let asked = kind_of(&message, self.table.is_own(datagram.destination));
+        // A relay sends on by unicast what the client broadcast.
+        let is_unicast = !message.is_relayed() && self.table.is_own(datagram.destination);
+        let asked = kind_of(&message, is_unicast);
         let mut request = Request {
             interface: datagram.interface,
             source: datagram.source,
-            is_unicast: self.table.is_own(datagram.destination),
+            is_unicast,
             server_id: Ipv4Addr::UNSPECIFIED,
             steps: Vec::with_capacity(8),
             message,
