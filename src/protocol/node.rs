@@ -495,7 +495,6 @@ impl Node {
 
     pub(super) fn decision(&self, now: Time, request: &Message, asked: Asked, steps: Vec<Step>, outcome: Outcome) -> Decision {
         let name = self
-            .plan
             .reservation_for(request)
             .and_then(|kept| kept.name.as_deref().map(Into::into))
             .or_else(|| request.host_name());

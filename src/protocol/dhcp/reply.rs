@@ -66,7 +66,7 @@ impl Node {
         secs: u32,
     ) -> Reply {
         let message = &request.message;
-        let kept = self.plan.reservation_for(message).filter(|kept| self.plan.subnet_of(kept.address) == Some(subnet));
+        let kept = self.reservation_for(message).filter(|kept| self.plan.subnet_of(kept.address) == Some(subnet));
         let table = self.options_for(kept, address, subnet);
         let times = &self.plan.subnets()[subnet].lease;
         let share = |permille: u16| if secs == u32::MAX { secs } else { (u64::from(secs) * u64::from(permille) / 1000) as u32 };
@@ -110,7 +110,7 @@ impl Node {
     /// §4.3.5: options only; no address, no lease time.
     pub(super) fn inform_reply(&self, request: &mut Request, subnet: usize, address: Ipv4Addr) -> Reply {
         let message = &request.message;
-        let kept = self.plan.reservation_for(message).filter(|kept| self.plan.subnet_of(kept.address) == Some(subnet));
+        let kept = self.reservation_for(message).filter(|kept| self.plan.subnet_of(kept.address) == Some(subnet));
         let table = self.options_for(kept, address, subnet);
         let mut options: Vec<(u8, Cow<'_, [u8]>)> = vec![(code::SERVER_ID, request.server_id.octets().to_vec().into())];
         self.add_configured(message, kept, &table, &mut options);
@@ -168,7 +168,7 @@ impl Node {
     /// RFC 1534 §2: no DHCP options, and no more than the 64 bytes that BOOTP has.
     pub(super) fn bootp_answer(&self, request: &Request, address: Ipv4Addr, subnet: usize) -> Reply {
         let message = &request.message;
-        let kept = self.plan.reservation_for(message);
+        let kept = self.reservation_for(message);
         let table = self.options_for(kept, address, subnet);
         let mut options = Vec::new();
         self.add_configured(message, kept, &table, &mut options);
@@ -289,7 +289,7 @@ impl Node {
     }
 
     fn echoes_client_id(&self, message: &Message) -> bool {
-        self.plan.reservation_for(message).is_none_or(|kept| kept.echo_client_id)
+        self.reservation_for(message).is_none_or(|kept| kept.echo_client_id)
     }
 
     fn mtu(&self, interface: u32) -> u16 {

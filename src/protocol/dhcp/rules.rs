@@ -216,7 +216,7 @@ impl Node {
             let why = NakReason::ClientIdInUse { asked: address, hw: rival.hw };
             return self.nak(now, request, asked, why, out);
         }
-        let kept = self.plan.reservation_for(&request.message).map(|kept| kept.address);
+        let kept = self.reservation_for(&request.message).map(|kept| kept.address);
         let records = || self.table.of_client(&client).filter(|binding| self.is_on(&link, binding.address));
         if kept == Some(address) || records().any(|binding| binding.address == address) {
             return self.confirm(now, request, asked, client, address, out);
@@ -274,7 +274,7 @@ impl Node {
         if let Some(why) = self.refusal(now, &request.message, &client, address) {
             return self.nak(now, request, asked, NakReason::NotPossible { asked: address, why }, out);
         }
-        let kept = self.plan.reservation_for(&request.message);
+        let kept = self.reservation_for(&request.message);
         if let Some((kept, name)) = kept.map(|kept| (kept.address, kept.name.clone())) {
             if kept == address {
                 request.steps.push(Step::Kept { address, name });
@@ -470,7 +470,7 @@ impl Node {
         }
         let Some(link) = self.link(&request, None) else { return self.silent(now, request, asked, Silence::NoSubnet, out) };
         self.note_link(&mut request, &link);
-        let kept = self.plan.reservation_for(&request.message).map(|kept| kept.address);
+        let kept = self.reservation_for(&request.message).map(|kept| kept.address);
         let Some(address) = kept.filter(|&address| self.is_on(&link, address)) else {
             return self.silent(now, request, asked, Silence::BootpNotKept, out);
         };
