@@ -221,7 +221,8 @@ impl Node {
         if kept == Some(address) || records().any(|binding| binding.address == address) {
             return self.confirm(now, request, asked, client, address, out);
         }
-        match records().max_by_key(|binding| (binding.is_held(now), binding.since)).map(|binding| binding.address) {
+        let last = || records().max_by_key(|binding| (binding.is_held(now), binding.since)).map(|binding| binding.address);
+        match kept.filter(|&kept| self.is_on(&link, kept)).or_else(last) {
             Some(has) => self.nak(now, request, asked, NakReason::OtherAddress { asked: address, has }, out),
             None if self.plan.settings.server.authoritative => {
                 self.nak(now, request, asked, NakReason::Unknown { asked: address }, out)
