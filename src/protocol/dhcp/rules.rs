@@ -457,6 +457,8 @@ impl Node {
         let Some(link) = self.link(&request, Some(address)) else {
             return self.silent(now, request, asked, Silence::NoSubnet, out);
         };
+        let own = self.plan.subnet_of(address).filter(|subnet| link.subnets.contains(subnet));
+        let link = Link { subnets: vec![own.unwrap_or(link.subnets[0])], ..link };
         self.note_link(&mut request, &link);
         let reply = self.inform_reply(&mut request, link.subnets[0], address);
         out.push(Action::Reply(reply));
