@@ -15,7 +15,7 @@ use crate::{
         Destination, Reply,
         explain::Step,
         node::Node,
-        plan::{OptionTable, Source, add_default_route, lay_over},
+        plan::OptionTable,
     },
     settings::{FqdnPolicy, Reservation},
 };
@@ -204,15 +204,10 @@ impl Node {
 
     /// What is set for this address, with the kept address's own options on top.
     fn options_for(&self, kept: Option<&Reservation>, address: Ipv4Addr, subnet: usize) -> Cow<'_, OptionTable> {
-        let table = self.plan.subnets()[subnet].options_at(address);
+        let subnet = &self.plan.subnets()[subnet];
         match kept.filter(|kept| !kept.options.is_empty()) {
-            None => Cow::Borrowed(table),
-            Some(kept) => {
-                let mut table = table.clone();
-                lay_over(&mut table, &kept.options, Source::Reservation);
-                add_default_route(&mut table);
-                Cow::Owned(table)
-            }
+            None => Cow::Borrowed(subnet.options_at(address)),
+            Some(kept) => Cow::Owned(subnet.options_with(address, &kept.options)),
         }
     }
 
