@@ -69,14 +69,17 @@ impl Node {
         let kept = self.reservation_for(message).filter(|kept| self.plan.subnet_of(kept.address) == Some(subnet));
         let table = self.options_for(kept, address, subnet);
         let times = &self.plan.subnets()[subnet].lease;
-        let share = |permille: u16| if secs == u32::MAX { secs } else { (u64::from(secs) * u64::from(permille) / 1000) as u32 };
+        let share = |permille: u16| (u64::from(secs) * u64::from(permille) / 1000) as u32;
+        let (t1, t2) = (share(times.t1_permille), share(times.t2_permille));
 
         let mut options: Vec<(u8, Cow<'_, [u8]>)> = Vec::with_capacity(16);
         options.push((code::SERVER_ID, request.server_id.octets().to_vec().into()));
-        for (code, value) in
-            [(code::LEASE_TIME, secs), (code::T1, share(times.t1_permille)), (code::T2, share(times.t2_permille))]
-        {
-            options.push((code, value.to_be_bytes().to_vec().into()));
+        // A lease without end is never renewed; one of a few seconds has no room for T1 < T2 < lease.
+        let has_times = secs != u32::MAX && 0 < t1 && t1 < t2 && t2 < secs;
+        for (code, value) in [(code::LEASE_TIME, secs), (code::T1, t1), (code::T2, t2)] {
+            if code == code::LEASE_TIME || has_times {
+                options.push((code, value.to_be_bytes().to_vec().into()));
+            }
         }
         self.add_configured(message, kept, &table, &mut options);
         if kind == MessageType::Ack && message.kind == Some(MessageType::Discover) {
