@@ -128,6 +128,16 @@ fn a_lease_that_runs_out_while_the_disk_is_full_is_not_prolonged() {
 }
 
 #[test]
+fn no_lease_of_no_time_at_all_is_offered_from_memory() {
+    let mut net = Net::home();
+    let address = net.lease(ALICE);
+    net.disk = Disk::Full;
+    net.at(43_199).renew(ALICE, address).expect_ack(address);
+    net.at_ms(43_199_900).discover(ALICE).expect_silence();
+    assert!(matches!(net.outcome(ALICE), Outcome::Silent { why: Silence::DiskTrouble { .. } }));
+}
+
+#[test]
 fn a_release_that_the_disk_refused_did_not_happen() {
     let mut net = Net::home();
     let address = net.lease(ALICE);

@@ -164,10 +164,9 @@ impl Net {
 
     /// Sends a packet; the answers that come back at once, or within the time of a probe.
     pub fn send(&mut self, packet: &Packet) -> Answers {
-        let giving_up = packet.options.as_ref().is_some_and(|options| options.starts_with(&[53, 1, RELEASE]) || options.starts_with(&[53, 1, DECLINE]));
         let sender: Mac = packet.chaddr[..6].try_into().expect("six bytes");
-        if giving_up {
-            self.promised.retain(|_, (mac, _)| *mac != sender);
+        if matches!(packet.kind(), Some(RELEASE | DECLINE)) {
+            self.promised.retain(|&address, (mac, _)| *mac != sender || Some(address) != packet.names());
         }
         let answers = self.send_bytes(packet.interface, packet.source, packet.destination, &packet.bytes());
         for seen in &answers.0 {
@@ -373,6 +372,9 @@ impl Net {
             let is_same = mac == seen.mac() || [mac, seen.mac()].iter().all(|mac| self.same_device.contains(mac));
             assert!(is_same || earlier <= self.now, "{address} was promised to {mac:02x?} and {:02x?}", seen.mac());
         }
+        // Who takes a new address has left the one that it had on this network.
+        let network = |address: Ipv4Addr| address.octets()[..3].to_vec();
+        self.promised.retain(|&other, (mac, _)| *mac != seen.mac() || other == address || network(other) != network(address));
         self.promised.insert(address, (seen.mac(), until));
     }
 }

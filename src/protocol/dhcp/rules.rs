@@ -154,7 +154,13 @@ impl Node {
         }
         let secs = match &self.trouble {
             None => self.lease_secs(&request.message, subnet, &mut request.steps),
-            Some(_) => self.durable_secs(now, address),
+            Some(trouble) => match self.durable_secs(now, address) {
+                0 => {
+                    let why = Silence::DiskTrouble { why: trouble.to_string() };
+                    return self.silent(now, request, asked, why, out);
+                }
+                secs => secs,
+            },
         };
         let wants_rapid = self.plan.settings.server.rapid_commit && request.message.options.get(code::RAPID_COMMIT).is_some();
         if wants_rapid && self.trouble.is_none() {
