@@ -26,6 +26,16 @@ fn an_ack_leaves_when_its_binding_is_on_disk_and_not_before() {
 }
 
 #[test]
+fn the_time_that_the_disk_took_is_taken_off_the_lease() {
+    let mut net = Net::home();
+    net.disk = Disk::Slow;
+    let address = net.discover(ALICE).offer().yiaddr();
+    net.request(ALICE, address).expect_silence();
+    let ack = net.later(std::time::Duration::from_secs(40)).commits_one().expect_ack(address);
+    assert_eq!(ack.lease_secs(), 43_160);
+}
+
+#[test]
 fn acks_leave_in_the_order_of_the_commits() {
     let mut net = Net::home();
     net.disk = Disk::Slow;

@@ -356,7 +356,7 @@ impl Node {
 
     /// The lease is on disk: the ACK leaves.
     pub(in crate::protocol) fn release_ack(&mut self, now: Time, ack: ParkedAck, out: &mut Vec<Action>) {
-        let ParkedAck { mut request, asked, address, secs, since, .. } = ack;
+        let ParkedAck { mut request, asked, address, mut secs, since, .. } = ack;
         request.steps.push(Step::Durable { after_ms: (now - since).as_millis() as u64 });
         if asked == Asked::Bootp {
             return self.bootp_reply(now, request, address, out);
@@ -365,6 +365,13 @@ impl Node {
             // Settings changed while it waited; the client asks again.
             return self.silent(now, request, asked, Silence::NoSubnet, out);
         };
+        if secs != u32::MAX {
+            // A client that asked again meanwhile counts from that: what it is told must end where the record ends.
+            secs = secs.saturating_sub(u32::try_from((now - since).as_secs()).unwrap_or(u32::MAX));
+        }
+        if secs == 0 {
+            return self.silent(now, request, asked, Silence::StoreBehind, out);
+        }
         let reply = self.lease_reply(&mut request, MessageType::Ack, address, subnet, secs);
         out.push(Action::Reply(reply));
         self.conclude(now, request, asked, Outcome::Acked { address, secs }, out);
