@@ -36,6 +36,18 @@ fn the_time_that_the_disk_took_is_taken_off_the_lease() {
 }
 
 #[test]
+fn what_was_given_back_while_it_waited_for_the_disk_is_not_acked() {
+    let mut net = Net::home();
+    net.disk = Disk::Slow;
+    let address = net.discover(ALICE).offer().yiaddr();
+    net.request(ALICE, address).expect_silence();
+    net.release(ALICE, address).expect_silence();
+    net.send(&Packet::discover(BOB).option(50, &address.octets())).expect_offer(address);
+    net.commits_all().expect_silence();
+    assert_eq!(net.state(address), BindingState::Released);
+}
+
+#[test]
 fn acks_leave_in_the_order_of_the_commits() {
     let mut net = Net::home();
     net.disk = Disk::Slow;

@@ -10,7 +10,7 @@ use super::{
     seen::Answers,
 };
 
-const SEEDS: std::ops::Range<u64> = 1..120;
+const SEEDS: std::ops::Range<u64> = 1..60;
 const EVENTS: u32 = 400;
 const CLIENTS: u64 = 6;
 

@@ -356,7 +356,11 @@ impl Node {
 
     /// The lease is on disk: the ACK leaves.
     pub(in crate::protocol) fn release_ack(&mut self, now: Time, ack: ParkedAck, out: &mut Vec<Action>) {
-        let ParkedAck { mut request, asked, address, mut secs, since, .. } = ack;
+        let ParkedAck { mut request, asked, client, address, mut secs, since } = ack;
+        if self.table.get(address).is_none_or(|b| b.client != client || b.state != BindingState::Leased) {
+            // Declined, released or freed while it waited.
+            return self.silent(now, request, asked, Silence::NotItsAddress, out);
+        }
         request.steps.push(Step::Durable { after_ms: (now - since).as_millis() as u64 });
         if asked == Asked::Bootp {
             return self.bootp_reply(now, request, address, out);
