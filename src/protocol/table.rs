@@ -155,7 +155,7 @@ impl LeaseTable {
         if let Some(offer) = self.offers.get_mut(client)
             && offer.address == address
         {
-            offer.made = now;
+            (offer.made, offer.hw) = (now, hw);
             self.offer_order.push_back((now, client.clone()));
             return;
         }

@@ -174,6 +174,16 @@ fn a_client_id_that_moved_to_another_card_may_answer_for_itself() {
 }
 
 #[test]
+fn a_client_id_that_moves_between_offer_and_request_is_not_naked() {
+    let mut net = Net::home();
+    net.same_device = vec![ALICE, BOB];
+    let address = net.lease_by(&clone_of(ALICE));
+    net.at(60).send(&clone_of(ALICE)).expect_offer(address);
+    net.at(65).send(&clone_of(BOB)).expect_offer(address);
+    net.send(&Packet::select(BOB, SERVER, address).id(b"\xff\x00\x00\x00\x01same")).expect_ack(address);
+}
+
+#[test]
 fn a_clone_that_cannot_be_asked_for_gets_an_address_of_its_own() {
     let mut net = Net::home_and("[server]\nprobe = false");
     let first = net.lease_by(&clone_of(ALICE));
