@@ -66,7 +66,11 @@ impl Node {
         match self.limiter.admit(now, request.message.hw) {
             Admission::Admitted => {}
             Admission::FirstRefused => return self.silent(now, request, asked, Silence::TooOften, out),
-            Admission::Refused => return,
+            Admission::Refused => {
+                // Told once in this window; counted each time.
+                *self.explain.outcomes.entry(Outcome::Silent { why: Silence::TooOften }.name()).or_default() += 1;
+                return;
+            }
         }
         if !request.message.options.damaged.is_empty() {
             request.steps.push(Step::DamagedOptions { codes: request.message.options.damaged.clone() });
