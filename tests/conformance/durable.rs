@@ -120,6 +120,7 @@ fn while_the_disk_is_full_old_clients_are_answered_from_memory_and_new_ones_are_
     }
     let offer = net.discover(ALICE).expect_offer(address);
     assert!(offer.lease_secs() <= left - 3600);
+    assert!(net.last_decision(ALICE).steps.contains(&Step::DiskTrouble { why: "the disk is full".into() }));
     net.request(ALICE, address).expect_ack(address);
     net.discover(BOB).expect_silence();
     net.reboot(BOB, ip("192.0.2.15")).expect_nak();
@@ -190,6 +191,32 @@ fn a_change_of_settings_that_the_disk_refused_is_taken_back() {
     net.orders(Command::Replace(Box::new(smaller)));
     net.fails(StoreTrouble::DiskFull).expect_silence();
     net.recovers().discover(ALICE).expect_offer(ip("192.0.2.10"));
+}
+
+#[test]
+fn an_address_freed_by_the_admin_is_free_when_that_is_on_disk() {
+    let mut net = Net::home();
+    let address = net.lease(ALICE);
+    net.disk = Disk::Slow;
+    net.orders(Command::Free(address));
+    assert!(net.done.is_empty(), "not told as done before it is");
+    net.commits_all().expect_silence();
+    assert_eq!(net.done, [Ok(())]);
+    assert_eq!(net.state(address), BindingState::Released);
+    net.orders(Command::Free(ip("192.0.2.17")));
+    assert_eq!(net.done[1], Err("192.0.2.17 is held by nobody. Nothing to do.".into()));
+}
+
+#[test]
+fn while_the_disk_is_full_settings_stay_as_they_are() {
+    let mut net = Net::home();
+    net.disk = Disk::Full;
+    net.lease_fails(ALICE);
+    let before = net.node.settings().clone();
+    let smaller = settings("[[subnet]]\nnetwork = \"192.0.2.0/24\"\npools = [\"192.0.2.90-192.0.2.91\"]");
+    net.orders(Command::Replace(Box::new(smaller)));
+    assert_eq!(net.done, [Err("Nothing was changed: the disk is full".into())]);
+    assert_eq!(*net.node.settings(), before);
 }
 
 #[test]

@@ -70,6 +70,8 @@ pub struct Net {
     pub mtu: u16,
     replies: Vec<Seen>,
     pub logged: Vec<Decision>,
+    /// What became of orders.
+    pub done: Vec<Result<(), String>>,
     /// What clients were told: address → (device, until).
     promised: HashMap<Ipv4Addr, (Mac, Time)>,
     /// MACs that are one device.
@@ -106,6 +108,7 @@ impl Net {
             mtu: 1500,
             replies: Vec::new(),
             logged: Vec::new(),
+            done: Vec::new(),
             promised: HashMap::new(),
             same_device: Vec::new(),
         };
@@ -263,6 +266,13 @@ impl Net {
         self.send(&taking_up(discover, &offer)).expect_ack(offer.yiaddr()).yiaddr()
     }
 
+    /// An offer, and silence where the ACK should be.
+    #[track_caller]
+    pub fn lease_fails(&mut self, mac: Mac) {
+        let address = self.discover(mac).offer().yiaddr();
+        self.request(mac, address).expect_silence();
+    }
+
     pub fn record(&self, address: Ipv4Addr) -> &Binding {
         self.node.leases().get(address).unwrap_or_else(|| panic!("no record of {address}"))
     }
@@ -337,7 +347,7 @@ impl Net {
                 Disk::Slow => self.waiting.push_back(commit),
                 Disk::Full => self.event(Event::CommitFailed { ids: commit.id..=commit.id, trouble: StoreTrouble::DiskFull }),
             },
-            Action::Done { .. } => {}
+            Action::Done { result, .. } => self.done.push(result),
             Action::Decided(decision) => self.logged.push(Decision::clone(&decision)),
         }
     }

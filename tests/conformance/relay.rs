@@ -42,6 +42,7 @@ fn a_relayed_client_renews_by_unicast_without_its_relay() {
     let address = net.lease_by(&relayed(Packet::discover(ALICE).wants(&[3])));
     let ack = net.at(21_600).send(&Packet::renew(ALICE, SERVER, address).wants(&[1, 3])).expect_ack(address);
     assert_eq!((ack.ip(3), ack.reply.to), (Some(ip(RELAY)), Destination::Client(address)));
+    assert!(net.why(ALICE).contains("network 198.51.100.0/24, where its address belongs"), "{}", net.why(ALICE));
     net.at(22_000).release(ALICE, address).expect_silence();
     net.send(&relayed(Packet::discover(BOB).option(50, &address.octets()))).expect_offer(address);
 }

@@ -158,13 +158,15 @@ impl Node {
         }
         let secs = match &self.trouble {
             None => self.lease_secs(&request.message, subnet, &mut request.steps),
-            Some(trouble) => match self.durable_secs(now, address) {
-                0 => {
-                    let why = Silence::DiskTrouble { why: trouble.to_string() };
-                    return self.silent(now, request, asked, why, out);
+            Some(trouble) => {
+                let why = trouble.to_string();
+                let secs = self.durable_secs(now, address);
+                if secs == 0 {
+                    return self.silent(now, request, asked, Silence::DiskTrouble { why }, out);
                 }
-                secs => secs,
-            },
+                request.steps.push(Step::DiskTrouble { why });
+                secs
+            }
         };
         let wants_rapid = self.plan.settings.server.rapid_commit && request.message.options.get(code::RAPID_COMMIT).is_some();
         if wants_rapid && self.trouble.is_none() {
@@ -574,7 +576,7 @@ impl Node {
         let here = Link { subnets: subnets.clone(), by: SubnetBy::Interface };
         if let Some(address) = named
             && !self.is_on(&here, address)
-            && let Some(elsewhere) = one(address, SubnetBy::Interface)
+            && let Some(elsewhere) = one(address, SubnetBy::OwnAddress)
             && request.is_unicast
         {
             return Some(elsewhere);
