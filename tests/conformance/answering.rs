@@ -143,6 +143,14 @@ fn an_inform_without_ciaddr_is_answered_to_its_source_or_not_at_all() {
 
 /// §4.3.5
 #[test]
+fn an_inform_from_an_address_of_no_subnet_is_not_answered() {
+    let mut net = Net::home();
+    net.send(&Packet::of(INFORM, ALICE).ciaddr(ip("203.0.113.8"))).expect_silence();
+    assert_eq!(net.outcome(ALICE), Outcome::Silent { why: Silence::NoSubnet });
+}
+
+/// §4.3.5
+#[test]
 fn an_inform_gets_the_options_of_the_subnet_it_lives_in() {
     let second = "[[subnet]]\nnetwork = \"203.0.113.0/24\"\n[subnet.options]\nrouter = \"203.0.113.1\"";
     let mut net = Net::home_and(second);

@@ -480,8 +480,12 @@ impl Node {
         let Some(link) = self.link(&request, Some(address)) else {
             return self.silent(now, request, asked, Silence::NoSubnet, out);
         };
-        let own = self.plan.subnet_of(address).filter(|subnet| link.subnets.contains(subnet));
-        let link = Link { subnets: vec![own.unwrap_or(link.subnets[0])], ..link };
+        // §4.3.5: the address is checked for consistency, or anybody could have replies sent to anywhere.
+        let Some(own) = self.plan.subnet_of(address) else {
+            return self.silent(now, request, asked, Silence::NoSubnet, out);
+        };
+        let subnet = if link.subnets.contains(&own) { own } else { link.subnets[0] };
+        let link = Link { subnets: vec![subnet], ..link };
         self.note_link(&mut request, &link);
         let reply = self.inform_reply(&mut request, link.subnets[0], address);
         out.push(Action::Reply(reply));
