@@ -1,0 +1,9 @@
+//! DOES. Sockets, interfaces and probes around the pure `protocol`.
+
+pub mod arp;
+pub mod batch;
+pub mod frame;
+pub mod packet;
+pub mod port;
+pub mod served;
+pub mod socket;
