@@ -1,17 +1,18 @@
 //! ARP: asks who has an address before it is offered, and hears who claims one.
 
-use std::{io, net::Ipv4Addr, os::fd::AsFd, task::Poll};
+use std::{io, net::Ipv4Addr, os::fd::AsFd};
 
 use etherparse::{ArpHardwareId, ArpOperation, ArpPacket, EtherType, Ethernet2Header};
 use socket2::Socket;
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::io::unix::AsyncFd;
 
 use crate::{
     protocol::Interface,
     runtime::{
-        batch::{self, BATCH, Outgoing, ReceiveBatch, To},
+        batch::{self, Outgoing, ReceiveBatch, To},
         frame, packet,
         served::{Entry, Notice, Served, State},
+        watch,
     },
 };
 
@@ -68,14 +69,7 @@ impl Arp {
 
     /// Waits until something was heard. Cancel safe.
     pub async fn readable(&mut self) {
-        std::future::poll_fn(|context| {
-            let mut any = false;
-            for entry in self.served.entries() {
-                any |= matches!(entry.open.poll_read_ready(context), Poll::Ready(Ok(_)));
-            }
-            if any { Poll::Ready(()) } else { Poll::Pending }
-        })
-        .await;
+        watch::any_readable(|| self.served.entries().iter().map(|entry| &entry.open)).await;
     }
 
     /// Hands over what was heard: at most one batch per interface. Returns how many.
@@ -84,7 +78,7 @@ impl Arp {
         let mut handed = 0;
         for offset in 0..entries.len() {
             let Entry { interface, open } = &entries[(self.turn + offset) % entries.len()];
-            let count = batch::receive_ready(open, &mut self.batch, &mut 0);
+            let count = watch::receive_batch(open, &mut self.batch, &mut 0);
             let claims = (0..count).filter_map(|index| claim(self.batch.get(index).bytes));
             for (address, mac) in claims {
                 // Ours, come back through a bridge or a loop: nobody else.
@@ -100,11 +94,9 @@ impl Arp {
 }
 
 fn open(interface: u32) -> Result<AsyncFd<Socket>, String> {
-    packet::open_receiver(interface, packet::ETHER_TYPE_ARP, &packet::ARP_FILTER)
-        .and_then(|socket| AsyncFd::with_interest(socket, Interest::READABLE))
-        .map_err(|error| {
-            format!("ARP cannot be listened to: {error}; start twinlease as root or with CAP_NET_RAW, or new addresses go unprobed")
-        })
+    packet::open_receiver(interface, packet::ETHER_TYPE_ARP, &packet::ARP_FILTER).and_then(watch::watch).map_err(|error| {
+        format!("ARP cannot be listened to: {error}; start twinlease as root or with CAP_NET_RAW, or new addresses go unprobed")
+    })
 }
 
 /// A broadcast ARP request from `mac` at `source` for `target`; with `source` 0.0.0.0 it is a probe.

@@ -7,12 +7,9 @@ use std::{
     io,
     mem::{self, size_of},
     net::{Ipv4Addr, SocketAddrV4},
-    os::fd::{AsFd, AsRawFd, BorrowedFd},
+    os::fd::{AsRawFd, BorrowedFd},
     ptr,
 };
-
-use socket2::Socket;
-use tokio::io::{Interest, unix::AsyncFd};
 
 /// Datagrams per system call. At 64 the cost of the call is far below that of the datagrams themselves.
 pub const BATCH: usize = 64;
@@ -77,7 +74,8 @@ impl ReceiveBatch {
     /// Takes up to `BATCH` datagrams that are there now; never waits.
     pub fn receive(&mut self, socket: BorrowedFd<'_>) -> io::Result<usize> {
         // SAFETY: all-zero is a valid `iovec` and `mmsghdr` (null pointers with zero lengths).
-        let (mut vectors, mut headers): ([libc::iovec; BATCH], [libc::mmsghdr; BATCH]) = unsafe { (mem::zeroed(), mem::zeroed()) };
+        let (mut vectors, mut headers): ([libc::iovec; BATCH], [libc::mmsghdr; BATCH]) =
+            unsafe { (mem::zeroed(), mem::zeroed()) };
         let buffers = self.buffers.chunks_exact_mut(self.buffer_bytes);
         let places = buffers.zip(self.names.iter_mut()).zip(self.controls.iter_mut());
         for ((header, vector), ((buffer, name), control)) in headers.iter_mut().zip(&mut vectors).zip(places) {
@@ -93,7 +91,13 @@ impl ReceiveBatch {
         // SAFETY: the `BATCH` headers are on this stack frame, and each points to a vector, a name and a control
         // buffer that are exclusively borrowed for the call and as long as their headers say.
         let count = unsafe {
-            libc::recvmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), BATCH as libc::c_uint, libc::MSG_DONTWAIT as _, ptr::null_mut())
+            libc::recvmmsg(
+                socket.as_raw_fd(),
+                headers.as_mut_ptr(),
+                BATCH as libc::c_uint,
+                libc::MSG_DONTWAIT as _,
+                ptr::null_mut(),
+            )
         };
         let count = usize::try_from(count).map_err(|_| io::Error::last_os_error())?;
         for (header, length) in headers.iter().zip(self.lens.iter_mut()).take(count) {
@@ -135,28 +139,6 @@ fn packet_destination(header: &libc::msghdr) -> Option<Ipv4Addr> {
         }
     }
     None
-}
-
-/// Reads one batch from a socket that tokio watches; 0 where nothing is there. Errors are counted.
-pub fn receive_ready(socket: &AsyncFd<Socket>, batch: &mut ReceiveBatch, errors: &mut u64) -> usize {
-    let mut count = 0;
-    // `WouldBlock` from the closure clears the readiness, which a batch that is not full allows too: the queue was
-    // empty at that moment, and what comes later wakes us again. The value has been put aside.
-    let _ = socket.try_io(Interest::READABLE, |socket| {
-        // An error that waits in the socket (the interface went down) is cleared by reading it: look behind it.
-        for _ in 0..2 {
-            match batch.receive(socket.as_fd()) {
-                Ok(received) => {
-                    count = received;
-                    break;
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(_) => *errors += 1,
-            }
-        }
-        if count == BATCH { Ok(()) } else { Err(io::ErrorKind::WouldBlock.into()) }
-    });
-    count
 }
 
 /// Where a datagram or frame goes.
@@ -221,7 +203,8 @@ pub fn send(socket: BorrowedFd<'_>, messages: &[Outgoing<'_>]) -> io::Result<usi
     }
     // SAFETY: the first `count` headers point to names, controls and vectors on this stack frame, and through the
     // vectors to the borrowed bytes, which `sendmmsg` only reads.
-    let sent = unsafe { libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count as libc::c_uint, libc::MSG_DONTWAIT as _) };
+    let sent =
+        unsafe { libc::sendmmsg(socket.as_raw_fd(), headers.as_mut_ptr(), count as libc::c_uint, libc::MSG_DONTWAIT as _) };
     usize::try_from(sent).map_err(|_| io::Error::last_os_error())
 }
 
@@ -247,7 +230,7 @@ fn set_source(header: &mut libc::msghdr, interface: u32, source: Ipv4Addr) {
 
 #[cfg(test)]
 mod tests {
-    use std::net::UdpSocket;
+    use std::{net::UdpSocket, os::fd::AsFd};
 
     use nix::sys::socket::{setsockopt, sockopt::Ipv4PacketInfo};
 

@@ -1,9 +1,6 @@
 //! Who holds a UDP port: names the process, so that two DHCP servers do not fight silently.
 
-use std::{
-    fmt, fs,
-    path::Path,
-};
+use std::{fmt, fs, path::Path};
 
 /// A socket that keeps us from a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,7 +29,8 @@ impl fmt::Display for Holder {
 pub fn holders(port: u16, own: &[u64]) -> Vec<Holder> {
     // Of this thread: `/proc/net` shows the namespace of the main thread.
     let table = fs::read_to_string("/proc/thread-self/net/udp").unwrap_or_default();
-    let sockets: Vec<Bound> = table.lines().filter_map(parse_line).filter(|s| s.port == port && !own.contains(&s.inode)).collect();
+    let sockets: Vec<Bound> =
+        table.lines().filter_map(parse_line).filter(|s| s.port == port && !own.contains(&s.inode)).collect();
     if sockets.is_empty() {
         return Vec::new();
     }
@@ -90,7 +88,8 @@ mod tests {
 
     #[test]
     fn a_line_of_the_kernels_table_is_read() {
-        let line = "  714: 00000000:0043 00000000:0000 07 00000000:00000000 00:00000000 00000000   101        0 30412 2 00000000 0";
+        let line =
+            "  714: 00000000:0043 00000000:0000 07 00000000:00000000 00:00000000 00000000   101        0 30412 2 00000000 0";
         let bound = parse_line(line).expect("a line as Linux prints it");
         assert_eq!((bound.port, bound.uid, bound.inode), (67, 101, 30412));
         assert!(parse_line("   sl  local_address rem_address   st tx_queue").is_none());

@@ -14,7 +14,6 @@ use std::{
     fs, io,
     net::{Ipv4Addr, SocketAddrV4},
     os::fd::{AsFd, AsRawFd},
-    task::Poll,
     time::Duration,
 };
 
@@ -23,7 +22,7 @@ use nix::sys::{
     stat::fstat,
 };
 use socket2::{Domain, Protocol, SockAddr, Socket, Type};
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::io::unix::AsyncFd;
 
 use crate::{
     protocol::{Datagram, Destination, Interface, Reply},
@@ -31,6 +30,7 @@ use crate::{
         batch::{self, BATCH, Outgoing, ReceiveBatch, To},
         frame, packet, port,
         served::{Entry, Notice, Served},
+        watch,
     },
 };
 
@@ -155,14 +155,7 @@ impl Sockets {
 
     /// Waits until `receive` has something to read or `send` should try waiting replies again. Cancel safe.
     pub async fn readable(&mut self) {
-        let read = std::future::poll_fn(|context| {
-            let mut any = false;
-            for entry in self.served.entries() {
-                // An error here means that the runtime is shutting down.
-                any |= matches!(entry.open.udp.poll_read_ready(context), Poll::Ready(Ok(_)));
-            }
-            if any { Poll::Ready(()) } else { Poll::Pending }
-        });
+        let read = watch::any_readable(|| self.served.entries().iter().map(|entry| &entry.open.udp));
         if self.is_waiting() {
             let _ = tokio::time::timeout(RETRY_PAUSE, read).await;
         } else {
@@ -177,7 +170,7 @@ impl Sockets {
         let mut handed = 0;
         for offset in 0..entries.len() {
             let entry = &entries[(self.turn + offset) % entries.len()];
-            let count = batch::receive_ready(&entry.open.udp, &mut self.batch, &mut self.outbox.counters.receive_errors);
+            let count = watch::receive_batch(&entry.open.udp, &mut self.batch, &mut self.outbox.counters.receive_errors);
             for index in 0..count {
                 let received = self.batch.get(index);
                 if received.truncated {
@@ -356,8 +349,8 @@ fn datagram(ports: Ports, reply: &Reply, identification: u16) -> frame::Udp<'_> 
 impl Pair {
     fn open(interface: &Interface, ports: Ports, open: &[Entry<Pair>]) -> Result<Pair, String> {
         let udp = open_udp(interface, ports.server).map_err(|error| udp_trouble(&error, ports.server, open))?;
-        let udp = AsyncFd::with_interest(udp, Interest::READABLE)
-            .map_err(|error| format!("the UDP socket cannot be watched: {error}; restart twinlease"))?;
+        let udp = watch::watch(udp)
+            .map_err(|error| format!("the UDP socket cannot be watched: {error}; see the limit of open files"))?;
         let frames = match interface.mac {
             Some(_) => Some(open_frames(interface.index).map_err(|error| frames_trouble(&error))?),
             None => None,
