@@ -213,7 +213,7 @@ show() {
   local word
   word=$(state_word)
   { [[ $word != bound ]] || kind_show; } | jq -R -s --arg kind "$kind" --arg state "$word" '
-    def words: split(" ") | map(select(. != ""));
+    def list: if . == null then null else split(" ") | map(select(. != "")) end;
     def number: if . == null or . == "" then null else tonumber end;
     def bits: if . == null then null else
       split(".") | map(tonumber) | map([128, 64, 32, 16, 8, 4, 2, 1] as $b | . as $n
@@ -222,19 +222,19 @@ show() {
     | { kind: $kind, state: $state, address: $got.address, prefix: ($got["1"] | bits), server: $got["54"],
         lease_secs: ($got["51"] | number), t1_secs: ($got.t1 | number), t2_secs: ($got.t2 | number),
         options: {
-          "1": $got["1"], "12": $got["12"], "15": $got["15"], "51": ($got["51"] | number)
-        } }
-    | .options += ([ "3", "6", "42", "119", "138" ] | map({ (.): ($got[.] | if . then words else null end) }) | add)
-    | .options["121"] = ($got["121"] | if . then words | map(sub(","; " ")) else null end)'
+          "1": $got["1"], "3": ($got["3"] | list), "6": ($got["6"] | list), "12": $got["12"], "15": $got["15"],
+          "42": ($got["42"] | list), "51": ($got["51"] | number), "119": ($got["119"] | list),
+          "121": ($got["121"] | list | if . then map(sub(","; " ")) else null end), "138": ($got["138"] | list)
+        } }'
 }
 
 # Prints `CODE value` when the value is not empty.
 option() { [[ -z ${2-} ]] || printf '%s %s\n' "$1" "$2"; }
 
 # Reads the environment that the client gave its script into the map `got`.
-# shellcheck disable=SC2034  # the files in clients/ read it
 declare -A got
 read_lease() {
   local name value
+  # shellcheck disable=SC2034  # the files in clients/ read it
   while IFS='=' read -r -d '' name value; do got["$name"]=$value; done <"$state/lease.env"
 }

@@ -6,8 +6,8 @@ kind_start() {
   command -v dhcpcd >/dev/null || fail "the client dhcpcd is not installed; run: scripts/packages lab"
   {
     echo "allowinterfaces eth0"
-    # 0 s: no wait of its own before the first DISCOVER.
-    echo "initial_interval 0"
+    # No random wait before the first DISCOVER.
+    echo "nodelay"
     echo "noipv4ll"
     echo "option subnet_mask, routers, domain_name_servers, host_name, domain_name, broadcast_address"
     echo "option ntp_servers, dhcp_lease_time, domain_search, classless_static_routes, capwap_ac"

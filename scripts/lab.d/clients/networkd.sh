@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154
 # How to drive systemd-networkd without systemd, udev and D-Bus. Sourced by lab.d/client.sh.
 # The host's read-only /sys tells it that there is no udev; its /run/systemd is the host's own. It calls no
-# script, so events are made from its lease file, which it writes anew at every ACK.
+# script, so events are made from its log. Its lease file is written at the first ACK, not at renewals.
 
 networkd_program() {
   local path
@@ -33,10 +33,9 @@ launch_networkd() {
   launch env --unset=NOTIFY_SOCKET SYSTEMD_LOG_LEVEL=debug SYSTEMD_LOG_TARGET=console "$(networkd_program)"
 }
 
-# It asks again for an address that it finds on its link (KeepConfiguration is of no use: it was killed).
-# A whole machine's reboot loses that address, and then networkd sends a DISCOVER.
+# It asks again (INIT-REBOOT) for an address that it finds on its link. A whole machine's reboot loses that
+# address, and then networkd sends a DISCOVER.
 kind_restart() {
-  rm -f "$state/lease.env" "$state/lease.stamp"
   on_host sh -c 'rm -f /run/systemd/netif/leases/*'
   launch_networkd
 }
@@ -46,20 +45,30 @@ kind_renew() { :; }
 # It releases when it ends in order.
 kind_release() { kill -TERM "$(<"$state/pid")"; }
 
+# An ACK gets the name of the REQUEST before it. It counts once the lease file and the link agree, because
+# the log line comes first.
 kind_sync() {
-  local lease stamp=gone before=gone
+  local lease words
+  rm -f "$state/lease.env"
   lease=$(networkd_lease)
-  [[ ! -e $lease ]] || stamp=$(stat -c '%i %y' "$lease" 2>/dev/null) || stamp=gone
-  [[ ! -e $state/lease.stamp ]] || before=$(<"$state/lease.stamp")
-  [[ $stamp != "$before" ]] || return 0
-  echo "$stamp" >"$state/lease.stamp"
-  if [[ $stamp == gone ]]; then
-    rm -f "$state/lease.env"
-    echo expire >>"$state/events"
-  else
+  if running && [[ -e $lease ]]; then
     tr '\n' '\0' <"$lease" >"$state/lease.env"
-    if [[ $before == gone ]]; then echo bound; else echo renew; fi >>"$state/events"
   fi
+  words=$(awk '
+    match($0, /DHCPv4 client: REQUEST \([a-z]+/) { asked = substr($0, RSTART + 24, RLENGTH - 24) }
+    /DHCPv4 client: ACK/ { print asked == "renewing" ? "renew" : asked == "rebinding" ? "rebind" : asked == "rebooting" ? "reboot" : "bound" }
+    /DHCPv4 client: NAK/ { print "nak" }
+    /DHCP lease lost/ { print "expire" }' "$state/log" 2>/dev/null) || true
+  if [[ $words =~ (^|$'\n')(bound|renew|rebind|reboot)$ ]] && ! settled "$lease"; then
+    words=$(sed '$d' <<<"$words")
+  fi
+  echo -n "${words:+$words$'\n'}" >"$state/events"
+}
+
+settled() {
+  local address
+  address=$(sed -n 's/^ADDRESS=//p' "$1" 2>/dev/null)
+  [[ -n $address && $(ip -n "$host" -4 -oneline address show dev eth0) == *" $address/"* ]]
 }
 
 # /run/systemd/netif/leases/IFINDEX, seen from outside the host.
@@ -81,7 +90,7 @@ kind_show() {
   option 51 "${got[LIFETIME]-}"
   option 54 "${got[SERVER_ADDRESS]-}"
   option 119 "${got[DOMAIN_SEARCH_LIST]-}"
-  option 121 "${got[ROUTES]-}"
+  option 121 "${got[CLASSLESS_ROUTES]-${got[ROUTES]-}}"
   option t1 "${got[T1]-}"
   option t2 "${got[T2]-}"
 }
