@@ -4,6 +4,7 @@
 //! Opening never overwrites what it cannot read: a damaged database is set aside and the newest good snapshot
 //! takes its place; a database that is not ours, or newer, or in use, is refused with a sentence.
 
+mod log;
 mod rows;
 mod snapshot;
 mod writer;
@@ -37,8 +38,10 @@ const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
 /// Small pages: leases come in no order, so that each one written costs a page in the WAL.
 const PAGE_BYTES: u32 = 1024;
 const PAGE_CACHE_KIB: u32 = 8 * 1024;
-/// The WAL is copied into the database when it has this many pages (4 MiB), and its file is cut back to twice that.
-const WAL_PAGES: u32 = 4096;
+/// The log is copied into the database when it has this many pages (4 MiB), and its file is cut back to twice that.
+const LOG_PAGES: u32 = 4096;
+/// Where the thread that copies it does not keep up, the writer stops and copies it itself.
+const LOG_PAGES_MAX: u32 = 4 * LOG_PAGES;
 /// How long to wait for a reader that is in the way (recovery after a crash).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -322,9 +325,9 @@ fn connect(place: &Place) -> Result<(Connection, bool), Fault> {
     }
     connection.execute_batch(&format!(
         "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;
-         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{PAGE_CACHE_KIB}; PRAGMA wal_autocheckpoint = {WAL_PAGES};
+         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{PAGE_CACHE_KIB}; PRAGMA wal_autocheckpoint = {LOG_PAGES_MAX};
          PRAGMA journal_size_limit = {}",
-        2 * WAL_PAGES * PAGE_BYTES
+        2 * LOG_PAGES * PAGE_BYTES
     ))?;
     for (from, sql) in MIGRATIONS.iter().enumerate().skip(version) {
         let step = connection.transaction()?;

@@ -21,7 +21,7 @@ use std::{
 
 use rusqlite::ErrorCode;
 
-use super::{Store, connect_to_read, snapshot};
+use super::{Store, connect_to_read, log::LogCopier, snapshot};
 use crate::{
     protocol::{Change, Commit, CommitId, StoreTrouble, time::Time},
     runtime::clock::{Clock, Sleep},
@@ -72,8 +72,11 @@ impl Store {
             None => now + SNAPSHOT_RETRY,
         };
         let mode = if self.epoch_is_written { Mode::Serving } else { Mode::Refusing(StoreTrouble::DiskFull) };
+        let for_log = queue.clone();
+        let log = LogCopier::start(&self.place.database, move || for_log.push(Message::LogCopied));
         let writer = Writer {
             store: self,
+            log,
             queue: queue.clone(),
             report,
             mode,
@@ -157,6 +160,7 @@ enum Message {
     /// What the thread aside has done.
     SnapshotDone(Result<PathBuf, String>),
     Checked(Option<String>),
+    LogCopied,
     Close,
 }
 
@@ -217,6 +221,7 @@ enum Mode {
 
 struct Writer<F> {
     store: Store,
+    log: LogCopier,
     queue: Arc<Queue>,
     report: F,
     mode: Mode,
@@ -304,6 +309,7 @@ impl<F: FnMut(Report)> Writer<F> {
                         (self.report)(Report::Damaged(sentence));
                     }
                 }
+                Message::LogCopied => self.log.finish(&self.store.connection),
                 Message::Close => closing = true,
             }
         }
@@ -343,6 +349,7 @@ impl<F: FnMut(Report)> Writer<F> {
     fn committed(&mut self, up_to: CommitId) {
         self.stamp_due = self.store.clock.now() + STAMP_INTERVAL;
         (self.report)(Report::Committed { up_to });
+        self.log.committed(&self.store.connection);
     }
 
     fn do_what_is_due(&mut self) {
@@ -415,6 +422,7 @@ impl<F: FnMut(Report)> Writer<F> {
         if self.mode == Mode::Serving {
             self.write_stamp();
         }
+        self.log.stop();
         let Store { connection, lock, .. } = self.store;
         // The last connection copies the write-ahead log into the database as it closes.
         if let Err((_, error)) = connection.close() {
