@@ -1,12 +1,20 @@
-//! DOES. Sockets, interfaces and probes around the pure `protocol`.
+//! DOES. The loop around the pure `protocol`, and the sockets, files, clocks and threads that it needs.
 
 pub mod arp;
-pub mod batch;
-pub mod frame;
+pub mod clock;
+pub mod control;
+pub mod handle;
 pub mod links;
-pub mod packet;
-pub mod port;
+pub mod log;
+pub mod report;
 pub mod rivals;
-pub mod served;
+pub mod server;
 pub mod socket;
-pub mod watch;
+pub mod store;
+
+mod batch;
+mod frame;
+mod packet;
+mod port;
+mod served;
+mod watch;
