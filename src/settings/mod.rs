@@ -8,6 +8,7 @@ pub mod check_values;
 pub mod check;
 pub mod parse;
 mod parse_options;
+pub mod render;
 
 use std::{net::Ipv4Addr, time::Duration};
 
