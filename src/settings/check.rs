@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    AddressRange, Identifier, LeaseTimes, Pool, Record, RecordKey, Reservation, Settings, Subnet,
+    AddressRange, Identifier, LeaseOverrides, LeaseTimes, Pool, Record, RecordKey, Reservation, Settings, Subnet,
     check_values::{host_name_trouble, option_trouble, wire_time_trouble},
     dictionary,
     options::{OptionSet, OptionValue, show_code},
@@ -116,7 +116,12 @@ pub fn free_address_near(settings: &Settings, address: Ipv4Addr, is_leased: impl
     free_near(settings, &kept, address, is_leased)
 }
 
-fn free_near(settings: &Settings, kept: &HashSet<Ipv4Addr>, near: Ipv4Addr, is_leased: impl Fn(Ipv4Addr) -> bool) -> Option<Ipv4Addr> {
+fn free_near(
+    settings: &Settings,
+    kept: &HashSet<Ipv4Addr>,
+    near: Ipv4Addr,
+    is_leased: impl Fn(Ipv4Addr) -> bool,
+) -> Option<Ipv4Addr> {
     let subnet = settings.subnet_of(near)?;
     let routers = routers(settings, subnet, &[]);
     let hosts = hosts(subnet);
@@ -177,9 +182,13 @@ impl Checker<'_> {
         }
         if let Some(probe) = server.probe {
             if probe.is_zero() {
-                self.find(Place::Server, "`probe` in [server] waits not at all. Write `probe = false`, or a time like \"200ms\".".into());
+                self.find(
+                    Place::Server,
+                    "`probe` in [server] waits not at all. Write `probe = false`, or a time like \"200ms\".".into(),
+                );
             } else if probe > LONGEST_PROBE || probe.subsec_nanos() % 1_000_000 != 0 {
-                let text = format!("`probe` in [server] is {}: clients do not wait that long. Choose 1ms to 2s.", show_duration(probe));
+                let text =
+                    format!("`probe` in [server] is {}: clients do not wait that long. Choose 1ms to 2s.", show_duration(probe));
                 self.find(Place::Server, text);
             }
         }
@@ -192,9 +201,13 @@ impl Checker<'_> {
     }
 
     fn interface(&mut self, place: Place, name: &str) {
-        let possible = !name.is_empty() && name.len() <= LONGEST_INTERFACE_BYTES && name.bytes().all(|b| b.is_ascii_graphic() && b != b'/');
+        let possible =
+            !name.is_empty() && name.len() <= LONGEST_INTERFACE_BYTES && name.bytes().all(|b| b.is_ascii_graphic() && b != b'/');
         if !possible {
-            self.find(place, format!("Interface `{}` cannot exist by that name. Look up the name with `ip link`.", name.escape_debug()));
+            self.find(
+                place,
+                format!("Interface `{}` cannot exist by that name. Look up the name with `ip link`.", name.escape_debug()),
+            );
         }
     }
 
@@ -229,18 +242,34 @@ impl Checker<'_> {
             if let Some(governed) = dictionary::governed(code) {
                 self.find(place, format!("Custom option `{name}`: code {code} is set by the server alone. {}", governed.reason));
             } else if let Some(known) = dictionary::name_of(code) {
-                self.find(place, format!("Custom option `{name}`: code {code} is `{known}` already. Use that name, and remove this definition."));
+                self.find(
+                    place,
+                    format!(
+                        "Custom option `{name}`: code {code} is `{known}` already. Use that name, and remove this definition."
+                    ),
+                );
             } else if !codes.insert(code) {
-                self.find(place, format!("Custom option `{name}`: code {code} is defined twice. Remove one, or choose another code."));
+                self.find(
+                    place,
+                    format!("Custom option `{name}`: code {code} is defined twice. Remove one, or choose another code."),
+                );
             }
             let well_formed = name.starts_with(|c: char| c.is_ascii_lowercase())
                 && name.len() <= 64
                 && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
             if !well_formed {
                 let shown = name.escape_debug();
-                self.find(place, format!("Custom option `{shown}`: the name must be small letters, digits and `-`, a letter first. Rename it."));
+                self.find(
+                    place,
+                    format!(
+                        "Custom option `{shown}`: the name must be small letters, digits and `-`, a letter first. Rename it."
+                    ),
+                );
             } else if dictionary::code_of(name).is_some() || dictionary::governed_named(name).is_some() {
-                self.find(place, format!("Custom option `{name}`: the name is taken by another option. Rename it, for example my-{name}."));
+                self.find(
+                    place,
+                    format!("Custom option `{name}`: the name is taken by another option. Rename it, for example my-{name}."),
+                );
             } else if !names.insert(name) {
                 self.find(place, format!("Custom option `{name}` is defined twice. Remove one, or rename it."));
             }
@@ -299,18 +328,29 @@ impl Checker<'_> {
             self.find(place, format!("Subnet {network} is an address, not a network. Write {}.", network.trunc()));
         }
         if !(8..=30).contains(&network.prefix_len()) {
-            let text = format!("Subnet {network}: prefix lengths from /8 to /30 can be served. Choose one of them; /24 suits 254 devices.");
+            let text = format!(
+                "Subnet {network}: prefix lengths from /8 to /30 can be served. Choose one of them; /24 suits 254 devices."
+            );
             self.find(place, text);
             return;
         }
         let first = network.network();
         if first.octets()[0] == 0 || first.is_loopback() || first.octets()[0] >= 224 {
-            self.find(place, format!("Subnet {network} holds addresses that no device can have. Choose a network like 192.168.1.0/24."));
+            self.find(
+                place,
+                format!("Subnet {network} holds addresses that no device can have. Choose a network like 192.168.1.0/24."),
+            );
         }
         if let Some(interface) = &subnet.interface {
             self.interface(place, interface);
         }
-        self.lease_times(Place::SubnetLease(i), &subnet.lease.over(&self.settings.lease), &format!("the lease times of subnet {network}"));
+        if subnet.lease != LeaseOverrides::default() {
+            self.lease_times(
+                Place::SubnetLease(i),
+                &subnet.lease.over(&self.settings.lease),
+                &format!("the lease times of subnet {network}"),
+            );
+        }
         self.options(Scope::Subnet(i), &subnet.options);
         self.routers(Scope::Subnet(i), subnet, &subnet.options);
         if !subnet.options.contains_key(&ROUTER) {
@@ -322,7 +362,10 @@ impl Checker<'_> {
                 continue;
             }
             if !network.contains(&range.first) || !network.contains(&range.last) {
-                self.find(place, format!("Exclusion {range} is not inside subnet {network}. Correct it, or move it to its subnet."));
+                self.find(
+                    place,
+                    format!("Exclusion {range} is not inside subnet {network}. Correct it, or move it to its subnet."),
+                );
             }
         }
         for (j, pool) in subnet.pools.iter().enumerate() {
@@ -372,7 +415,10 @@ impl Checker<'_> {
         }
         let network = subnet.network;
         if !network.contains(&range.first) || !network.contains(&range.last) {
-            self.find(place, format!("Pool {range} is not inside subnet {network}. Choose addresses from {} to {}.", hosts.first, hosts.last));
+            self.find(
+                place,
+                format!("Pool {range} is not inside subnet {network}. Choose addresses from {} to {}.", hosts.first, hosts.last),
+            );
         } else if !hosts.contains(range.first) || !hosts.contains(range.last) {
             let proposal = AddressRange { first: range.first.max(hosts.first), last: range.last.min(hosts.last) };
             let what = match (hosts.contains(range.first), hosts.contains(range.last)) {
@@ -385,7 +431,8 @@ impl Checker<'_> {
         }
         self.options(Scope::Pool(i, j), &pool.options);
         self.routers(Scope::Pool(i, j), subnet, &pool.options);
-        let given = |address: &Ipv4Addr| range.contains(*address) && !subnet.exclusions.iter().any(|range| range.contains(*address));
+        let given =
+            |address: &Ipv4Addr| range.contains(*address) && !subnet.exclusions.iter().any(|range| range.contains(*address));
         if let Some(router) = routers(self.settings, subnet, &[&pool.options]).iter().copied().find(given) {
             let text = format!(
                 "Pool {range} covers the router {router}, which would be given to a device. End the pool before it, start behind it, \
@@ -396,7 +443,8 @@ impl Checker<'_> {
     }
 
     fn overlapping_pools(&mut self, i: usize, subnet: &Subnet) {
-        let mut order: Vec<usize> = (0..subnet.pools.len()).filter(|j| subnet.pools[*j].range.first <= subnet.pools[*j].range.last).collect();
+        let mut order: Vec<usize> =
+            (0..subnet.pools.len()).filter(|j| subnet.pools[*j].range.first <= subnet.pools[*j].range.last).collect();
         order.sort_by_key(|j| subnet.pools[*j].range);
         let mut reaching_furthest: Option<AddressRange> = None;
         for j in order {
@@ -424,10 +472,14 @@ impl Checker<'_> {
             let network = subnets[i].network;
             match outer.map(|outer| subnets[outer].network) {
                 Some(before) if before == network => {
-                    self.find(Place::Subnet(i), format!("Subnet {network} is already there. Write all of it into one [[subnet]]."));
+                    self.find(
+                        Place::Subnet(i),
+                        format!("Subnet {network} is already there. Write all of it into one [[subnet]]."),
+                    );
                 }
                 Some(before) if before.contains(&network.network()) => {
-                    let text = format!("Subnet {network} lies inside subnet {before}. Make {before} smaller, or remove one of the two.");
+                    let text =
+                        format!("Subnet {network} lies inside subnet {before}. Make {before} smaller, or remove one of the two.");
                     self.find(Place::Subnet(i), text);
                 }
                 Some(_) | None => outer = Some(i),
@@ -447,7 +499,7 @@ impl Checker<'_> {
             }
             if let Some(other) = by_identifier.insert(&reservation.identifier, i) {
                 let text = format!(
-                    "{} already keeps {}. A device keeps one address: change that one, or remove it.",
+                    "{} has the kept address {} already. A device has one: change that one, or remove it.",
                     show_identifier(&reservation.identifier),
                     settings.reservations[other].address
                 );
@@ -466,7 +518,11 @@ impl Checker<'_> {
                 self.find(place, trouble);
             }
             if let Some(note) = reservation.note.as_deref().filter(|note| note.len() > LONGEST_NOTE_BYTES) {
-                let text = format!("The note of {} has {} bytes; {LONGEST_NOTE_BYTES} are possible. Shorten it.", shown(reservation), note.len());
+                let text = format!(
+                    "The note of {} has {} bytes; {LONGEST_NOTE_BYTES} are possible. Shorten it.",
+                    shown(reservation),
+                    note.len()
+                );
                 self.find(place, text);
             }
             if !reservation.options.is_empty() {
@@ -482,7 +538,9 @@ impl Checker<'_> {
         let (address, device) = (reservation.address, shown(reservation));
         let Some(subnet) = self.settings.subnet_of(address) else {
             if all_subnets {
-                let text = format!("{address} for {device} lies in no subnet. Choose an address inside one, or add a [[subnet]] that holds it.");
+                let text = format!(
+                    "{address} for {device} lies in no subnet. Choose an address inside one, or add a [[subnet]] that holds it."
+                );
                 self.find(place, text);
             }
             return;
@@ -506,10 +564,14 @@ fn identifier_trouble(identifier: &Identifier) -> Option<String> {
     match identifier {
         Identifier::Mac(hw) if hw.htype() == crate::protocol::lease::HwAddr::ETHERNET => match hw.mac() {
             Some(mac) if mac[0] & 1 == 0 => None,
-            Some(_) => Some(format!("MAC `{hw}` is a multicast address, which no device can have. Look for the address on the device's label.")),
+            Some(_) => Some(format!(
+                "MAC `{hw}` is a multicast address, which no device can have. Look for the address on the device's label."
+            )),
             None => Some(format!("MAC `{hw}` has {} bytes. Use 6 pairs, like a4:cf:12:9b:00:1e.", hw.bytes().len())),
         },
-        Identifier::Mac(hw) => hw.bytes().is_empty().then(|| format!("Hardware address `{hw}` has no bytes. Write them behind the `/`.")),
+        Identifier::Mac(hw) => {
+            hw.bytes().is_empty().then(|| format!("Hardware address `{hw}` has no bytes. Write them behind the `/`."))
+        }
         Identifier::ClientId(id) | Identifier::CircuitId(id) => (id.is_empty() || id.len() > 255)
             .then(|| format!("{} has {} bytes; 1 to 255 are possible. Correct it.", show_identifier(identifier), id.len())),
     }

@@ -43,7 +43,11 @@ fn value_trouble(value: &OptionValue) -> Option<String> {
         OptionValue::DomainList(names) => names.iter().find_map(|name| domain_trouble(name)),
         OptionValue::Routes(routes) if routes.is_empty() => empty(),
         OptionValue::Routes(routes) => routes.iter().find(|route| route.destination.trunc() != route.destination).map(|route| {
-            format!("leads to `{}`, an address inside {1}, not a network. Write {1}.", route.destination, route.destination.trunc())
+            format!(
+                "leads to `{}`, an address inside {1}, not a network. Write {1}.",
+                route.destination,
+                route.destination.trunc()
+            )
         }),
         OptionValue::IpPairs(pairs) if pairs.is_empty() => empty(),
         OptionValue::SubOptions(sub_options) if sub_options.is_empty() => empty(),
@@ -64,9 +68,9 @@ fn special_trouble(code: u8, value: &OptionValue) -> Option<String> {
     let least = dictionary::least(code);
     let too_small = |number: u32| (number < least).then(|| format!("is {number}; the smallest possible is {least}. Raise it."));
     match (code, value) {
-        (46, OptionValue::U8(number)) if ![1, 2, 4, 8].contains(number) => {
-            Some(format!("is {number}, which is no node type. Choose 1 (broadcast), 2 (WINS only), 4 (broadcast first) or 8 (WINS first)."))
-        }
+        (46, OptionValue::U8(number)) if ![1, 2, 4, 8].contains(number) => Some(format!(
+            "is {number}, which is no node type. Choose 1 (broadcast), 2 (WINS only), 4 (broadcast first) or 8 (WINS first)."
+        )),
         (_, OptionValue::U8(number)) => too_small(u32::from(*number)),
         (_, OptionValue::U16(number)) => too_small(u32::from(*number)),
         (_, OptionValue::U16List(list)) => list.iter().find_map(|number| too_small(u32::from(*number))),
@@ -137,7 +141,9 @@ fn labels_trouble(name: &str, underscore: bool) -> Option<String> {
     }
     name.split('.').find_map(|label| match label.len() {
         0 => Some("two dots stand together, or one at an end. Remove one.".to_string()),
-        1..=63 if label.starts_with('-') || label.ends_with('-') => Some(format!("`{label}` begins or ends with `-`. Remove it there.")),
+        1..=63 if label.starts_with('-') || label.ends_with('-') => {
+            Some(format!("`{label}` begins or ends with `-`. Remove it there."))
+        }
         1..=63 => None,
         length => Some(format!("a part has {length} letters; 63 are possible between two dots. Shorten it.")),
     })
@@ -171,7 +177,10 @@ pub fn wire_time_trouble(name: &str, time: std::time::Duration) -> Option<String
     } else if time.is_zero() {
         Some(format!("`{name}` is 0. Write a time, for example \"12h\"."))
     } else if time.as_secs() > longest_secs {
-        Some(format!("`{name}` is {}, longer than a packet can say. Write at most \"{longest_secs}s\" (136 years).", show_duration(time)))
+        Some(format!(
+            "`{name}` is {}, longer than a packet can say. Write at most \"{longest_secs}s\" (136 years).",
+            show_duration(time)
+        ))
     } else {
         None
     }

@@ -210,7 +210,11 @@ const GOVERNED: &[Governed] = &[
     by_server(1, "subnet-mask", "It follows from the network of the subnet. Correct `network` in [[subnet]] instead."),
     by_server(12, "host-name", "It is the name of one device. Write `name` in its [[reservation]] instead."),
     by_server(50, "requested-address", "Only clients send it. Keep an address with a [[reservation]] instead."),
-    by_server(51, "lease-time", "It follows from the lease times. Set `default`, `min` and `max` in [lease] or [subnet.lease] instead."),
+    by_server(
+        51,
+        "lease-time",
+        "It follows from the lease times. Set `default`, `min` and `max` in [lease] or [subnet.lease] instead.",
+    ),
     by_server(52, "overload", "It describes the layout of one packet, which the server decides. Remove the line."),
     by_server(53, "message-type", "It says what kind of message a packet is. Remove the line."),
     by_server(54, "server-id", "It is the address of the server that answers, and clients reply to it. Remove the line."),

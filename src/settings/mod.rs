@@ -1,14 +1,14 @@
 //! What an admin may set, in types that cannot be wrong. Parsing and its sentences are in `parse`, the
 //! readable file in `render`; what holds between several settings is checked in `check`.
 
-pub mod options;
-pub mod dictionary;
-pub mod words;
-pub mod check_values;
 pub mod check;
+pub mod check_values;
+pub mod dictionary;
+pub mod options;
 pub mod parse;
 mod parse_options;
 pub mod render;
+pub mod words;
 
 use std::{net::Ipv4Addr, time::Duration};
 

@@ -156,7 +156,9 @@ impl OptionValue {
             OptionValue::DomainList(names) => domain_list(names),
             OptionValue::Routes(routes) => routes.iter().flat_map(route).collect(),
             OptionValue::IpPairs(pairs) => pairs.iter().flat_map(|(a, b)| [a.octets(), b.octets()]).flatten().collect(),
-            OptionValue::SubOptions(sub_options) => sub_options.iter().flat_map(|(code, value)| sub_option(*code, value)).collect(),
+            OptionValue::SubOptions(sub_options) => {
+                sub_options.iter().flat_map(|(code, value)| sub_option(*code, value)).collect()
+            }
         }
     }
 }
@@ -257,7 +259,8 @@ mod tests {
     #[test]
     fn rfc_3442_routes_carry_significant_bytes_only() {
         let route = |to: &str| Route { destination: to.parse().unwrap(), gateway: ip("192.0.2.9") };
-        let routes = OptionValue::Routes(vec![route("10.8.0.0/24"), route("10.0.0.0/8"), route("10.17.0.0/17"), route("0.0.0.0/0")]);
+        let routes =
+            OptionValue::Routes(vec![route("10.8.0.0/24"), route("10.0.0.0/8"), route("10.17.0.0/17"), route("0.0.0.0/0")]);
         let via = [192, 0, 2, 9];
         let expected = [&[24, 10, 8, 0][..], &via, &[8, 10], &via, &[17, 10, 17, 0], &via, &[0], &via].concat();
         assert_eq!(routes.payload(), expected);

@@ -64,14 +64,20 @@ pub fn parse(text: &str) -> Result<Settings, Vec<Problem>> {
     let document = Document::parse(text).map_err(|error| {
         let at = error.span().map(|span| lines.position(span.start));
         let column = at.map(|(_, column)| format!(" at column {column}")).unwrap_or_default();
-        let text = format!("This is not valid TOML{column}: {}. Correct it there; the rest could not be read.", error.message().replace('\n', " "));
+        let text = format!(
+            "This is not valid TOML{column}: {}. Correct it there; the rest could not be read.",
+            error.message().replace('\n', " ")
+        );
         vec![Problem { line: at.map(|(line, _)| line), text }]
     })?;
     let mut reader = Reader { lines, problems: Vec::new(), definitions: Vec::new(), unreadable_names: BTreeSet::new() };
     let file = reader.file(document.as_table());
     let Reader { mut problems, .. } = reader;
-    let findings = check_knowing(&file.settings, file.all_subnets_read).into_iter().filter(|finding| !file.unreadable.contains(&finding.place));
-    problems.extend(findings.map(|finding| Problem { line: file.lines.get(&finding.place).copied().flatten(), text: finding.text }));
+    let findings = check_knowing(&file.settings, file.all_subnets_read)
+        .into_iter()
+        .filter(|finding| !file.unreadable.contains(&finding.place));
+    problems
+        .extend(findings.map(|finding| Problem { line: file.lines.get(&finding.place).copied().flatten(), text: finding.text }));
     problems.sort_by_key(|problem| problem.line);
     if problems.is_empty() { Ok(file.settings) } else { Err(problems) }
 }
@@ -170,7 +176,8 @@ impl Reader {
         let subnets: Vec<Subnet> = subnets.collect();
 
         let sections = self.sections(&root, "reservation");
-        let mut reservations: Vec<(Located<Reservation>, ReadOptions)> = sections.iter().filter_map(|section| self.reservation(section)).collect();
+        let mut reservations: Vec<(Located<Reservation>, ReadOptions)> =
+            sections.iter().filter_map(|section| self.reservation(section)).collect();
         reservations.sort_by_key(|((reservation, _), _)| reservation.address);
         let reservations = reservations.into_iter().enumerate().map(|(i, ((reservation, line), options))| {
             lines.insert(Place::Reservation(i), line);
@@ -258,9 +265,12 @@ impl Reader {
         let mac = self.field(section, "mac", |value| read_mac(text_of(value)?)).map(Identifier::Mac);
         let client_id = self.field(section, "client-id", |value| read_id(text_of(value)?)).map(Identifier::ClientId);
         let circuit_id = self.field(section, "circuit-id", |value| read_id(text_of(value)?)).map(Identifier::CircuitId);
-        let given: Vec<&str> = ["mac", "client-id", "circuit-id"].into_iter().filter(|key| section.table.contains_key(key)).collect();
+        let given: Vec<&str> =
+            ["mac", "client-id", "circuit-id"].into_iter().filter(|key| section.table.contains_key(key)).collect();
         match given.as_slice() {
-            [] => self.problem(section.line, format!("{} names no device. Add one of mac, client-id and circuit-id.", section.of)),
+            [] => {
+                self.problem(section.line, format!("{} names no device. Add one of mac, client-id and circuit-id.", section.of))
+            }
             [_] => {}
             several => {
                 let several = several.join(" and ");
@@ -295,7 +305,8 @@ impl Reader {
     /// Reports every key that is not one of `keys`, with what may have been meant. Options belong into `options`.
     fn refuse_unknown(&mut self, section: &Section, keys: &[&str], options: &str) {
         for (key, _) in section.table.iter().filter(|(key, _)| !keys.contains(key)) {
-            let is_option = dictionary::code_of(key).is_some() || self.definitions.iter().any(|definition| definition.name == *key);
+            let is_option =
+                dictionary::code_of(key).is_some() || self.definitions.iter().any(|definition| definition.name == *key);
             let option = if is_option { Some(key) } else { dictionary::name_meant(key) };
             let remedy = if let Some(near) = closest(key, keys.iter().copied()).filter(|_| !is_option) {
                 format!("Did you mean `{near}`?")
@@ -318,11 +329,18 @@ impl Reader {
             Some(value) => read(value),
             None => Err(format!("It is {}, but one value is needed. Write `{key} = …`.", describe(item))),
         };
-        read.map_err(|error| self.problem(self.line_of_key(section.table, key), format!("`{key}` in {}: {error}", section.of))).ok()
+        read.map_err(|error| self.problem(self.line_of_key(section.table, key), format!("`{key}` in {}: {error}", section.of)))
+            .ok()
     }
 
     /// As `field`, and its absence is a problem too.
-    fn needed<T>(&mut self, section: &Section, key: &str, example: &str, read: impl Fn(&Value) -> Result<T, String>) -> Option<T> {
+    fn needed<T>(
+        &mut self,
+        section: &Section,
+        key: &str,
+        example: &str,
+        read: impl Fn(&Value) -> Result<T, String>,
+    ) -> Option<T> {
         if !section.table.contains_key(key) {
             self.problem(section.line, format!("{} has no `{key}`. Add for example {example}.", section.of));
         }
@@ -336,7 +354,8 @@ impl Reader {
             Some(Value::Array(array)) => array.iter().collect(),
             Some(value) => vec![value],
             None => {
-                let text = format!("`{key}` in {} is {}, but a list is needed. Write `{key} = [ … ]`.", section.of, describe(item));
+                let text =
+                    format!("`{key}` in {} is {}, but a list is needed. Write `{key} = [ … ]`.", section.of, describe(item));
                 self.problem(self.line_of_key(section.table, key), text);
                 return None;
             }
@@ -360,7 +379,11 @@ impl Reader {
         match item.as_table_like() {
             Some(table) => Some(Section { table, of, line }),
             None => {
-                let remedy = if item.is_array_of_tables() { "It exists once: write it in single brackets." } else { "Write it as a table in brackets." };
+                let remedy = if item.is_array_of_tables() {
+                    "It exists once: write it in single brackets."
+                } else {
+                    "Write it as a table in brackets."
+                };
                 self.problem(line, format!("{of} is {}, but a section is needed. {remedy}", describe(item)));
                 None
             }
@@ -370,7 +393,11 @@ impl Reader {
     /// The tables `[[key]]`.
     fn sections<'t>(&mut self, parent: &Section<'t>, key: &str) -> Vec<Section<'t>> {
         let Some(item) = parent.table.get(key) else { return Vec::new() };
-        let of = if parent.of == "the file" { format!("[[{key}]]") } else { format!("[[subnet.{key}]] of {}", parent.of.trim_start_matches("[[subnet]] ")) };
+        let of = if parent.of == "the file" {
+            format!("[[{key}]]")
+        } else {
+            format!("[[subnet.{key}]] of {}", parent.of.trim_start_matches("[[subnet]] "))
+        };
         match item {
             Item::ArrayOfTables(tables) => {
                 tables.iter().map(|table| Section { table, of: of.clone(), line: self.line(table.span()) }).collect()
@@ -381,7 +408,10 @@ impl Reader {
             }
             other => {
                 let line = self.line_of_key(parent.table, key);
-                self.problem(line, format!("{of} is written as {}. Write it in double brackets, once for each {key}.", describe(other)));
+                self.problem(
+                    line,
+                    format!("{of} is written as {}. Write it in double brackets, once for each {key}.", describe(other)),
+                );
                 Vec::new()
             }
         }
@@ -483,9 +513,14 @@ fn code_of(value: &Value) -> Result<u8, String> {
 
 fn duration_of(value: &Value) -> Result<Duration, String> {
     match (value.as_integer(), value.as_str()) {
-        (Some(secs), _) => u64::try_from(secs).map(Duration::from_secs).map_err(|_| format!("{secs} is less than nothing. Write a time like \"12h\".")),
+        (Some(secs), _) => u64::try_from(secs)
+            .map(Duration::from_secs)
+            .map_err(|_| format!("{secs} is less than nothing. Write a time like \"12h\".")),
         (_, Some(text)) => read_duration(text),
-        _ => Err(format!("It is {}, but a time is needed. Write for example \"12h\", or a whole number of seconds.", describe_value(value))),
+        _ => Err(format!(
+            "It is {}, but a time is needed. Write for example \"12h\", or a whole number of seconds.",
+            describe_value(value)
+        )),
     }
 }
 

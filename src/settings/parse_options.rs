@@ -69,7 +69,9 @@ impl Reader {
         let names = known.chain(self.definitions.iter().map(|definition| definition.name.as_str()));
         Err(Some(match dictionary::name_meant(key).or_else(|| closest(key, names)) {
             Some(near) => format!("is not the name of an option. Did you mean `{near}`?"),
-            None => format!("is not the name of an option. Use its number: \"224\" = {RAW_EXAMPLE}, or name it in [[custom-option]]."),
+            None => {
+                format!("is not the name of an option. Use its number: \"224\" = {RAW_EXAMPLE}, or name it in [[custom-option]].")
+            }
         }))
     }
 
@@ -82,7 +84,10 @@ impl Reader {
                     && written.0 != kind
                     && written.0 != OptionKind::Hex
                 {
-                    self.problem(line, format!("{thing} is written with type {}, but it has type {kind}. Write {}.", written.0, example(kind)));
+                    self.problem(
+                        line,
+                        format!("{thing} is written with type {}, but it has type {kind}. Write {}.", written.0, example(kind)),
+                    );
                     return None;
                 }
                 self.value(thing, line, written.0, written.1)
@@ -111,7 +116,10 @@ impl Reader {
     fn only(&mut self, thing: &str, table: &dyn TableLike, keys: &[&str]) {
         for (key, _) in table.iter().filter(|(key, _)| !keys.contains(key)) {
             let line = self.line_of_key(table, key);
-            self.problem(line, format!("{thing}: `{}` is not known there. Known there: {}.", key.escape_debug(), keys.join(", ")));
+            self.problem(
+                line,
+                format!("{thing}: `{}` is not known there. Known there: {}.", key.escape_debug(), keys.join(", ")),
+            );
         }
     }
 
@@ -200,8 +208,10 @@ impl Reader {
         let value = |key: &str| table.get(key).and_then(Item::as_value).ok_or_else(|| missing(key));
         let destination = value("to").and_then(text_of).and_then(read_network);
         let gateway = value("via").and_then(address_of);
-        let destination = destination.map_err(|error| self.problem(self.line_of_key(table, "to").or(line), format!("{thing}: {error}"))).ok();
-        let gateway = gateway.map_err(|error| self.problem(self.line_of_key(table, "via").or(line), format!("{thing}: {error}"))).ok();
+        let destination =
+            destination.map_err(|error| self.problem(self.line_of_key(table, "to").or(line), format!("{thing}: {error}"))).ok();
+        let gateway =
+            gateway.map_err(|error| self.problem(self.line_of_key(table, "via").or(line), format!("{thing}: {error}"))).ok();
         Some(Route { destination: destination?, gateway: gateway? })
     }
 
@@ -214,10 +224,10 @@ impl Reader {
                 self.problem(line, format!("{thing} is no number. Use 1 to 254, like {}.", example(OptionKind::SubOptions)));
                 continue;
             };
-            if sub_options.contains_key(&code) {
+            let Some(value) = self.option_value(&thing, line, None, item) else { continue };
+            // `1` and `01` are two keys in TOML.
+            if sub_options.insert(code, value).is_some() {
                 self.problem(line, format!("{thing} is there twice. Remove one."));
-            } else if let Some(value) = self.option_value(&thing, line, None, item) {
-                sub_options.insert(code, value);
             }
         }
         (sub_options.len() == table.len()).then_some(OptionValue::SubOptions(sub_options))

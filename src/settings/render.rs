@@ -17,7 +17,13 @@ pub fn render(settings: &Settings) -> String {
     let definitions = &settings.custom_options;
     server(&mut file, &settings.server);
     lease(&mut file, &settings.lease);
-    options(&mut file, "options", "For every device. A subnet, pool or reservation that sets the same option goes first.", &settings.options, definitions);
+    options(
+        &mut file,
+        "options",
+        "For every device. A subnet, pool or reservation that sets the same option goes first.",
+        &settings.options,
+        definitions,
+    );
     if !definitions.is_empty() {
         file.push_str("\n# Names for options that have none here.\n");
     }
@@ -52,17 +58,26 @@ pub fn render_option(code: u8, value: &OptionValue, definitions: &[OptionDefinit
 }
 
 fn server(file: &mut String, server: &Server) {
-    let Server { interfaces, authoritative, rapid_commit, bootp, leasequery, probe, decline_quarantine, private_mac_lease, fqdn } = server;
+    let Server { interfaces, authoritative, rapid_commit, bootp, leasequery, probe, decline_quarantine, private_mac_lease, fqdn } =
+        server;
     file.push_str("\n[server]\n");
     let interfaces = list(interfaces.iter().map(|name| quoted(name)));
     commented(file, &format!("interfaces = {interfaces}"), "empty: every interface with an address in a subnet below");
-    commented(file, &format!("authoritative = {authoritative}"), "refuse addresses unknown here, so that devices ask anew at once");
+    commented(
+        file,
+        &format!("authoritative = {authoritative}"),
+        "refuse addresses unknown here, so that devices ask anew at once",
+    );
     commented(file, &format!("rapid-commit = {rapid_commit}"), "two packets instead of four, for devices that ask for it");
     commented(file, &format!("bootp = {bootp}"), "answer BOOTP devices that have a reservation");
     commented(file, &format!("leasequery = {leasequery}"), "answer LEASEQUERY");
     let probe = probe.map_or("false".into(), |probe| time(&probe));
     commented(file, &format!("probe = {probe}"), "wait for an ARP answer before a new address is offered; false: do not ask");
-    commented(file, &format!("decline-quarantine = {}", time(decline_quarantine)), "an address found in use by somebody else rests this long");
+    commented(
+        file,
+        &format!("decline-quarantine = {}", time(decline_quarantine)),
+        "an address found in use by somebody else rests this long",
+    );
     if let Some(lease) = private_mac_lease {
         commented(file, &format!("private-mac-lease = {}", time(lease)), "longest lease for devices with a randomised MAC");
     }
@@ -70,7 +85,11 @@ fn server(file: &mut String, server: &Server) {
         FqdnPolicy::ClientUpdates => "client-updates",
         FqdnPolicy::NoUpdates => "no-updates",
     };
-    commented(file, &format!("fqdn = \"{fqdn}\""), "whether devices may update their own name in DNS: client-updates or no-updates");
+    commented(
+        file,
+        &format!("fqdn = \"{fqdn}\""),
+        "whether devices may update their own name in DNS: client-updates or no-updates",
+    );
 }
 
 fn lease(file: &mut String, lease: &LeaseTimes) {
@@ -171,7 +190,9 @@ fn bare(value: &OptionValue) -> String {
         OptionValue::Bool(yes) => yes.to_string(),
         OptionValue::Hex(bytes) => format!("\"{}\"", show_hex(bytes)),
         OptionValue::DomainList(names) => list(names.iter().map(|name| quoted(name))),
-        OptionValue::Routes(routes) => list(routes.iter().map(|Route { destination, gateway }| format!("{{ to = \"{destination}\", via = \"{gateway}\" }}"))),
+        OptionValue::Routes(routes) => {
+            list(routes.iter().map(|Route { destination, gateway }| format!("{{ to = \"{destination}\", via = \"{gateway}\" }}")))
+        }
         OptionValue::IpPairs(pairs) => list(pairs.iter().map(|(a, b)| format!("[\"{a}\", \"{b}\"]"))),
         OptionValue::SubOptions(sub_options) => sub_option_table(sub_options),
     }

@@ -112,7 +112,11 @@ pub fn read_hex(text: &str) -> Result<Vec<u8>, String> {
             return Err(format!("`{text}` has an odd number of hex digits. {hint}."));
         }
         let digits = if part.len() == 1 { format!("0{part}") } else { part.to_string() };
-        bytes.extend((0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).expect("hex digits, checked above")));
+        bytes.extend(
+            (0..digits.len())
+                .step_by(2)
+                .map(|at| u8::from_str_radix(&digits[at..at + 2], 16).expect("hex digits, checked above")),
+        );
     }
     Ok(bytes)
 }
@@ -128,7 +132,9 @@ pub fn read_mac(text: &str) -> Result<HwAddr, String> {
     let Some((htype_text, hex)) = text.trim().split_once('/') else {
         return text.parse().map_err(|error: crate::protocol::lease::MacError| error.to_string());
     };
-    let wrong = || format!("`{text}` is not a hardware address. Write a MAC like a4:cf:12:9b:00:1e, or the type in front, like 32/00:01:02.");
+    let wrong = || {
+        format!("`{text}` is not a hardware address. Write a MAC like a4:cf:12:9b:00:1e, or the type in front, like 32/00:01:02.")
+    };
     let htype: u8 = htype_text.trim().parse().map_err(|_| wrong())?;
     let bytes = read_hex(hex)?;
     if htype == HwAddr::ETHERNET {
@@ -137,7 +143,8 @@ pub fn read_mac(text: &str) -> Result<HwAddr, String> {
     if bytes.is_empty() {
         return Err(wrong());
     }
-    HwAddr::new(htype, &bytes).ok_or_else(|| format!("`{text}` has {} bytes; a hardware address has at most 16. Leave out the rest.", bytes.len()))
+    HwAddr::new(htype, &bytes)
+        .ok_or_else(|| format!("`{text}` has {} bytes; a hardware address has at most 16. Leave out the rest.", bytes.len()))
 }
 
 /// A client-id or circuit-id: hex pairs, or `text:` and the characters as they are sent.
@@ -200,7 +207,16 @@ mod tests {
 
     #[test]
     fn durations_are_read_in_every_notation() {
-        for (text, secs) in [("90s", 90), ("15m", 900), ("12h", 43_200), ("7d", 604_800), ("1h30m", 5400), ("1h 30m", 5400), ("3600", 3600), ("2w", 1_209_600)] {
+        for (text, secs) in [
+            ("90s", 90),
+            ("15m", 900),
+            ("12h", 43_200),
+            ("7d", 604_800),
+            ("1h30m", 5400),
+            ("1h 30m", 5400),
+            ("3600", 3600),
+            ("2w", 1_209_600),
+        ] {
             assert_eq!(read_duration(text), Ok(Duration::from_secs(secs)), "{text}");
         }
         assert_eq!(read_duration("1s200ms"), Ok(Duration::from_millis(1200)));
@@ -224,7 +240,10 @@ mod tests {
 
     #[test]
     fn network_with_host_bits_names_the_network() {
-        assert_eq!(read_network("192.0.2.1/24").unwrap_err(), "`192.0.2.1/24` is an address inside 192.0.2.0/24, not the network itself. Write 192.0.2.0/24.");
+        assert_eq!(
+            read_network("192.0.2.1/24").unwrap_err(),
+            "`192.0.2.1/24` is an address inside 192.0.2.0/24, not the network itself. Write 192.0.2.0/24."
+        );
         assert!(read_network("192.0.2.0").unwrap_err().contains("prefix length"));
     }
 
@@ -232,7 +251,10 @@ mod tests {
     fn ranges_may_be_short_and_never_backwards() {
         assert_eq!(read_range("192.0.2.10-99"), read_range("192.0.2.10 - 192.0.2.99"));
         assert_eq!(read_range("192.0.2.7").unwrap().size(), 1);
-        assert_eq!(read_range("192.0.2.9-192.0.2.1").unwrap_err(), "192.0.2.9-192.0.2.1 ends before it begins. Write 192.0.2.1-192.0.2.9.");
+        assert_eq!(
+            read_range("192.0.2.9-192.0.2.1").unwrap_err(),
+            "192.0.2.9-192.0.2.1 ends before it begins. Write 192.0.2.1-192.0.2.9."
+        );
     }
 
     #[test]
@@ -243,7 +265,11 @@ mod tests {
         assert_eq!(read_id("0104"), Ok(vec![1, 4]));
         assert!(read_id("port7").unwrap_err().contains("text:port7"));
         assert!(read_id("text:").is_err());
-        for hw in [HwAddr::ethernet([0xa4, 0xcf, 0x12, 0x9b, 0, 0x1e]), HwAddr::new(32, &[7; 16]).unwrap(), HwAddr::new(6, &[1]).unwrap()] {
+        for hw in [
+            HwAddr::ethernet([0xa4, 0xcf, 0x12, 0x9b, 0, 0x1e]),
+            HwAddr::new(32, &[7; 16]).unwrap(),
+            HwAddr::new(6, &[1]).unwrap(),
+        ] {
             assert_eq!(read_mac(&hw.to_string()), Ok(hw));
         }
         assert!(read_mac("1/a4:cf").is_err());

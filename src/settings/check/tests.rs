@@ -72,7 +72,10 @@ fn a_plain_home_is_all_right() {
 #[test]
 fn subnets_lie_apart() {
     let overlap = with(|s| s.subnets.insert(0, subnet("192.0.0.0/16")));
-    assert_eq!(overlap[0].text, "Subnet 192.0.2.0/24 lies inside subnet 192.0.0.0/16. Make 192.0.0.0/16 smaller, or remove one of the two.");
+    assert_eq!(
+        overlap[0].text,
+        "Subnet 192.0.2.0/24 lies inside subnet 192.0.0.0/16. Make 192.0.0.0/16 smaller, or remove one of the two."
+    );
     assert_eq!(overlap[0].place, Place::Subnet(1));
     assert!(text(|s| s.subnets.push(subnet("192.0.2.0/24"))).contains("already there"));
     let nested_twice = with(|s| s.subnets = ["10.0.0.0/8", "10.1.0.0/16", "10.9.0.0/24", "11.0.0.0/24"].map(subnet).to_vec());
@@ -90,13 +93,21 @@ fn subnets_are_of_a_kind_that_devices_live_in() {
 
 #[test]
 fn pools_lie_inside_their_network_and_apart() {
-    assert!(text(|s| s.subnets[0].pools = pool("198.51.100.1", "198.51.100.9")).contains("Choose addresses from 192.0.2.1 to 192.0.2.254."));
+    assert!(
+        text(|s| s.subnets[0].pools = pool("198.51.100.1", "198.51.100.9"))
+            .contains("Choose addresses from 192.0.2.1 to 192.0.2.254.")
+    );
     assert!(text(|s| s.subnets[0].pools = pool("192.0.2.200", "192.0.2.255")).ends_with("Write 192.0.2.200-192.0.2.254."));
     assert!(with(|s| s.subnets[0].pools = pool("192.0.2.0", "192.0.2.9"))[0].text.ends_with("Write 192.0.2.1-192.0.2.9."));
     assert!(text(|s| s.subnets[0].pools = pool("192.0.2.9", "192.0.2.5")).contains("ends before it begins"));
-    assert!(text(|s| s.subnets[0].pools.extend(pool("192.0.2.199", "192.0.2.210"))).contains("overlaps pool 192.0.2.100-192.0.2.199"));
+    assert!(
+        text(|s| s.subnets[0].pools.extend(pool("192.0.2.199", "192.0.2.210"))).contains("overlaps pool 192.0.2.100-192.0.2.199")
+    );
     // The long one reaches over the short one to the third.
-    let over = with(|s| s.subnets[0].pools = [pool("192.0.2.10", "192.0.2.90"), pool("192.0.2.20", "192.0.2.30"), pool("192.0.2.80", "192.0.2.95")].concat());
+    let over = with(|s| {
+        s.subnets[0].pools =
+            [pool("192.0.2.10", "192.0.2.90"), pool("192.0.2.20", "192.0.2.30"), pool("192.0.2.80", "192.0.2.95")].concat()
+    });
     assert_eq!(over.len(), 2);
 }
 
@@ -120,7 +131,10 @@ fn exclusions_lie_inside_their_network() {
 #[test]
 fn the_router_is_within_reach() {
     let router = |address: &str| OptionSet::from([(ROUTER, OptionValue::IpList(vec![ip(address)]))]);
-    assert!(text(|s| s.subnets[0].options = router("198.51.100.1")).contains("nobody could reach it. Choose one from 192.0.2.1 to 192.0.2.254."));
+    assert!(
+        text(|s| s.subnets[0].options = router("198.51.100.1"))
+            .contains("nobody could reach it. Choose one from 192.0.2.1 to 192.0.2.254.")
+    );
     assert!(text(|s| s.subnets[0].options = router("192.0.2.255")).contains("nobody could reach it"));
     assert!(text(|s| s.subnets[0].pools[0].options = router("198.51.100.1")).contains("of pool 192.0.2.100-192.0.2.199"));
     let general = text(|s| {
@@ -128,7 +142,10 @@ fn the_router_is_within_reach() {
         s.subnets[0].options = OptionSet::new();
         s.subnets.push(subnet("198.51.100.0/24"));
     });
-    assert!(general.ends_with("which devices of 198.51.100.0/24 cannot reach. Set `router` in [subnet.options] of each subnet instead."));
+    assert!(
+        general
+            .ends_with("which devices of 198.51.100.0/24 cannot reach. Set `router` in [subnet.options] of each subnet instead.")
+    );
 }
 
 #[test]
@@ -136,7 +153,8 @@ fn two_reservations_never_share_an_address() {
     let kept = text(|s| s.reservations = vec![reservation(1, "192.0.2.31", "printer"), reservation(2, "192.0.2.31", "tv")]);
     assert_eq!(kept, "192.0.2.31 is already kept for *printer*. Choose .32 (free), or change *printer*.");
     let next_is_taken = text(|s| {
-        s.reservations = vec![reservation(1, "192.0.2.31", "printer"), reservation(2, "192.0.2.31", "tv"), reservation(3, "192.0.2.32", "pc")];
+        s.reservations =
+            vec![reservation(1, "192.0.2.31", "printer"), reservation(2, "192.0.2.31", "tv"), reservation(3, "192.0.2.32", "pc")];
     });
     assert!(next_is_taken.contains("Choose .33 (free)"));
 }
@@ -144,7 +162,10 @@ fn two_reservations_never_share_an_address() {
 #[test]
 fn a_device_keeps_one_address() {
     let twice = text(|s| s.reservations = vec![reservation(1, "192.0.2.31", "printer"), reservation(1, "192.0.2.32", "printer")]);
-    assert_eq!(twice, "a4:cf:12:9b:00:01 already keeps 192.0.2.31. A device keeps one address: change that one, or remove it.");
+    assert_eq!(
+        twice,
+        "a4:cf:12:9b:00:01 has the kept address 192.0.2.31 already. A device has one: change that one, or remove it."
+    );
 }
 
 #[test]
@@ -180,7 +201,10 @@ fn names_notes_and_identifiers_are_possible_ones() {
 #[test]
 fn lease_times_are_ordered_also_where_a_subnet_changes_one() {
     let secs = Duration::from_secs;
-    assert!(text(|s| s.lease.min = secs(50_000)).contains("`default` (12h) is shorter than `min` (13h53m20s). Choose 13h53m20s to 7d."));
+    assert!(
+        text(|s| s.lease.min = secs(50_000))
+            .contains("`default` (12h) is shorter than `min` (13h53m20s). Choose 13h53m20s to 7d.")
+    );
     assert!(text(|s| s.lease.max = secs(3600)).starts_with("In [lease], `default` (12h) is longer than `max` (1h)"));
     let subnet = with(|s| s.subnets[0].lease.max = Some(secs(3600)));
     assert_eq!(subnet[0].place, Place::SubnetLease(0));
@@ -259,10 +283,11 @@ fn a_change_is_refused_for_what_it_breaks_and_not_for_what_was_broken() {
     settings.server.probe = Some(Duration::from_secs(9));
     let printer = reservation(1, "192.0.2.31", "printer");
     let settings = after_add(&settings, Record::Reservation(printer.clone())).unwrap();
-    assert_eq!(settings.reservations, [printer.clone()]);
+    assert_eq!(settings.reservations, std::slice::from_ref(&printer));
 
-    let again = after_add(&settings, Record::Reservation(Reservation { address: ip("192.0.2.32"), ..printer.clone() })).unwrap_err();
-    assert!(again[0].text.contains("already keeps 192.0.2.31"));
+    let again =
+        after_add(&settings, Record::Reservation(Reservation { address: ip("192.0.2.32"), ..printer.clone() })).unwrap_err();
+    assert!(again[0].text.contains("has the kept address 192.0.2.31 already"));
     let moved = after_put(&settings, Record::Reservation(Reservation { address: ip("192.0.2.32"), ..printer.clone() })).unwrap();
     assert_eq!(moved.reservations[0].address, ip("192.0.2.32"));
 

@@ -6,7 +6,10 @@ const HOME: &str = include_str!("../../../examples/home.toml");
 /// What is wrong with the text, as `line: text`, one a line.
 fn problems(text: &str) -> String {
     let problems = parse(text).expect_err("a text with problems");
-    problems.iter().map(|problem| format!("{}: {}\n", problem.line.map_or("-".into(), |line| line.to_string()), problem.text)).collect()
+    problems
+        .iter()
+        .map(|problem| format!("{}: {}\n", problem.line.map_or("-".into(), |line| line.to_string()), problem.text))
+        .collect()
 }
 
 fn problem(text: &str) -> String {
@@ -207,7 +210,10 @@ fn a_reservation_goes_by_exactly_one_identifier() {
 #[test]
 fn trouble_between_records_stands_at_the_later_line_in_spite_of_sorting() {
     let file = "[[subnet]]\nnetwork = \"198.51.100.0/24\"\n[[subnet]]\nnetwork = \"192.0.2.0/24\"\npools = [\n  \"192.0.2.50-192.0.2.60\",\n  \"192.0.2.10-192.0.2.55\",\n]\n";
-    assert_eq!(problem(file), "6: Pool 192.0.2.50-192.0.2.60 overlaps pool 192.0.2.10-192.0.2.55. Join the two, or separate them.");
+    assert_eq!(
+        problem(file),
+        "6: Pool 192.0.2.50-192.0.2.60 overlaps pool 192.0.2.10-192.0.2.55. Join the two, or separate them."
+    );
 }
 
 #[test]

@@ -50,12 +50,14 @@ fn value(kind: OptionKind) -> BoxedStrategy<OptionValue> {
         OptionKind::Hex => vec(any::<u8>(), 0..20).prop_map(OptionValue::Hex).boxed(),
         OptionKind::DomainList => vec(name(), 1..4).prop_map(OptionValue::DomainList).boxed(),
         OptionKind::Routes => {
-            let route = (network(), any::<u32>()).prop_map(|(destination, gateway)| Route { destination, gateway: gateway.into() });
+            let route =
+                (network(), any::<u32>()).prop_map(|(destination, gateway)| Route { destination, gateway: gateway.into() });
             vec(route, 1..4).prop_map(OptionValue::Routes).boxed()
         }
         OptionKind::IpPairs => vec((address(), address()), 1..4).prop_map(OptionValue::IpPairs).boxed(),
         OptionKind::SubOptions => {
-            let inner = select(OptionKind::ALL.to_vec()).prop_filter("no sub-options inside", |kind| *kind != OptionKind::SubOptions);
+            let inner =
+                select(OptionKind::ALL.to_vec()).prop_filter("no sub-options inside", |kind| *kind != OptionKind::SubOptions);
             let sub_options = proptest::collection::btree_map(1u8..=254, inner.prop_flat_map(value), 1..4);
             sub_options.prop_map(OptionValue::SubOptions).boxed()
         }
@@ -89,7 +91,12 @@ fn server() -> impl Strategy<Value = Server> {
     let flags = (any::<bool>(), any::<bool>(), any::<bool>(), any::<bool>());
     let times = (option::of(1u64..=2000), lease_secs(), option::of(lease_secs()));
     (vec("[!-.0-~]{1,15}", 0..3), flags, times, select(vec![FqdnPolicy::ClientUpdates, FqdnPolicy::NoUpdates])).prop_map(
-        |(interfaces, (authoritative, rapid_commit, bootp, leasequery), (probe_ms, decline_quarantine, private_mac_lease), fqdn)| Server {
+        |(
+            interfaces,
+            (authoritative, rapid_commit, bootp, leasequery),
+            (probe_ms, decline_quarantine, private_mac_lease),
+            fqdn,
+        )| Server {
             interfaces,
             authoritative,
             rapid_commit,
@@ -104,21 +111,25 @@ fn server() -> impl Strategy<Value = Server> {
 }
 
 fn lease_times() -> impl Strategy<Value = LeaseTimes> {
-    ([lease_secs(), lease_secs(), lease_secs()], any::<bool>(), permilles()).prop_map(|(mut times, infinite, (t1_permille, t2_permille))| {
-        times.sort();
-        LeaseTimes { default: times[1], min: times[0], max: times[2], infinite, t1_permille, t2_permille }
-    })
+    ([lease_secs(), lease_secs(), lease_secs()], any::<bool>(), permilles()).prop_map(
+        |(mut times, infinite, (t1_permille, t2_permille))| {
+            times.sort();
+            LeaseTimes { default: times[1], min: times[0], max: times[2], infinite, t1_permille, t2_permille }
+        },
+    )
 }
 
 /// Overrides that agree with the general times: all three times or none.
 fn lease_overrides() -> impl Strategy<Value = LeaseOverrides> {
-    (lease_times(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(times, with_times, with_parts, with_infinite)| LeaseOverrides {
-        default: with_times.then_some(times.default),
-        min: with_times.then_some(times.min),
-        max: with_times.then_some(times.max),
-        infinite: with_infinite.then_some(times.infinite),
-        t1_permille: with_parts.then_some(times.t1_permille),
-        t2_permille: with_parts.then_some(times.t2_permille),
+    (lease_times(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(times, with_times, with_parts, with_infinite)| {
+        LeaseOverrides {
+            default: with_times.then_some(times.default),
+            min: with_times.then_some(times.min),
+            max: with_times.then_some(times.max),
+            infinite: with_infinite.then_some(times.infinite),
+            t1_permille: with_parts.then_some(times.t1_permille),
+            t2_permille: with_parts.then_some(times.t2_permille),
+        }
     })
 }
 
@@ -128,8 +139,8 @@ fn subnet(n: u8, custom: Vec<OptionDefinition>) -> impl Strategy<Value = Subnet>
     let cuts = proptest::collection::btree_set(2u16..60_000, 0..9);
     let pool_options = vec(option_set(&custom), 5);
     let exclusions = proptest::collection::btree_set(any::<u16>(), 0..3);
-    (cuts, pool_options, exclusions, option::of("[a-z0-9]{1,15}"), lease_overrides(), option_set(&custom), any::<bool>()).prop_map(
-        move |(cuts, mut pool_options, exclusions, interface, lease, mut options, with_router)| {
+    (cuts, pool_options, exclusions, option::of("[a-z0-9]{1,15}"), lease_overrides(), option_set(&custom), any::<bool>())
+        .prop_map(move |(cuts, mut pool_options, exclusions, interface, lease, mut options, with_router)| {
             let cuts: Vec<u16> = cuts.into_iter().collect();
             let ranges = cuts.chunks_exact(2).map(|pair| AddressRange { first: at(pair[0]), last: at(pair[1]) });
             let pools = ranges.map(|range| Pool { range, options: pool_options.pop().unwrap_or_default() }).collect();
@@ -138,8 +149,7 @@ fn subnet(n: u8, custom: Vec<OptionDefinition>) -> impl Strategy<Value = Subnet>
                 options.insert(3, OptionValue::IpList(vec![at(1)]));
             }
             Subnet { network: Ipv4Net::new(at(0), 16).expect("at most 32"), interface, pools, exclusions, lease, options }
-        },
-    )
+        })
 }
 
 fn identifier() -> impl Strategy<Value = Identifier> {
@@ -147,7 +157,8 @@ fn identifier() -> impl Strategy<Value = Identifier> {
         let [a, b, c, d, e] = rest;
         Identifier::Mac(HwAddr::ethernet([first & 0xfe, a, b, c, d, e]))
     });
-    let other = (2u8.., vec(any::<u8>(), 1..=16)).prop_map(|(htype, bytes)| Identifier::Mac(HwAddr::new(htype, &bytes).expect("at most 16")));
+    let other = (2u8.., vec(any::<u8>(), 1..=16))
+        .prop_map(|(htype, bytes)| Identifier::Mac(HwAddr::new(htype, &bytes).expect("at most 16")));
     prop_oneof![
         4 => ethernet,
         1 => other,
@@ -178,16 +189,22 @@ fn settings() -> impl Strategy<Value = Settings> {
     });
     (custom, 0u8..4).prop_flat_map(|(custom_options, count)| {
         let subnets: Vec<_> = (0..count).map(|n| subnet(n, custom_options.clone())).collect();
-        (server(), lease_times(), option_set(&custom_options), subnets, reservations(count, &custom_options), Just(custom_options)).prop_map(
-            |(server, lease, options, subnets, reservations, custom_options)| Settings {
+        (
+            server(),
+            lease_times(),
+            option_set(&custom_options),
+            subnets,
+            reservations(count, &custom_options),
+            Just(custom_options),
+        )
+            .prop_map(|(server, lease, options, subnets, reservations, custom_options)| Settings {
                 server,
                 lease,
                 options,
                 custom_options,
                 subnets,
                 reservations,
-            },
-        )
+            })
     })
 }
 
