@@ -2,7 +2,7 @@ use super::*;
 use crate::{
     protocol::lease::HwAddr,
     settings::{
-        Server,
+        Identifier, Pool, Server,
         options::{OptionDefinition, OptionKind},
     },
 };
@@ -295,6 +295,14 @@ fn a_change_is_refused_for_what_it_breaks_and_not_for_what_was_broken() {
     assert!(orphaned[0].text.contains("lies in no subnet"));
     let emptied = after_remove(&settings, &RecordKey::Reservation(printer.identifier)).unwrap();
     assert_eq!(after_remove(&emptied, &RecordKey::Subnet(emptied.subnets[0].network)).unwrap().subnets, []);
+}
+
+#[test]
+fn a_second_trouble_that_reads_the_same_is_refused_too() {
+    let same = |last_byte: u8| Record::Reservation(reservation(last_byte, "192.0.2.31", "tv"));
+    let mut broken = home();
+    broken.reservations = vec![reservation(1, "192.0.2.31", "tv"), reservation(2, "192.0.2.31", "tv")];
+    assert_eq!(after_add(&broken, same(3)).unwrap_err().len(), 1);
 }
 
 #[test]

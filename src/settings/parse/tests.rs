@@ -1,5 +1,10 @@
+use std::{net::Ipv4Addr, time::Duration};
+
 use super::*;
-use crate::settings::options::{OptionValue, Route};
+use crate::settings::{
+    FqdnPolicy,
+    options::{OptionValue, Route},
+};
 
 const HOME: &str = include_str!("../../../examples/home.toml");
 

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use toml_edit::{Item, TableLike, Value};
 
 use super::{
-    check_values::example,
+    ReadOptions,
+    reader::{Reader, Section, address_of, bool_of, describe, describe_value, kind_of, text_of},
+};
+use crate::settings::{
+    check::values::example,
     dictionary,
     options::{OptionKind, OptionValue, Route},
-    parse::{ReadOptions, Reader, Section, address_of, bool_of, describe, describe_value, kind_of, text_of},
     words::{closest, read_hex, read_network},
 };
 
