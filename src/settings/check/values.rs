@@ -2,7 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use super::{
+use crate::settings::{
     dictionary,
     options::{OptionDefinition, OptionKind, OptionValue},
     words::show_duration,

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use toml_edit::{Item, TableLike, Value};
 
 use super::{
-    check_values::example,
+    ReadOptions,
+    reader::{Reader, Section, address_of, bool_of, describe, describe_value, kind_of, text_of},
+};
+use crate::settings::{
+    check::values::example,
     dictionary,
     options::{OptionKind, OptionValue, Route},
-    parse::{ReadOptions, Reader, Section, address_of, bool_of, describe, describe_value, kind_of, text_of},
     words::{closest, read_hex, read_network},
 };
 
@@ -224,10 +227,10 @@ impl Reader {
                 self.problem(line, format!("{thing} is no number. Use 1 to 254, like {}.", example(OptionKind::SubOptions)));
                 continue;
             };
-            if sub_options.contains_key(&code) {
+            let Some(value) = self.option_value(&thing, line, None, item) else { continue };
+            // `1` and `01` are two keys in TOML.
+            if sub_options.insert(code, value).is_some() {
                 self.problem(line, format!("{thing} is there twice. Remove one."));
-            } else if let Some(value) = self.option_value(&thing, line, None, item) {
-                sub_options.insert(code, value);
             }
         }
         (sub_options.len() == table.len()).then_some(OptionValue::SubOptions(sub_options))
