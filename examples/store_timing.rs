@@ -88,7 +88,11 @@ fn main() {
     let at = |permille: usize| waits[(waits.len() - 1) * permille / 1000].as_secs_f64() * 1000.0;
     println!(
         "one commit each through the thread, 20,000/s, with a snapshot amid: {:.0}/s, waits p50 {:.2} p99 {:.2} max {:.2} ms, RSS {} KiB",
-        count as f64 / started.elapsed().as_secs_f64(), at(500), at(990), at(1000), rss_kib()
+        count as f64 / started.elapsed().as_secs_f64(),
+        at(500),
+        at(990),
+        at(1000),
+        rss_kib()
     );
     let started = Instant::now();
     handle.close();

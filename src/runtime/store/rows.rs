@@ -89,7 +89,8 @@ pub fn write_changes(connection: &Connection, changes: &[Change], ages: &Ages) -
 
 fn put_binding(connection: &Connection, binding: &Binding, ages: &Ages) -> rusqlite::Result<()> {
     // REPLACE on a table without further indexes overwrites the row in place.
-    let mut statement = connection.prepare_cached("INSERT OR REPLACE INTO binding VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)")?;
+    let mut statement =
+        connection.prepare_cached("INSERT OR REPLACE INTO binding VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)")?;
     statement.execute(params![
         u32::from(binding.address),
         client_to_blob(&binding.client, &binding.hw),

@@ -404,9 +404,9 @@ fn a_damaged_database_is_set_aside_for_the_newest_good_snapshot() {
         assert!(loaded.restored && !loaded.is_new && loaded.notices.len() == 1, "{name}: {loaded:?}");
         assert!(loaded.notices[0].contains(snapshot.to_str().expect("text")), "{:?}", loaded.notices);
         drop(store);
-        let kept = fs::read_dir(&folder.0).expect("reads").filter(|entry| {
-            entry.as_ref().is_ok_and(|entry| entry.file_name().to_string_lossy().contains(".db.damaged-"))
-        });
+        let kept = fs::read_dir(&folder.0)
+            .expect("reads")
+            .filter(|entry| entry.as_ref().is_ok_and(|entry| entry.file_name().to_string_lossy().contains(".db.damaged-")));
         assert_eq!(kept.count(), usize::from(name != "gone"), "{name}");
         let (_, again) = folder.open();
         assert!(again.restored && again.notices.is_empty(), "{name}: the mark stays, the notice does not");
@@ -429,7 +429,8 @@ fn seven_snapshots_are_kept_and_a_new_one_is_made_when_asked() {
     handle.snapshot_now();
     let Report::SnapshotMade(path) = next(&reports) else { panic!("no snapshot") };
     handle.close();
-    let mut names: Vec<_> = fs::read_dir(&place.snapshots).expect("reads").map(|entry| entry.expect("reads").file_name()).collect();
+    let mut names: Vec<_> =
+        fs::read_dir(&place.snapshots).expect("reads").map(|entry| entry.expect("reads").file_name()).collect();
     names.sort();
     assert_eq!(names.len(), 7, "{names:?}");
     assert_eq!(names[0], "2026-01-11.db");
@@ -578,7 +579,9 @@ fn on_a_small_disk(disk: &Path) {
     let mut file = File::create(&ballast).expect("creates");
     while file.write_all(&[0; 512]).is_ok() {}
     match open(&folder, WallTrust::Kernel) {
-        Ok((_, loaded)) => assert_eq!((loaded.trouble, loaded.bindings.len()), (Some(StoreTrouble::DiskFull), durable.len() * 20)),
+        Ok((_, loaded)) => {
+            assert_eq!((loaded.trouble, loaded.bindings.len()), (Some(StoreTrouble::DiskFull), durable.len() * 20))
+        }
         Err(error) => assert!(error.to_string().contains("is full"), "{error}"),
     }
     let fresh = disk.join("fresh");

@@ -42,10 +42,15 @@ const SNAPSHOT_RETRY: Duration = Duration::from_secs(3600);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Report {
     /// Every commit up to this one is durable, those reported as failed excepted.
-    Committed { up_to: CommitId },
+    Committed {
+        up_to: CommitId,
+    },
     /// These are not durable, and the store refuses all others until `StoreHandle::resume`. (A crash right
     /// now may still find them on the disk: they were never promised, so that is harmless.)
-    Failed { ids: RangeInclusive<CommitId>, trouble: StoreTrouble },
+    Failed {
+        ids: RangeInclusive<CommitId>,
+        trouble: StoreTrouble,
+    },
     /// Writing works again. Call `StoreHandle::resume` before the next commit.
     Recovered,
     SnapshotMade(PathBuf),
