@@ -35,13 +35,14 @@ pub use writer::{Report, StoreHandle};
 const APPLICATION_ID: i32 = 0x7477_4c73;
 /// What leads from version n to n+1, by n. Append only.
 const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
-/// Small pages: leases come in no order, so that each one written costs a page in the WAL.
-const PAGE_BYTES: u32 = 1024;
+/// Small pages: leases come in no order, so that each one written costs a page in the write-ahead log.
+const PAGE_BYTES: u32 = 2048;
 const PAGE_CACHE_KIB: u32 = 8 * 1024;
-/// The log is copied into the database when it has this many pages (4 MiB), and its file is cut back to twice that.
-const LOG_PAGES: u32 = 4096;
+/// The log is copied into the database when it has this many pages (16 MiB): rarely, because each copy syncs the
+/// disk twice, and a page that changed often meanwhile is written once. Its file is cut back to twice that.
+const LOG_PAGES: u32 = 8 * 1024;
 /// Where the thread that copies it does not keep up, the writer stops and copies it itself.
-const LOG_PAGES_MAX: u32 = 4 * LOG_PAGES;
+const LOG_PAGES_MAX: u32 = 2 * LOG_PAGES;
 /// How long to wait for a reader that is in the way (recovery after a crash).
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -91,7 +92,7 @@ pub enum StoreError {
         "The database `{path}` is damaged ({reason}), and there is no good snapshot beside it. Nothing was changed. Put a backup in its place, or move it away to start with nothing."
     )]
     Damaged { path: PathBuf, reason: String },
-    #[error("The disk of `{0}` is full. Free some space and start twinlease again.")]
+    #[error("The disk of `{0}` is full. Free some space, then try again.")]
     DiskFull(PathBuf),
     #[error("`{path}` cannot be used: {reason}. Look at the disk (`dmesg` says more) and at the rights of the folder.")]
     Other { path: PathBuf, reason: String },
