@@ -63,7 +63,9 @@ impl Arp {
         let mac = entry.interface.mac.ok_or(ProbeError::NoArp)?;
         let bytes = request(mac, Ipv4Addr::UNSPECIFIED, address);
         let to = To::Ethernet { interface, ether_type: packet::ETHER_TYPE_ARP };
-        batch::send(entry.open.get_ref().as_fd(), &[Outgoing { bytes: &bytes, to }])?;
+        let message = [Outgoing { bytes: &bytes, to }];
+        // An interface that went down and came back leaves an error in the socket; the first call clears it.
+        batch::send(entry.open.get_ref().as_fd(), &message).or_else(|_| batch::send(entry.open.get_ref().as_fd(), &message))?;
         Ok(())
     }
 
