@@ -19,10 +19,11 @@ use twinlease::{
         arp::Arp,
         frame::{self, BROADCAST_MAC},
         links::{self, Links},
+        outbox::Trouble,
         packet,
         rivals::find_rivals,
         served::{Notice, State},
-        socket::{DHCP_PORTS, Ports, Sockets, Trouble},
+        socket::{DHCP_PORTS, Ports, Sockets},
     },
 };
 
@@ -206,6 +207,23 @@ fn a_flooded_interface_does_not_starve_the_other() {
         }
         assert_eq!(rest, 500 - 64, "nothing is lost, nothing comes twice");
         assert_eq!(sockets.counters().received, 501);
+    });
+}
+
+#[test]
+fn what_the_kernel_drops_is_counted() {
+    in_world("what_the_kernel_drops_is_counted", async || {
+        let wire = cable("near", "far", "192.0.2.1/24");
+        let (mut sockets, _) = serve(&["near"]);
+        for _ in 0..8000 {
+            wire.broadcast(&[0; 300]);
+        }
+        let mut read = 0;
+        while let count @ 1.. = receive(&mut sockets).await.len() {
+            read += count as u64;
+        }
+        assert!(read >= 1500, "the buffer holds a burst: {read}");
+        assert_eq!(sockets.kernel_drops(), 8000 - read);
     });
 }
 

@@ -4,6 +4,7 @@ pub mod arp;
 pub mod batch;
 pub mod frame;
 pub mod links;
+pub mod outbox;
 pub mod packet;
 pub mod port;
 pub mod rivals;
