@@ -39,12 +39,11 @@ pub enum ProbeError {
 pub struct Arp {
     served: Served<AsyncFd<Socket>>,
     batch: ReceiveBatch,
-    turn: usize,
 }
 
 impl Default for Arp {
     fn default() -> Self {
-        Arp { served: Served::default(), batch: ReceiveBatch::new(RECEIVE_BYTES), turn: 0 }
+        Arp { served: Served::default(), batch: ReceiveBatch::new(RECEIVE_BYTES) }
     }
 }
 
@@ -76,10 +75,8 @@ impl Arp {
 
     /// Hands over what was heard: at most one batch per interface. Returns how many.
     pub fn receive(&mut self, mut handle: impl FnMut(Heard)) -> usize {
-        let entries = self.served.entries();
         let mut handed = 0;
-        for offset in 0..entries.len() {
-            let Entry { interface, open } = &entries[(self.turn + offset) % entries.len()];
+        for Entry { interface, open } in self.served.entries() {
             let count = watch::receive_batch(open, &mut self.batch, &mut 0);
             let claims = (0..count).filter_map(|index| claim(self.batch.get(index).bytes));
             for (address, mac) in claims {
@@ -90,7 +87,6 @@ impl Arp {
                 }
             }
         }
-        self.turn = self.turn.wrapping_add(1);
         handed
     }
 }
