@@ -39,12 +39,11 @@ pub enum ProbeError {
 pub struct Arp {
     served: Served<AsyncFd<Socket>>,
     batch: ReceiveBatch,
-    turn: usize,
 }
 
 impl Default for Arp {
     fn default() -> Self {
-        Arp { served: Served::default(), batch: ReceiveBatch::new(RECEIVE_BYTES), turn: 0 }
+        Arp { served: Served::default(), batch: ReceiveBatch::new(RECEIVE_BYTES) }
     }
 }
 
@@ -63,7 +62,9 @@ impl Arp {
         let mac = entry.interface.mac.ok_or(ProbeError::NoArp)?;
         let bytes = request(mac, Ipv4Addr::UNSPECIFIED, address);
         let to = To::Ethernet { interface, ether_type: packet::ETHER_TYPE_ARP };
-        batch::send(entry.open.get_ref().as_fd(), &[Outgoing { bytes: &bytes, to }])?;
+        let message = [Outgoing { bytes: &bytes, to }];
+        // An interface that went down and came back leaves an error in the socket; the first call clears it.
+        batch::send(entry.open.get_ref().as_fd(), &message).or_else(|_| batch::send(entry.open.get_ref().as_fd(), &message))?;
         Ok(())
     }
 
@@ -74,10 +75,8 @@ impl Arp {
 
     /// Hands over what was heard: at most one batch per interface. Returns how many.
     pub fn receive(&mut self, mut handle: impl FnMut(Heard)) -> usize {
-        let entries = self.served.entries();
         let mut handed = 0;
-        for offset in 0..entries.len() {
-            let Entry { interface, open } = &entries[(self.turn + offset) % entries.len()];
+        for Entry { interface, open } in self.served.entries() {
             let count = watch::receive_batch(open, &mut self.batch, &mut 0);
             let claims = (0..count).filter_map(|index| claim(self.batch.get(index).bytes));
             for (address, mac) in claims {
@@ -88,7 +87,6 @@ impl Arp {
                 }
             }
         }
-        self.turn = self.turn.wrapping_add(1);
         handed
     }
 }

@@ -124,6 +124,7 @@ impl ReceiveBatch {
 }
 
 /// The destination address in the header of a received datagram, from IP_PKTINFO.
+#[allow(clippy::unnecessary_cast, reason = "cmsg_len is u32 with musl, usize with glibc")]
 fn packet_destination(header: &libc::msghdr) -> Option<Ipv4Addr> {
     // SAFETY: the kernel has filled the control buffer, which is still borrowed by the caller, and set its length.
     // The CMSG macros stay within that length; the data is read unaligned, and only where it is long enough.

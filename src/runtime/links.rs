@@ -14,7 +14,7 @@ use std::{
 use ipnet::Ipv4Net;
 use nix::sys::socket::{NetlinkAddr, bind};
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::io::unix::AsyncFd;
+use tokio::{io::unix::AsyncFd, time::Instant};
 
 use crate::{protocol::Interface, runtime::watch};
 
@@ -34,8 +34,9 @@ const GROUPS: u32 = (libc::RTMGRP_LINK | libc::RTMGRP_IPV4_IFADDR) as u32;
 pub struct Links {
     signs: Option<AsyncFd<Socket>>,
     known: Option<Vec<Interface>>,
-    /// Read again: a sign has come, or the last reading failed.
-    stale: bool,
+    /// When to read again; `None`: once a sign comes. Kept here and not in the future, which a busy caller drops and
+    /// makes anew many times before a pause is over.
+    due: Option<Instant>,
 }
 
 impl Links {
@@ -43,41 +44,39 @@ impl Links {
     /// safe. Needs the tokio runtime.
     pub async fn changed(&mut self) -> Vec<Interface> {
         loop {
-            let step = self.step().await;
-            match step {
-                Ok(Some(interfaces)) => return interfaces,
-                Ok(None) => {}
+            match (self.due, &self.signs) {
+                (None, None) => {}
+                (None, Some(signs)) => {
+                    watch::any_readable(|| std::iter::once(signs)).await;
+                    self.due = Some(Instant::now() + SETTLE);
+                    continue;
+                }
+                (Some(due), _) => tokio::time::sleep_until(due).await,
+            }
+            match self.read() {
+                Ok(now) => {
+                    self.due = None;
+                    if self.known.as_ref() != Some(&now) {
+                        self.known = Some(now.clone());
+                        return now;
+                    }
+                }
                 Err(error) => {
                     tracing::warn!(%error, "the interfaces of this machine cannot be followed; trying again");
                     self.signs = None;
-                    tokio::time::sleep(RETRY_PAUSE).await;
+                    self.due = Some(Instant::now() + RETRY_PAUSE);
                 }
             }
         }
     }
 
-    async fn step(&mut self) -> io::Result<Option<Vec<Interface>>> {
+    fn read(&mut self) -> io::Result<Vec<Interface>> {
+        // Signs are listened to before the reading, so that no change falls between.
         if self.signs.is_none() {
-            // Before the first reading, so that no change falls between.
             self.signs = Some(watch::watch(open(GROUPS)?)?);
-            self.stale = true;
         }
-        let Some(signs) = &self.signs else { return Ok(None) };
-        if !self.stale {
-            watch::any_readable(|| std::iter::once(signs)).await;
-            self.stale = true;
-        }
-        if self.known.is_some() {
-            tokio::time::sleep(SETTLE).await;
-        }
-        drain(signs);
-        let now = list()?;
-        self.stale = false;
-        if self.known.as_ref() == Some(&now) {
-            return Ok(None);
-        }
-        self.known = Some(now.clone());
-        Ok(Some(now))
+        self.signs.iter().for_each(drain);
+        list()
     }
 }
 

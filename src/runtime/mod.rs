@@ -14,6 +14,7 @@ pub mod store;
 
 mod batch;
 mod frame;
+pub mod outbox;
 mod packet;
 mod port;
 mod served;

@@ -27,8 +27,10 @@ use tokio::io::unix::AsyncFd;
 use crate::{
     protocol::{Datagram, Destination, Interface, Reply},
     runtime::{
-        batch::{self, BATCH, Outgoing, ReceiveBatch, To},
-        frame, packet, port,
+        batch::{ReceiveBatch, To},
+        frame,
+        outbox::{Counters, Outbox, SendTrouble, Trouble, trouble},
+        packet, port,
         served::{Entry, Notice, Served},
         watch,
     },
@@ -37,16 +39,13 @@ use crate::{
 /// Longest DHCP message taken in. Clients send 300 to 600 bytes, and none sends more than an Ethernet MTU.
 const RECEIVE_BYTES: usize = 2048;
 
-/// The kernel doubles it for its own bookkeeping and counts about 2 KB for a DHCP packet: some 2000 packets wait, the
-/// burst of a whole office after a power cut. Read at 40,000 packets/s they have waited 50 ms; with more room a flood
-/// would make every other client wait longer, and clients ask again anyway.
-const RECEIVE_BUFFER_BYTES: usize = 2 << 20;
+/// The kernel doubles it for its own bookkeeping and counts 1.3 to 2 KB for a DHCP packet: 1,000 to 1,600 packets wait,
+/// the burst of a whole office after a power cut. Read at 40,000 packets/s they have waited 25 to 40 ms; with more room
+/// a flood would make every other client wait longer, and clients ask again anyway.
+const RECEIVE_BUFFER_BYTES: usize = 1 << 20;
 
 /// Room for the replies to a full receive buffer, so that they leave without a detour.
-const SEND_BUFFER_BYTES: usize = 2 << 20;
-
-/// Replies that wait per path while the kernel takes no more; further ones are dropped and counted.
-const WAITING_MAX: usize = 1024;
+const SEND_BUFFER_BYTES: usize = 1 << 20;
 
 /// How soon waiting replies are tried again: a full interface queue tells nobody when it drains.
 const RETRY_PAUSE: Duration = Duration::from_millis(2);
@@ -60,47 +59,11 @@ pub struct Ports {
 
 pub const DHCP_PORTS: Ports = Ports { server: 67, client: 68 };
 
-/// What has passed since the start.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Counters {
-    pub received: u64,
-    /// Longer than any DHCP message and therefore dropped.
-    pub oversize: u64,
-    pub receive_errors: u64,
-    pub sent: u64,
-    /// Times that the kernel took no more and replies had to wait.
-    pub deferred: u64,
-    /// Replies that did not leave; each has its `SendTrouble`.
-    pub send_failures: u64,
-}
-
-/// A reply that did not leave.
-#[derive(Debug)]
-pub struct SendTrouble {
-    pub interface: u32,
-    pub to: Destination,
-    pub why: Trouble,
-}
-
-#[derive(Debug, thiserror::Error)]
-pub enum Trouble {
-    #[error("the interface is not served any more")]
-    NotServed,
-    #[error("the interface is overloaded: {WAITING_MAX} replies wait already")]
-    Overloaded,
-    #[error("the reply does not fit one datagram")]
-    TooLong,
-    #[error("the network refused it: {0}")]
-    Refused(#[from] io::Error),
-}
-
 pub struct Sockets {
     ports: Ports,
     served: Served<Pair>,
     routed: Option<Socket>,
     routed_waiting: VecDeque<Reply>,
-    /// Whose turn it is to be read first.
-    turn: usize,
     batch: ReceiveBatch,
     outbox: Outbox,
 }
@@ -131,7 +94,6 @@ impl Sockets {
             served: Served::default(),
             routed: None,
             routed_waiting: VecDeque::new(),
-            turn: 0,
             batch: ReceiveBatch::new(RECEIVE_BYTES),
             outbox: Outbox::default(),
         }
@@ -139,6 +101,11 @@ impl Sockets {
 
     pub fn counters(&self) -> Counters {
         self.outbox.counters
+    }
+
+    /// Datagrams that the kernel dropped because they were not read in time, summed over the open sockets.
+    pub fn kernel_drops(&self) -> u64 {
+        self.served.entries().iter().map(|entry| u64::from(drops(entry.open.udp.get_ref()))).sum()
     }
 
     /// The interfaces that are served now.
@@ -166,10 +133,8 @@ impl Sockets {
     /// Hands over what has arrived: at most one batch per interface, so that a flooded one neither starves the
     /// others nor keeps the caller from sending. Returns how many datagrams it handed over.
     pub fn receive(&mut self, mut handle: impl FnMut(Datagram<'_>)) -> usize {
-        let entries = self.served.entries();
         let mut handed = 0;
-        for offset in 0..entries.len() {
-            let entry = &entries[(self.turn + offset) % entries.len()];
+        for entry in self.served.entries() {
             let count = watch::receive_batch(&entry.open.udp, &mut self.batch, &mut self.outbox.counters.receive_errors);
             for index in 0..count {
                 let received = self.batch.get(index);
@@ -188,7 +153,6 @@ impl Sockets {
                 handed += 1;
             }
         }
-        self.turn = self.turn.wrapping_add(1);
         self.outbox.counters.received += handed as u64;
         handed
     }
@@ -203,7 +167,7 @@ impl Sockets {
                 continue;
             };
             let Entry { interface, open } = &mut self.served.entries_mut()[index];
-            match path(interface, open.frames.is_some(), reply.to) {
+            match path(interface, open.frames.is_some() && interface.mac.is_some(), reply.to) {
                 Path::Device => open.udp_waiting.push_back(reply),
                 Path::Frame => open.frames_waiting.push_back(reply),
                 Path::Routed => self.routed_waiting.push_back(reply),
@@ -257,67 +221,6 @@ impl Sockets {
         let pair = |entry: &Entry<Pair>| !entry.open.udp_waiting.is_empty() || !entry.open.frames_waiting.is_empty();
         !self.routed_waiting.is_empty() || self.served.entries().iter().any(pair)
     }
-}
-
-/// Turns waiting replies into batches; its buffer is used again.
-#[derive(Default)]
-struct Outbox {
-    bytes: Vec<u8>,
-    identification: u16,
-    counters: Counters,
-}
-
-impl Outbox {
-    /// Sends from the front of `waiting` until it is empty or the kernel takes no more. `compose` appends the bytes
-    /// of one reply and says where they go; `None`: it does not fit a datagram.
-    fn flush(
-        &mut self,
-        socket: &Socket,
-        waiting: &mut VecDeque<Reply>,
-        troubles: &mut Vec<SendTrouble>,
-        compose: impl Fn(&Reply, u16, &mut Vec<u8>) -> Option<To>,
-    ) {
-        while !waiting.is_empty() {
-            self.bytes.clear();
-            let mut composed: Vec<(usize, To)> = Vec::with_capacity(BATCH);
-            for reply in waiting.iter().take(BATCH) {
-                self.identification = self.identification.wrapping_add(1);
-                let Some(to) = compose(reply, self.identification, &mut self.bytes) else { break };
-                composed.push((self.bytes.len(), to));
-            }
-            let mut start = 0;
-            let cut = |&(end, to): &(usize, To)| {
-                let bytes = &self.bytes[start..end];
-                start = end;
-                Outgoing { bytes, to }
-            };
-            let messages: Vec<Outgoing<'_>> = composed.iter().map(cut).collect();
-            if messages.is_empty() {
-                troubles.extend(waiting.pop_front().map(|reply| trouble(&reply, Trouble::TooLong)));
-                continue;
-            }
-            match batch::send(socket.as_fd(), &messages) {
-                Ok(sent) => {
-                    waiting.drain(..sent);
-                    self.counters.sent += sent as u64;
-                }
-                Err(error) => match error.raw_os_error() {
-                    Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM) => {
-                        self.counters.deferred += 1;
-                        let beyond = waiting.drain(waiting.len().min(WAITING_MAX)..);
-                        troubles.extend(beyond.map(|reply| trouble(&reply, Trouble::Overloaded)));
-                        return;
-                    }
-                    Some(libc::EINTR) => {}
-                    _ => troubles.extend(waiting.pop_front().map(|reply| trouble(&reply, Trouble::Refused(error)))),
-                },
-            }
-        }
-    }
-}
-
-fn trouble(reply: &Reply, why: Trouble) -> SendTrouble {
-    SendTrouble { interface: reply.interface, to: reply.to, why }
 }
 
 /// A neighbour is answered on the interface that it asked on; whoever is further away, by the routing table, because
@@ -414,6 +317,17 @@ fn clear_dont_fragment(socket: &Socket) -> io::Result<()> {
         libc::setsockopt(socket.as_raw_fd(), libc::IPPROTO_IP, libc::IP_MTU_DISCOVER, (&raw const value).cast(), bytes)
     };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
+
+/// What the kernel dropped at this socket; 0 where it does not say.
+fn drops(socket: &Socket) -> u32 {
+    let mut values = [0_u32; libc::SK_MEMINFO_DROPS as usize + 1];
+    let mut bytes = size_of_val(&values) as libc::socklen_t;
+    // SAFETY: the kernel writes at most `bytes` bytes to `values`, which is that long.
+    unsafe {
+        libc::getsockopt(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MEMINFO, values.as_mut_ptr().cast(), &raw mut bytes);
+    }
+    values[libc::SK_MEMINFO_DROPS as usize]
 }
 
 /// The kernel applies the stricter of both settings.
