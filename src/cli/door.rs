@@ -88,7 +88,7 @@ impl Client {
 pub fn settings(place: &Place) -> anyhow::Result<Settings> {
     match Door::open(place)? {
         Door::Running(client) => client.get("/settings"),
-        Door::Stopped => Ok(store::view(&place.data, WallTrust::WhenSynchronised)?.settings),
+        Door::Stopped => Ok(store::view(&place.data, WallTrust::Kernel)?.settings),
     }
 }
 
@@ -96,7 +96,7 @@ pub fn leases(place: &Place) -> anyhow::Result<Vec<LeaseRow>> {
     match Door::open(place)? {
         Door::Running(client) => client.get("/leases"),
         Door::Stopped => {
-            let loaded = store::view(&place.data, WallTrust::WhenSynchronised)?;
+            let loaded = store::view(&place.data, WallTrust::Kernel)?;
             Ok(LeaseRow::all(loaded.bindings, &loaded.settings, &loaded.clock))
         }
     }
@@ -115,7 +115,7 @@ pub fn submit(place: &Place, command: Command) -> anyhow::Result<Result<(), Stri
 
 /// The same decision, by the same code, with a node that lives for this one command.
 fn submit_to_database(place: &Place, command: Command) -> anyhow::Result<Result<(), String>> {
-    let (mut store, loaded) = store::open(&place.data, WallTrust::WhenSynchronised)?;
+    let (mut store, loaded) = store::open(&place.data, WallTrust::Kernel)?;
     let Loaded { settings, bindings, clock, notices, trouble, .. } = loaded;
     for notice in notices {
         eprintln!("{notice}");

@@ -199,7 +199,7 @@ fn serve(args: RunArgs) -> anyhow::Result<u8> {
             }
         },
     };
-    let wall_trust = if args.trust_clock { WallTrust::Always } else { WallTrust::WhenSynchronised };
+    let wall_trust = if args.trust_clock { WallTrust::Always } else { WallTrust::Kernel };
     let _lines = log::start(&args.log);
     server::run(server::Options { data: args.place.data, first_settings, wall_trust })?;
     Ok(DONE)

@@ -15,7 +15,8 @@ use super::{
     handle::{Handle, Message},
     links::Links,
     log::DecisionLog,
-    socket::{DHCP_PORTS, SendTrouble, Sockets},
+    outbox::SendTrouble,
+    socket::{DHCP_PORTS, Sockets},
     store::{self, Report, StoreHandle},
 };
 use crate::{
