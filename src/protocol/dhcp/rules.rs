@@ -90,11 +90,9 @@ impl Node {
     /// §4.3.1. Also where a request goes on whose address has been probed.
     pub(in crate::protocol) fn discover(&mut self, now: Time, mut request: Request, out: &mut Vec<Action>) {
         let asked = Asked::Discover;
-        let (probed, damaged): (Vec<Step>, Vec<Step>) = std::mem::take(&mut request.steps)
-            .into_iter()
-            .filter(|step| matches!(step, Step::ProbeSilent { .. } | Step::ProbeAnswered { .. } | Step::DamagedOptions { .. }))
-            .partition(|step| !matches!(step, Step::DamagedOptions { .. }));
-        request.steps = damaged;
+        let earlier = std::mem::take(&mut request.steps);
+        let is_damage = |step: &&Step| matches!(step, Step::DamagedOptions { .. });
+        request.steps.extend(earlier.iter().filter(is_damage).cloned());
         let Some(link) = self.link(&request, None) else { return self.silent(now, request, asked, Silence::NoSubnet, out) };
         self.note_link(&mut request, &link);
         let Identity { mut client, rival } = self.identify(now, &request.message, None, &mut request.steps);
@@ -123,11 +121,16 @@ impl Node {
         let choice = match self.choose(now, &request.message, &client, &link.subnets, &mut request.steps) {
             Ok(choice) => choice,
             Err(why) => {
-                request.steps.extend(probed);
+                request.steps.extend(earlier.into_iter().filter(is_probe));
                 return self.silent(now, request, asked, why, out);
             }
         };
-        request.steps.extend(probed);
+        if matches!(earlier.last(), Some(Step::ProbeSilent { address, .. }) if *address == choice.address) {
+            // Goes on where it stopped to ask: the way that led here stands already.
+            request.steps = earlier;
+        } else {
+            request.steps.extend(earlier.into_iter().filter(is_probe));
+        }
         let address = choice.address;
         let subnet = self.plan.subnet_of(address).expect("a chosen address lies in a subnet");
         if choice.is_new {
@@ -568,6 +571,10 @@ impl Node {
     fn is_me(&self, request: &Request, server: Ipv4Addr) -> bool {
         server == request.server_id || self.table.is_own(server)
     }
+}
+
+fn is_probe(step: &Step) -> bool {
+    matches!(step, Step::ProbeSilent { .. } | Step::ProbeAnswered { .. })
 }
 
 fn kind_of(message: &Message, is_unicast: bool) -> Asked {
