@@ -219,7 +219,9 @@ impl LeaseTable {
     fn stale_offer(&mut self, plan: &Plan, subnet: usize, now: Time) -> Option<Ipv4Addr> {
         let stale = self.offer_order.iter().take_while(|(made, _)| now - *made >= OFFER_STALE).find_map(|(made, client)| {
             let offer = self.offers.get(client).filter(|offer| offer.made == *made)?;
-            (plan.subnet_of(offer.address) == Some(subnet)).then(|| (client.clone(), offer.address))
+            // A client that holds its address and asks from the start is offered it again: that lease is no offer.
+            let is_held = self.by_address.get(&u32::from(offer.address)).is_some_and(|binding| binding.is_held(now));
+            (plan.subnet_of(offer.address) == Some(subnet) && !is_held).then(|| (client.clone(), offer.address))
         });
         let (client, address) = stale?;
         self.forget_offer(plan, now, &client);

@@ -22,7 +22,7 @@ pub struct Request {
     pub message: Message,
     pub interface: u32,
     pub source: Ipv4Addr,
-    /// Sent to one of our addresses, not to a broadcast address.
+    /// Sent by the client itself to one of our addresses.
     pub is_unicast: bool,
     /// What this server calls itself towards this client (option 54).
     pub server_id: Ipv4Addr,
@@ -52,11 +52,13 @@ impl Node {
             Ok(message) => message,
             Err(cause) => return *self.explain.malformed.entry(cause).or_default() += 1,
         };
-        let asked = kind_of(&message, self.table.is_own(datagram.destination));
+        // A relay sends on by unicast what the client broadcast.
+        let is_unicast = !message.is_relayed() && self.table.is_own(datagram.destination);
+        let asked = kind_of(&message, is_unicast);
         let mut request = Request {
             interface: datagram.interface,
             source: datagram.source,
-            is_unicast: self.table.is_own(datagram.destination),
+            is_unicast,
             server_id: Ipv4Addr::UNSPECIFIED,
             steps: Vec::with_capacity(8),
             message,
@@ -90,9 +92,10 @@ impl Node {
     /// §4.3.1. Also where a request goes on whose address has been probed.
     pub(in crate::protocol) fn discover(&mut self, now: Time, mut request: Request, out: &mut Vec<Action>) {
         let asked = Asked::Discover;
-        let earlier = std::mem::take(&mut request.steps);
-        let is_damage = |step: &&Step| matches!(step, Step::DamagedOptions { .. });
-        request.steps.extend(earlier.iter().filter(is_damage).cloned());
+        let (probed, earlier): (Vec<Step>, Vec<Step>) = std::mem::take(&mut request.steps)
+            .into_iter()
+            .partition(|step| matches!(step, Step::ProbeSilent { .. } | Step::ProbeAnswered { .. }));
+        request.steps = earlier.iter().filter(|step| matches!(step, Step::DamagedOptions { .. })).cloned().collect();
         let Some(link) = self.link(&request, None) else { return self.silent(now, request, asked, Silence::NoSubnet, out) };
         self.note_link(&mut request, &link);
         let Identity { mut client, rival } = self.identify(now, &request.message, None, &mut request.steps);
@@ -102,6 +105,7 @@ impl Node {
             // Two MACs under one client-id: the same device on another card, or a clone? The old one's address tells.
             match (self.probes.get(now, rival.address), can_probe) {
                 (Some(ProbeResult::Silent), _) => {}
+                (Some(ProbeResult::UsedBy(mac)), _) if request.message.hw.mac() == Some(mac) => {}
                 (None, Some(wait)) => {
                     self.probe(now, wait, rival.address, request, out);
                     return;
@@ -121,16 +125,16 @@ impl Node {
         let choice = match self.choose(now, &request.message, &client, &link.subnets, &mut request.steps) {
             Ok(choice) => choice,
             Err(why) => {
-                request.steps.extend(earlier.into_iter().filter(is_probe));
+                request.steps.extend(probed);
                 return self.silent(now, request, asked, why, out);
             }
         };
-        if matches!(earlier.last(), Some(Step::ProbeSilent { address, .. }) if *address == choice.address) {
-            // Goes on where it stopped to ask: the way that led here stands already.
+        let was_chosen_before = earlier.iter().any(|step| matches!(step, Step::NotKept | Step::KeptButNotNow { .. }));
+        if was_chosen_before && matches!(request.steps.last(), Some(Step::OfferedBefore { .. })) {
+            // It was held for the client while the probe ran. Why it was chosen (and whose clone this is) was found then.
             request.steps = earlier;
-        } else {
-            request.steps.extend(earlier.into_iter().filter(is_probe));
         }
+        request.steps.extend(probed);
         let address = choice.address;
         let subnet = self.plan.subnet_of(address).expect("a chosen address lies in a subnet");
         if choice.is_new {
@@ -154,6 +158,12 @@ impl Node {
         };
         let wants_rapid = self.plan.settings.server.rapid_commit && request.message.options.get(code::RAPID_COMMIT).is_some();
         if wants_rapid && self.trouble.is_none() {
+            if self.is_pending(address) {
+                return self.silent(now, request, asked, Silence::BeingWritten { address }, out);
+            }
+            if self.is_behind() {
+                return self.silent(now, request, asked, Silence::StoreBehind, out);
+            }
             return self.ack(now, request, asked, client, address, out);
         }
         self.table.set_offer(&self.plan, now, &client, address, request.message.hw);
@@ -206,12 +216,13 @@ impl Node {
             let why = NakReason::ClientIdInUse { asked: address, hw: rival.hw };
             return self.nak(now, request, asked, why, out);
         }
-        let kept = self.plan.reservation_for(&request.message).map(|kept| kept.address);
+        let kept = self.reservation_for(&request.message).map(|kept| kept.address);
         let records = || self.table.of_client(&client).filter(|binding| self.is_on(&link, binding.address));
         if kept == Some(address) || records().any(|binding| binding.address == address) {
             return self.confirm(now, request, asked, client, address, out);
         }
-        match records().max_by_key(|binding| (binding.is_held(now), binding.since)).map(|binding| binding.address) {
+        let last = || records().max_by_key(|binding| (binding.is_held(now), binding.since)).map(|binding| binding.address);
+        match kept.filter(|&kept| self.is_on(&link, kept)).or_else(last) {
             Some(has) => self.nak(now, request, asked, NakReason::OtherAddress { asked: address, has }, out),
             None if self.plan.settings.server.authoritative => {
                 self.nak(now, request, asked, NakReason::Unknown { asked: address }, out)
@@ -264,7 +275,7 @@ impl Node {
         if let Some(why) = self.refusal(now, &request.message, &client, address) {
             return self.nak(now, request, asked, NakReason::NotPossible { asked: address, why }, out);
         }
-        let kept = self.plan.reservation_for(&request.message);
+        let kept = self.reservation_for(&request.message);
         if let Some((kept, name)) = kept.map(|kept| (kept.address, kept.name.clone())) {
             if kept == address {
                 request.steps.push(Step::Kept { address, name });
@@ -285,7 +296,7 @@ impl Node {
         }
         if self.is_pending(address) {
             // The reply to the message before is waiting for the disk; this one repeats it.
-            return;
+            return self.silent(now, request, asked, Silence::BeingWritten { address }, out);
         }
         if self.is_behind() {
             return self.silent(now, request, asked, Silence::StoreBehind, out);
@@ -446,6 +457,8 @@ impl Node {
         let Some(link) = self.link(&request, Some(address)) else {
             return self.silent(now, request, asked, Silence::NoSubnet, out);
         };
+        let own = self.plan.subnet_of(address).filter(|subnet| link.subnets.contains(subnet));
+        let link = Link { subnets: vec![own.unwrap_or(link.subnets[0])], ..link };
         self.note_link(&mut request, &link);
         let reply = self.inform_reply(&mut request, link.subnets[0], address);
         out.push(Action::Reply(reply));
@@ -460,7 +473,7 @@ impl Node {
         }
         let Some(link) = self.link(&request, None) else { return self.silent(now, request, asked, Silence::NoSubnet, out) };
         self.note_link(&mut request, &link);
-        let kept = self.plan.reservation_for(&request.message).map(|kept| kept.address);
+        let kept = self.reservation_for(&request.message).map(|kept| kept.address);
         let Some(address) = kept.filter(|&address| self.is_on(&link, address)) else {
             return self.silent(now, request, asked, Silence::BootpNotKept, out);
         };
@@ -481,7 +494,10 @@ impl Node {
             return self.silent(now, request, asked, why, out);
         }
         if self.is_pending(address) {
-            return;
+            return self.silent(now, request, asked, Silence::BeingWritten { address }, out);
+        }
+        if self.is_behind() {
+            return self.silent(now, request, asked, Silence::StoreBehind, out);
         }
         let hw = request.message.hw;
         let leased =
@@ -571,10 +587,6 @@ impl Node {
     fn is_me(&self, request: &Request, server: Ipv4Addr) -> bool {
         server == request.server_id || self.table.is_own(server)
     }
-}
-
-fn is_probe(step: &Step) -> bool {
-    matches!(step, Step::ProbeSilent { .. } | Step::ProbeAnswered { .. })
 }
 
 fn kind_of(message: &Message, is_unicast: bool) -> Asked {
