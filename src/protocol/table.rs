@@ -219,11 +219,18 @@ impl LeaseTable {
     fn stale_offer(&mut self, plan: &Plan, subnet: usize, now: Time) -> Option<Ipv4Addr> {
         let stale = self.offer_order.iter().take_while(|(made, _)| now - *made >= OFFER_STALE).find_map(|(made, client)| {
             let offer = self.offers.get(client).filter(|offer| offer.made == *made)?;
-            (plan.subnet_of(offer.address) == Some(subnet)).then(|| (client.clone(), offer.address))
+            let address = u32::from(offer.address);
+            // A client is also offered what it holds already, and an address under which it answers itself.
+            let is_held = self.by_address.get(&address).is_some_and(|binding| binding.is_held(now));
+            let is_open = !is_held
+                && !self.aside.contains_key(&address)
+                && plan.subnet_of(offer.address) == Some(subnet)
+                && may_be_given(plan, &self.own_addresses, subnet, address);
+            is_open.then(|| (client.clone(), offer.address))
         });
         let (client, address) = stale?;
         self.forget_offer(plan, now, &client);
-        may_be_given(plan, &self.own_addresses, subnet, u32::from(address)).then_some(address)
+        Some(address)
     }
 
     /// Moves what has run out by now (leases, quarantines, offers) to the free lists.
@@ -371,3 +378,6 @@ fn may_be_given(plan: &Plan, own: &[Ipv4Addr], subnet: usize, address: u32) -> b
     let address = Ipv4Addr::from(address);
     plan.subnets()[subnet].is_dynamic(address) && plan.reservation_at(address).is_none() && !own.contains(&address)
 }
+
+#[cfg(test)]
+mod tests;
