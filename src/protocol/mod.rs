@@ -9,6 +9,8 @@ pub mod limit;
 pub mod node;
 pub mod plan;
 pub mod probe;
+#[cfg(test)]
+mod seeds;
 pub mod table;
 pub mod time;
 

@@ -516,10 +516,8 @@ impl Node {
     }
 
     pub(super) fn decision(&self, now: Time, request: &Message, asked: Asked, steps: Vec<Step>, outcome: Outcome) -> Decision {
-        let name = self
-            .reservation_for(request)
-            .and_then(|kept| kept.name.as_deref().map(Into::into))
-            .or_else(|| request.host_name());
+        let name =
+            self.reservation_for(request).and_then(|kept| kept.name.as_deref().map(Into::into)).or_else(|| request.host_name());
         Decision { at: now, hw: request.hw, name, asked, xid: request.xid, steps, outcome, repeats: 0, last_at: now }
     }
 }

@@ -139,7 +139,8 @@ fn file_and_sname_are_left_alone_without_option_52() {
     let mut net = Net::home();
     let discover = Packet { file: vec![61, 3, 1, b'a', b'b', 255], sname: b"boot".to_vec(), ..Packet::discover(ALICE) };
     assert_eq!(net.send(&discover).offer().option(61), None);
-    let only_sname = Packet { file: vec![61, 2, 1, 1, 255], sname: vec![61, 2, 1, 2, 255], ..Packet::discover(BOB).option(52, &[2]) };
+    let only_sname =
+        Packet { file: vec![61, 2, 1, 1, 255], sname: vec![61, 2, 1, 2, 255], ..Packet::discover(BOB).option(52, &[2]) };
     assert_eq!(net.send(&only_sname).offer().option(61), Some(vec![1, 2]));
 }
 

@@ -164,7 +164,10 @@ impl Net {
 
     /// Sends a packet; the answers that come back at once, or within the time of a probe.
     pub fn send(&mut self, packet: &Packet) -> Answers {
-        let giving_up = packet.options.as_ref().is_some_and(|options| options.starts_with(&[53, 1, RELEASE]) || options.starts_with(&[53, 1, DECLINE]));
+        let giving_up = packet
+            .options
+            .as_ref()
+            .is_some_and(|options| options.starts_with(&[53, 1, RELEASE]) || options.starts_with(&[53, 1, DECLINE]));
         let sender: Mac = packet.chaddr[..6].try_into().expect("six bytes");
         if giving_up {
             self.promised.retain(|_, (mac, _)| *mac != sender);

@@ -142,7 +142,9 @@ fn option_43_is_built_of_sub_options() {
 /// RFC 5417, 2132 §8.3, 3397
 #[test]
 fn lists_of_addresses_and_names_go_out_whole() {
-    let mut net = home_with("capwap-ac = [\"192.0.2.8\", \"192.0.2.9\"]\nntp = \"192.0.2.3\"\nsearch = [\"example.org\", \"a.example.org\"]\n");
+    let mut net = home_with(
+        "capwap-ac = [\"192.0.2.8\", \"192.0.2.9\"]\nntp = \"192.0.2.3\"\nsearch = [\"example.org\", \"a.example.org\"]\n",
+    );
     let offer = net.send(&Packet::discover(ALICE).wants(&[138, 42, 119, 6])).offer();
     assert_eq!(offer.option(138), Some(vec![192, 0, 2, 8, 192, 0, 2, 9]));
     assert_eq!(offer.ip(42), Some(ip("192.0.2.3")));
@@ -152,7 +154,8 @@ fn lists_of_addresses_and_names_go_out_whole() {
 
 #[test]
 fn custom_options_go_out_by_code_and_type() {
-    let custom = [("u8", "7", vec![7]), ("u16", "258", vec![1, 2]), ("u32", "66051", vec![0, 1, 2, 3]), ("bool", "true", vec![1])];
+    let custom =
+        [("u8", "7", vec![7]), ("u16", "258", vec![1, 2]), ("u32", "66051", vec![0, 1, 2, 3]), ("bool", "true", vec![1])];
     for (kind, value, bytes) in custom {
         let definition = format!("[[custom-option]]\ncode = 224\nname = \"my-thing\"\ntype = \"{kind}\"");
         let mut net = Net::with(&format!("{definition}{HOME}my-thing = {value}\n"));

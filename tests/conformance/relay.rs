@@ -1,6 +1,6 @@
 //! Clients behind relays: across subnets, by port, and by unicast without their relay.
 
-use twinlease::protocol::{Destination, explain::SubnetBy, explain::Step};
+use twinlease::protocol::{Destination, explain::Step, explain::SubnetBy};
 
 use super::{
     net::{ALICE, BOB, Net, SERVER, ip, taking_up},

@@ -17,7 +17,8 @@ fn large(count: u8, len: usize) -> Net {
 }
 
 fn large_and(head: &str, count: u8, len: usize) -> Net {
-    let option = |code: u8| format!("\"{code}\" = {{ type = \"hex\", value = \"{}\" }}\n", vec![format!("{code:02x}"); len].join(":"));
+    let option =
+        |code: u8| format!("\"{code}\" = {{ type = \"hex\", value = \"{}\" }}\n", vec![format!("{code:02x}"); len].join(":"));
     let options: String = (224..224 + count).map(option).collect();
     Net::with(&format!(
         "{head}\n[[subnet]]\nnetwork = \"192.0.2.0/24\"\npools = [\"192.0.2.10-192.0.2.19\"]\n[subnet.options]\n{options}"
@@ -102,7 +103,8 @@ fn file_and_then_sname_are_overloaded_only_when_the_options_field_is_full() {
 fn what_fits_nowhere_is_left_out_and_said() {
     let mut net = large(16, 60);
     let offer = net.send(&asking(None, 224..240)).offer();
-    let Some(Step::DidNotFit { codes }) = net.last_decision(ALICE).steps.into_iter().find(|step| matches!(step, Step::DidNotFit { .. }))
+    let Some(Step::DidNotFit { codes }) =
+        net.last_decision(ALICE).steps.into_iter().find(|step| matches!(step, Step::DidNotFit { .. }))
     else {
         panic!("{}", net.why(ALICE))
     };

@@ -88,9 +88,7 @@ fn a_relay_comes_before_ciaddr_and_the_b_flag() {
 /// 8
 #[test]
 fn a_device_can_be_forced_to_broadcast() {
-    let toml = format!(
-        "{HOME}\n[[reservation]]\nmac = \"00:16:3e:00:00:a1\"\naddress = \"192.0.2.50\"\nforce-broadcast = true"
-    );
+    let toml = format!("{HOME}\n[[reservation]]\nmac = \"00:16:3e:00:00:a1\"\naddress = \"192.0.2.50\"\nforce-broadcast = true");
     let mut net = Net::with(&toml);
     net.discover(ALICE).offer().expect_to(Destination::Broadcast);
     net.request(ALICE, ip("192.0.2.50")).ack().expect_to(Destination::Broadcast);
@@ -147,7 +145,8 @@ fn without_a_list_a_sensible_set_is_sent() {
 fn offer_and_ack_carry_the_same_options() {
     let mut net = Net::with(FULL);
     let plain = Packet::discover(ALICE);
-    let asking = Packet::discover(BOB).id(b"\x01b").wants(&[119, 3, 1, 12, 138, 108]).option(81, b"\0\0\0bob").option(51, &[0, 0, 14, 16]);
+    let asking =
+        Packet::discover(BOB).id(b"\x01b").wants(&[119, 3, 1, 12, 138, 108]).option(81, b"\0\0\0bob").option(51, &[0, 0, 14, 16]);
     for discover in [plain, asking] {
         let offer = net.send(&discover).offer();
         let ack = net.send(&taking_up(&discover, &offer)).ack();

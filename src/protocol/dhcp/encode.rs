@@ -22,15 +22,8 @@ pub const IP_UDP_LEN: usize = 28;
 const FILE_ROOM: usize = 127;
 const SNAME_ROOM: usize = 63;
 /// What makes the reply valid or must be echoed (RFC 6842, 3011, 4039): these get their room first, wherever they stand.
-const NEEDED: [u8; 7] = [
-    code::SERVER_ID,
-    code::LEASE_TIME,
-    code::T1,
-    code::T2,
-    code::CLIENT_ID,
-    code::RAPID_COMMIT,
-    code::SUBNET_SELECTION,
-];
+const NEEDED: [u8; 7] =
+    [code::SERVER_ID, code::LEASE_TIME, code::T1, code::T2, code::CLIENT_ID, code::RAPID_COMMIT, code::SUBNET_SELECTION];
 const BROADCAST_FLAG: u16 = 0x8000;
 
 /// A reply, not yet laid out.

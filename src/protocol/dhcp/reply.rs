@@ -11,12 +11,7 @@ use super::{
     rules::Request,
 };
 use crate::{
-    protocol::{
-        Destination, Reply,
-        explain::Step,
-        node::Node,
-        plan::OptionTable,
-    },
+    protocol::{Destination, Reply, explain::Step, node::Node, plan::OptionTable},
     settings::{FqdnPolicy, Reservation},
 };
 
