@@ -26,6 +26,28 @@ fn an_ack_leaves_when_its_binding_is_on_disk_and_not_before() {
 }
 
 #[test]
+fn the_time_that_the_disk_took_is_taken_off_the_lease() {
+    let mut net = Net::home();
+    net.disk = Disk::Slow;
+    let address = net.discover(ALICE).offer().yiaddr();
+    net.request(ALICE, address).expect_silence();
+    let ack = net.later(std::time::Duration::from_secs(40)).commits_one().expect_ack(address);
+    assert_eq!(ack.lease_secs(), 43_160);
+}
+
+#[test]
+fn what_was_given_back_while_it_waited_for_the_disk_is_not_acked() {
+    let mut net = Net::home();
+    net.disk = Disk::Slow;
+    let address = net.discover(ALICE).offer().yiaddr();
+    net.request(ALICE, address).expect_silence();
+    net.release(ALICE, address).expect_silence();
+    net.send(&Packet::discover(BOB).option(50, &address.octets())).expect_offer(address);
+    net.commits_all().expect_silence();
+    assert_eq!(net.state(address), BindingState::Released);
+}
+
+#[test]
 fn acks_leave_in_the_order_of_the_commits() {
     let mut net = Net::home();
     net.disk = Disk::Slow;
@@ -125,6 +147,16 @@ fn a_lease_that_runs_out_while_the_disk_is_full_is_not_prolonged() {
     assert_eq!(net.at(43_190).renew(ALICE, address).expect_ack(address).lease_secs(), 10);
     net.at(43_300).renew(ALICE, address).expect_silence();
     net.discover(ALICE).expect_silence();
+}
+
+#[test]
+fn no_lease_of_no_time_at_all_is_offered_from_memory() {
+    let mut net = Net::home();
+    let address = net.lease(ALICE);
+    net.disk = Disk::Full;
+    net.at(43_199).renew(ALICE, address).expect_ack(address);
+    net.at_ms(43_199_900).discover(ALICE).expect_silence();
+    assert!(matches!(net.outcome(ALICE), Outcome::Silent { why: Silence::DiskTrouble { .. } }));
 }
 
 #[test]

@@ -17,4 +17,5 @@ mod probe;
 mod relay;
 mod request;
 mod size;
+mod storm;
 mod wire;

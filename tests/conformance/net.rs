@@ -164,13 +164,9 @@ impl Net {
 
     /// Sends a packet; the answers that come back at once, or within the time of a probe.
     pub fn send(&mut self, packet: &Packet) -> Answers {
-        let giving_up = packet
-            .options
-            .as_ref()
-            .is_some_and(|options| options.starts_with(&[53, 1, RELEASE]) || options.starts_with(&[53, 1, DECLINE]));
         let sender: Mac = packet.chaddr[..6].try_into().expect("six bytes");
-        if giving_up {
-            self.promised.retain(|_, (mac, _)| *mac != sender);
+        if matches!(packet.kind(), Some(RELEASE | DECLINE)) {
+            self.promised.retain(|&address, (mac, _)| *mac != sender || Some(address) != packet.names());
         }
         let answers = self.send_bytes(packet.interface, packet.source, packet.destination, &packet.bytes());
         for seen in &answers.0 {
@@ -327,8 +323,13 @@ impl Net {
                 if let Some(&mac) = self.arp.get(&address) {
                     self.event(Event::ArpHeard { address, mac });
                 } else if self.waits_for_probes {
-                    self.now = self.node.next_deadline().expect("a probe ends").max(self.now);
-                    self.event(Event::Timer);
+                    let probe_ends = self.now + self.node.settings().server.probe.expect("probing is on");
+                    while let Some(due) = self.node.next_deadline()
+                        && due <= probe_ends
+                    {
+                        self.now = self.now.max(due);
+                        self.event(Event::Timer);
+                    }
                 }
             }
             Action::Commit(commit) => match self.disk {
@@ -369,13 +370,16 @@ impl Net {
         let binding = self.durable.get(&address).unwrap_or_else(|| panic!("{address} was ACKed and is not on disk"));
         assert_eq!(binding.state, BindingState::Leased, "{address} was ACKed and is not leased on disk");
         assert_eq!(binding.hw.mac(), Some(seen.mac()), "{address} was ACKed to one device and is written down for another");
-        // A slow commit takes a little of the lease: the client counts from the moment it asked.
-        let slack = Duration::from_secs(60);
+        // Within the second in which it asked.
+        let slack = Duration::from_secs(1);
         assert!(binding.expiry + slack >= until, "{address} was promised for longer than is on disk");
         if let Some(&(mac, earlier)) = self.promised.get(&address) {
             let is_same = mac == seen.mac() || [mac, seen.mac()].iter().all(|mac| self.same_device.contains(mac));
             assert!(is_same || earlier <= self.now, "{address} was promised to {mac:02x?} and {:02x?}", seen.mac());
         }
+        // Who takes a new address has left the one that it had on this network.
+        let network = |address: Ipv4Addr| address.octets()[..3].to_vec();
+        self.promised.retain(|&other, (mac, _)| *mac != seen.mac() || other == address || network(other) != network(address));
         self.promised.insert(address, (seen.mac(), until));
     }
 }

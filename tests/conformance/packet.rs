@@ -142,6 +142,21 @@ impl Packet {
         Packet { giaddr, hops: 1, source: giaddr, destination: server, ..self }
     }
 
+    /// 53, where it comes first.
+    pub fn kind(&self) -> Option<u8> {
+        self.options.as_deref().and_then(|options| options.strip_prefix(&[53, 1])?.first().copied())
+    }
+
+    /// The address that a RELEASE or DECLINE is about.
+    pub fn names(&self) -> Option<Ipv4Addr> {
+        if !self.ciaddr.is_unspecified() {
+            return Some(self.ciaddr);
+        }
+        let options = self.options.as_deref()?;
+        let at = options.windows(2).position(|pair| pair == [50, 4])?;
+        Some(<[u8; 4]>::try_from(&options[at + 2..at + 6]).ok()?.into())
+    }
+
     pub fn bytes(&self) -> Vec<u8> {
         let mut bytes = vec![self.op, self.htype, self.hlen, self.hops];
         bytes.extend_from_slice(&self.xid.to_be_bytes());

@@ -154,7 +154,13 @@ impl Node {
         }
         let secs = match &self.trouble {
             None => self.lease_secs(&request.message, subnet, &mut request.steps),
-            Some(_) => self.durable_secs(now, address),
+            Some(trouble) => match self.durable_secs(now, address) {
+                0 => {
+                    let why = Silence::DiskTrouble { why: trouble.to_string() };
+                    return self.silent(now, request, asked, why, out);
+                }
+                secs => secs,
+            },
         };
         let wants_rapid = self.plan.settings.server.rapid_commit && request.message.options.get(code::RAPID_COMMIT).is_some();
         if wants_rapid && self.trouble.is_none() {
@@ -350,7 +356,11 @@ impl Node {
 
     /// The lease is on disk: the ACK leaves.
     pub(in crate::protocol) fn release_ack(&mut self, now: Time, ack: ParkedAck, out: &mut Vec<Action>) {
-        let ParkedAck { mut request, asked, address, secs, since, .. } = ack;
+        let ParkedAck { mut request, asked, client, address, mut secs, since } = ack;
+        if self.table.get(address).is_none_or(|b| b.client != client || b.state != BindingState::Leased) {
+            // Declined, released or freed while it waited.
+            return self.silent(now, request, asked, Silence::NotItsAddress, out);
+        }
         request.steps.push(Step::Durable { after_ms: (now - since).as_millis() as u64 });
         if asked == Asked::Bootp {
             return self.bootp_reply(now, request, address, out);
@@ -359,6 +369,13 @@ impl Node {
             // Settings changed while it waited; the client asks again.
             return self.silent(now, request, asked, Silence::NoSubnet, out);
         };
+        if secs != u32::MAX {
+            // A client that asked again meanwhile counts from that: what it is told must end where the record ends.
+            secs = secs.saturating_sub(u32::try_from((now - since).as_secs()).unwrap_or(u32::MAX));
+        }
+        if secs == 0 {
+            return self.silent(now, request, asked, Silence::StoreBehind, out);
+        }
         let reply = self.lease_reply(&mut request, MessageType::Ack, address, subnet, secs);
         out.push(Action::Reply(reply));
         self.conclude(now, request, asked, Outcome::Acked { address, secs }, out);
