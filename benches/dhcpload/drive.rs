@@ -30,8 +30,8 @@ pub enum Scenario {
 pub enum Pace {
     /// So many starts per second, whatever the server answers; nothing is sent twice.
     Open { rate: f64, duration: Duration },
-    /// So many exchanges in all, `window` of them at a time, repeated after a timeout up to `tries` times.
-    Closed { count: u64, window: u64, tries: u8 },
+    /// So many exchanges in all, `window` of them at a time, repeated after a timeout up to `tries` times; none is begun after `limit`.
+    Closed { count: u64, window: u64, tries: u8, limit: Duration },
 }
 
 #[derive(Clone, Copy)]
@@ -39,7 +39,8 @@ pub struct Plan {
     pub scenario: Scenario,
     pub pace: Pace,
     pub timeout: Duration,
-    pub tick: Duration,
+    /// How often the loop wakes at high rates; `None` wakes it for every packet.
+    pub tick: Option<Duration>,
     pub broadcast: bool,
 }
 
@@ -134,7 +135,7 @@ impl<'a> Driver<'a> {
     fn is_over(&self, now_ns: u64) -> bool {
         let all_started = match self.plan.pace {
             Pace::Open { duration, .. } => now_ns >= self.start_ns + duration.as_nanos() as u64,
-            Pace::Closed { count, .. } => self.tally.started >= count,
+            Pace::Closed { count, limit, .. } => self.tally.started >= count || now_ns >= self.start_ns + limit.as_nanos() as u64,
         };
         all_started && self.outstanding == 0
     }
@@ -151,6 +152,7 @@ impl<'a> Driver<'a> {
                 }
                 due.saturating_sub(done)
             }
+            Pace::Closed { limit, .. } if now_ns >= self.start_ns + limit.as_nanos() as u64 => 0,
             Pace::Closed { count, window, .. } => (count - self.tally.started).min(window.saturating_sub(self.outstanding)),
         };
         for _ in 0..wanted {
@@ -352,11 +354,14 @@ impl<'a> Driver<'a> {
         let done = self.tally.started + self.tally.skipped;
         let due_ns = self.start_ns + ((done + 1) as f64 * 1e9 / rate) as u64;
         let next_ns = if now >= end_ns { timeout_ns } else { timeout_ns.min(due_ns.min(end_ns)) };
-        if rate >= TICKING_FROM_PER_S && now < end_ns {
-            std::thread::sleep(Duration::from_nanos(next_ns.saturating_sub(now)).max(self.plan.tick));
-            return Ok(());
+        let until_due = Duration::from_nanos(next_ns.saturating_sub(now));
+        match self.plan.tick {
+            Some(tick) if rate >= TICKING_FROM_PER_S && now < end_ns => {
+                std::thread::sleep(until_due.max(tick));
+                Ok(())
+            }
+            _ => self.wire.wait(until_due),
         }
-        self.wire.wait(Duration::from_nanos(next_ns.saturating_sub(now)))
     }
 }
 

@@ -66,6 +66,9 @@ enum Command {
         /// How often a client asks before it gives up.
         #[arg(long, default_value_t = 20)]
         tries: u8,
+        /// No client begins after this long.
+        #[arg(long, default_value_t = 3_600.0)]
+        seconds: f64,
     },
     /// Random and hostile packets.
     Garbage {
@@ -146,6 +149,9 @@ struct Common {
     /// How often the generator wakes at high rates.
     #[arg(long, default_value_t = 200)]
     tick_us: u64,
+    /// Wake for every packet and take its time in the program, wake-up included, as perfdhcp does.
+    #[arg(long)]
+    program_time: bool,
     #[arg(long)]
     json: bool,
 }
@@ -184,7 +190,7 @@ impl Common {
             (Mode::Relay, Some(own), Some(server)) => Link::Relay { own, server },
             (Mode::Relay, _, _) => bail!("--mode relay needs --relay-address and --server"),
         };
-        Ok((Wire::open(&self.interface, link)?, Clients::load_or_new(self.state.as_deref(), self.mac_space)?))
+        Ok((Wire::open(&self.interface, link, !self.program_time)?, Clients::load_or_new(self.state.as_deref(), self.mac_space)?))
     }
 
     fn close(&self, clients: &Clients) -> anyhow::Result<()> {
@@ -196,7 +202,7 @@ impl Common {
     }
 
     fn plan(&self, scenario: Scenario, pace: Pace) -> Plan {
-        let tick = Duration::from_micros(self.tick_us);
+        let tick = (!self.program_time).then_some(Duration::from_micros(self.tick_us));
         Plan { scenario, pace, timeout: self.timeout(), tick, broadcast: self.broadcast_flag }
     }
 
@@ -228,9 +234,10 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Dora { common, load } => load_run(&common, &load, Scenario::Dora),
         Command::Renew { common, load } => load_run(&common, &load, Scenario::Renew),
-        Command::Fill { common, count, window, tries } => {
+        Command::Fill { common, count, window, tries, seconds } => {
             let (mut wire, mut clients) = common.open()?;
-            let plan = common.plan(Scenario::Dora, Pace::Closed { count, window, tries });
+            let plan =
+                common.plan(Scenario::Dora, Pace::Closed { count, window, tries, limit: Duration::from_secs_f64(seconds) });
             let report = measure(&mut wire, &mut clients, plan, "fill")?;
             common.close(&clients)?;
             common.print(&report, || report.text())?;

@@ -137,11 +137,15 @@ pub fn write_mirrored(
     own: Ipv4Addr,
     lease: impl Fn(Mac) -> Ipv4Addr,
 ) -> Option<()> {
-    let (header, options) = query.split_at_checked(OPTIONS_AT)?;
-    let kind = match options {
-        [53, 1, 1, ..] if header[0] == 1 => 2,
-        [53, 1, 3, ..] if header[0] == 1 => 5,
-        _ => return None,
+    let (header, mut options) = query.split_at_checked(OPTIONS_AT)?;
+    let kind = loop {
+        match *options {
+            [53, 1, 1, ..] if header[0] == 1 => break 2,
+            [53, 1, 3, ..] if header[0] == 1 => break 5,
+            [53 | 255, ..] | [] | [_] => return None,
+            [0, ..] => options = &options[1..],
+            [_, length, ..] => options = options.get(2 + usize::from(length)..)?,
+        }
     };
     buffer.fill(0);
     buffer[..OPTIONS_AT].copy_from_slice(header);

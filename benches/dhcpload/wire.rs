@@ -50,12 +50,13 @@ pub struct Wire {
 }
 
 impl Wire {
-    pub fn open(interface: &str, link: Link) -> anyhow::Result<Self> {
+    /// With `kernel_time` a packet's arrival is when the kernel got it, otherwise when this program does.
+    pub fn open(interface: &str, link: Link, kernel_time: bool) -> anyhow::Result<Self> {
         let (socket, own_mac) = match link {
             Link::Direct => open_packet_socket(interface)?,
             Link::Relay { own, server } => (open_relay_socket(own, server)?, [0; 6]),
         };
-        set_option(&socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, 1)?;
+        set_option(&socket, libc::SOL_SOCKET, libc::SO_TIMESTAMPNS, libc::c_int::from(kernel_time))?;
         set_option(&socket, libc::SOL_SOCKET, libc::SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES)
             .or_else(|_| set_option(&socket, libc::SOL_SOCKET, libc::SO_RCVBUF, RECEIVE_BUFFER_BYTES))?;
         // The default slack of 50 µs would blur the pacing.

@@ -1,0 +1,160 @@
+"""What is measured on a server that holds a number of leases, and whether our generator agrees with perfdhcp."""
+
+import contextlib
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+from generator import Load, perfdhcp
+from servers import RELAY, SERVER, START_LIMIT_S
+
+AGREE_RATES = (500, 1000, 2000)
+
+
+def say(text):
+    print(f"bench: {text}", file=sys.stderr, flush=True)
+
+
+class GaveUp(Exception):
+    """A server that cannot do what is measured; the text goes into the table."""
+
+
+@contextlib.contextmanager
+def running(server, load):
+    server.fresh()
+    started = load.first_offer(server, START_LIMIT_S)
+    try:
+        if started is None:
+            raise GaveUp(f"does not answer: {server.last_words()[-200:]}")
+        yield
+    finally:
+        server.stop()
+
+
+def common_rates(server, lab, folder, plan):
+    """Kea's own maximum and half of it: the rates at which all are compared. Found once, before the rounds."""
+    load = Load(lab, folder)
+    found = {}
+    with running(server, load):
+        fill(server, load, plan.levels[0], plan, found)
+        search(server, load, "dora", found["fill_per_s"], plan, found)
+    top = found["dora_per_s"] or found["fill_per_s"] / 2
+    return [round(top / 2), round(top)]
+
+
+def at_level(server, load, level, plan, rates):
+    """All figures of one server at one number of leases."""
+    found = {}
+    with running(server, load):
+        fill(server, load, level, plan, found)
+        found["rss_mb"] = server.rss_mb()
+        restart(server, load, found)
+        for rate in rates:
+            # A flood far above what it can do says nothing about its latency, and its queues would spoil what follows.
+            if rate < found["fill_per_s"] * 1.3:
+                found.setdefault("latency", {})[str(rate)] = latency(server, load, rate, plan.seconds)
+        search(server, load, "dora", found["fill_per_s"], plan, found)
+        if level >= plan.renew_from:
+            search(server, load, "renew", found["fill_per_s"] * 1.5, plan, found)
+    return found
+
+
+def fill(server, load, level, plan, found):
+    # dnsmasq does not reserve what it offers: with many clients at once it sends most of them back.
+    window = 8 if server.name == "dnsmasq" else 64
+    report = load.call("fill", level, "--window", window, "--seconds", plan.fill_limit_s)
+    found["fill_per_s"] = report["completed_per_s"]
+    found["fill_cpu_of_generator_us"] = report["cpu_us_per_exchange"]
+    if report["completed"] < level * 0.99:
+        raise GaveUp(f"only {report['completed']:,} leases after {plan.fill_limit_s:.0f} s ({report['completed_per_s']:.0f}/s)")
+
+
+def restart(server, load, found):
+    server.stop()
+    found["start_ms"] = load.first_offer(server, START_LIMIT_S)
+    if found["start_ms"] is None:
+        raise GaveUp(f"does not start again: {server.last_words()[-200:]}")
+
+
+def latency(server, load, rate, seconds):
+    cpu_before = server.cpu_s()
+    report = load.call("dora", "--rate", rate, "--seconds", seconds)
+    cpu_us = (server.cpu_s() - cpu_before) * 1e6 / max(report["completed"], 1)
+    keep = {name: report[name] for name in ("lost_percent", "naks", "valid", "worst_lag_ms", "cpu_us_per_exchange")}
+    whole, offer, ack = (report[name] or {} for name in ("whole", "offer", "ack"))
+    return keep | {"cpu_us": cpu_us, "p50_ms": whole.get("p50_us", 0) / 1e3, "p99_ms": whole.get("p99_us", 0) / 1e3,
+                   "offer_p50_ms": offer.get("p50_us", 0) / 1e3, "offer_p99_ms": offer.get("p99_us", 0) / 1e3,
+                   "ack_p99_ms": ack.get("p99_us", 0) / 1e3}
+
+
+def search(server, load, scenario, guess, plan, found):
+    cpu_before = server.cpu_s()
+    result = load.call(scenario, "--search", "--rate", max(round(guess), 20), "--seconds", plan.step_seconds,
+                       "--tries", plan.tries, "--most", plan.most_leases)
+    done = sum(step["completed"] for step in result["steps"])
+    found[f"{scenario}_per_s"] = result["rate"]
+    found[f"{scenario}_bound"] = result["bounded_by"]
+    found[f"{scenario}_cpu_us"] = (server.cpu_s() - cpu_before) * 1e6 / max(done, 1)
+    found["active"] = result["steps"][-1]["active_leases"] if result["steps"] else None
+    found["generator_cpu_us"] = result["steps"][-1]["cpu_us_per_exchange"] if result["steps"] else None
+
+
+def direct_clients(server, lab, folder, plan):
+    """The same search with clients on the link: unicast replies to MACs without an address, as at home."""
+    load = Load(lab, folder, "direct")
+    found = {}
+    with running(server, load):
+        fill(server, load, 1000, plan, found)
+        search(server, load, "dora", found["fill_per_s"], plan, found)
+    return found
+
+
+def agreement(server, lab, folder, seconds, rounds):
+    """Both generators as relays, in turn; also against a server that answers at once, which shows what a tool adds by itself."""
+    rows = []
+    load = Load(lab, folder)
+    salt = int(time.time()) & 0xFFFF
+    for rate in AGREE_RATES:
+        runs = {"perfdhcp": [], "dhcpload": [], "perfdhcp floor": [], "dhcpload floor": []}
+        for _ in range(rounds):
+            with running(server, load):
+                salt += 1
+                runs["perfdhcp"].append(perfdhcp(lab, rate, seconds, salt))
+                runs["dhcpload"].append(ours(load, rate, seconds))
+            with mirror(lab):
+                salt += 1
+                runs["perfdhcp floor"].append(perfdhcp(lab, rate, seconds, salt))
+                runs["dhcpload floor"].append(ours(Load(lab, folder), rate, seconds))
+            load = Load(lab, folder)
+        middle = {name: {key: statistics.median(run[key] for run in found) for key in found[0]} for name, found in runs.items()}
+        rows.append({"server": server.label, "rate": rate, **middle})
+        say(f"agree: {server.name} at {rate}/s: perfdhcp {middle['perfdhcp']['completed_per_s']:.0f}/s, "
+            f"dhcpload {middle['dhcpload']['completed_per_s']:.0f}/s")
+    return rows
+
+
+def ours(load, rate, seconds):
+    report = load.call("dora", "--rate", rate, "--seconds", seconds, "--program-time")
+    return {"completed_per_s": report["completed_per_s"], "offer_us": report["offer"]["p50_us"], "ack_us": report["ack"]["p50_us"]}
+
+
+@contextlib.contextmanager
+def mirror(lab):
+    command = [os.environ["BENCH_LOAD"], "mirror", "--mode", "relay", "--relay-address", SERVER, "--server", RELAY,
+               "--seconds", "600"]
+    process = subprocess.Popen(lab.inside("server", command), stdout=subprocess.DEVNULL)
+    time.sleep(0.2)
+    try:
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def ceiling(lab, folder):
+    """What the generator itself can do here: closed loop against the server that answers at once."""
+    with mirror(lab):
+        report = Load(lab, folder).call("fill", 100_000)
+    return {"per_s": report["completed_per_s"], "cpu_us": report["cpu_us_per_exchange"]}
