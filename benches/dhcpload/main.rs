@@ -112,10 +112,13 @@ enum Command {
         #[arg(long, default_value_t = 60.0)]
         seconds: f64,
     },
-    /// Play a server that answers one relay at once: run it as `--mode relay` with the two addresses swapped.
+    /// Play a server without a memory for one relay: run it as `--mode relay` with the two addresses swapped.
     Mirror {
         #[command(flatten)]
         common: Common,
+        /// Answer so long after the question.
+        #[arg(long, default_value_t = 0)]
+        delay_us: u64,
         #[arg(long, default_value_t = 10.0)]
         seconds: f64,
     },
@@ -280,10 +283,11 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
             })?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Mirror { common, seconds } => {
+        Command::Mirror { common, delay_us, seconds } => {
             let (mut wire, clients) = common.open()?;
             let Link::Relay { own, .. } = wire.link() else { bail!("mirror: needs --mode relay") };
-            let answered = mirror::mirror(&mut wire, &clients, own, Duration::from_secs_f64(seconds))?;
+            let delay = Duration::from_micros(delay_us);
+            let answered = mirror::mirror(&mut wire, &clients, own, delay, Duration::from_secs_f64(seconds))?;
             common.print(&serde_json::json!({ "answered": answered }), || format!("mirror: {answered} answers\n"))?;
             Ok(ExitCode::SUCCESS)
         }

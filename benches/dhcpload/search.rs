@@ -9,6 +9,8 @@ const GRID_FACTOR: f64 = 1.1;
 const GRID_FIRST_PER_S: f64 = 10.0;
 /// Far above its limit a server shows nothing new, and each step costs leases.
 const LONGEST_STRIDE: i32 = 4;
+/// A server that loses more than 1 % at a tenth of the first guess has some other trouble than load.
+const DEEPEST_DESCENT: i32 = 24;
 const MOST_LOST_PERCENT: f64 = 1.0;
 
 #[derive(Clone, Copy)]
@@ -23,7 +25,7 @@ pub struct Limits {
 
 #[derive(Serialize)]
 pub struct Found {
-    /// The highest rate with less than 1 % loss; `None` if even the lowest tried one lost more.
+    /// The highest rate with less than 1 % loss; `None` if even the lowest one tried, a tenth of the first guess, lost more.
     pub rate: Option<f64>,
     /// What stopped the search, where it was not the server.
     pub bounded_by: Option<&'static str>,
@@ -38,6 +40,7 @@ pub fn search(limits: Limits, mut run: impl FnMut(f64) -> anyhow::Result<Report>
     let mut best: Option<i32> = None;
     let mut too_high: Option<i32> = None;
     let mut at = grid_position(limits.from);
+    let lowest = (at - DEEPEST_DESCENT).max(0);
     let mut stride = 1;
     loop {
         let rate = grid_rate(at);
@@ -69,8 +72,8 @@ pub fn search(limits: Limits, mut run: impl FnMut(f64) -> anyhow::Result<Report>
             (Some(low), Some(high)) if high - low <= 1 => break,
             (Some(low), Some(high)) => (low + high) / 2,
             (Some(low), None) => low + stride,
-            (None, Some(0)) => break,
-            (None, Some(high)) => (high - stride).max(0),
+            (None, Some(high)) if high <= lowest => break,
+            (None, Some(high)) => (high - stride).max(lowest),
             (None, None) => unreachable!("a step either passes or does not"),
         };
         stride = (stride * 2).min(LONGEST_STRIDE);

@@ -8,9 +8,10 @@ import sys
 import time
 
 from generator import Load, perfdhcp
-from servers import RELAY, SERVER, START_LIMIT_S
+from servers import RELAY, SERVER, START_LIMIT_S, TICKS_PER_S
 
 AGREE_RATES = (500, 1000, 2000)
+REFERENCE_US = 2000
 
 
 def say(text):
@@ -44,8 +45,40 @@ def common_rates(server, lab, folder, plan):
     return [round(top / 2), round(top)]
 
 
+class Foreign:
+    """How much of the CPUs went to programs that are no part of the measurement, as a warning in the table."""
+
+    def __init__(self):
+        self.busy, self.own = machine_busy_s(), own_s()
+        self.began = time.monotonic()
+
+    def percent(self):
+        seconds = (time.monotonic() - self.began) * os.cpu_count()
+        foreign = machine_busy_s() - self.busy - (own_s() - self.own)
+        return max(0.0, 100 * foreign / seconds)
+
+
+def machine_busy_s():
+    with open("/proc/stat") as stat:
+        user, nice, system, _idle, _wait, irq, softirq, *_ = map(int, stat.readline().split()[1:])
+    return (user + nice + system + irq + softirq) / TICKS_PER_S
+
+
+def own_s():
+    """This program, and its children that have ended: generators and, once stopped, servers."""
+    times = os.times()
+    return times.user + times.system + times.children_user + times.children_system
+
+
 def at_level(server, load, level, plan, rates):
     """All figures of one server at one number of leases."""
+    foreign = Foreign()
+    found = measured_at_level(server, load, level, plan, rates)
+    found["foreign_cpu_percent"] = foreign.percent()
+    return found
+
+
+def measured_at_level(server, load, level, plan, rates):
     found = {}
     with running(server, load):
         fill(server, load, level, plan, found)
@@ -111,27 +144,30 @@ def direct_clients(server, lab, folder, plan):
     return found
 
 
-def agreement(server, lab, folder, seconds, rounds):
-    """Both generators as relays, in turn; also against a server that answers at once, which shows what a tool adds by itself."""
+def agreement(lab, folder, servers, seconds, rounds):
+    """Both generators as relays, in turn: against real servers, and against mirrors, whose delay is known exactly.
+
+    What a tool measures against the mirror without a delay is its own share, its floor."""
+    targets = [("answers at once", lambda: mirror(lab, 0)), (f"answers after {REFERENCE_US:,} µs", lambda: mirror(lab, REFERENCE_US))]
+    targets += [(server.label, lambda server=server: running(server, Load(lab, folder))) for server in servers]
     rows = []
-    load = Load(lab, folder)
     salt = int(time.time()) & 0xFFFF
-    for rate in AGREE_RATES:
-        runs = {"perfdhcp": [], "dhcpload": [], "perfdhcp floor": [], "dhcpload floor": []}
-        for _ in range(rounds):
-            with running(server, load):
-                salt += 1
-                runs["perfdhcp"].append(perfdhcp(lab, rate, seconds, salt))
-                runs["dhcpload"].append(ours(load, rate, seconds))
-            with mirror(lab):
-                salt += 1
-                runs["perfdhcp floor"].append(perfdhcp(lab, rate, seconds, salt))
-                runs["dhcpload floor"].append(ours(Load(lab, folder), rate, seconds))
-            load = Load(lab, folder)
-        middle = {name: {key: statistics.median(run[key] for run in found) for key in found[0]} for name, found in runs.items()}
-        rows.append({"server": server.label, "rate": rate, **middle})
-        say(f"agree: {server.name} at {rate}/s: perfdhcp {middle['perfdhcp']['completed_per_s']:.0f}/s, "
-            f"dhcpload {middle['dhcpload']['completed_per_s']:.0f}/s")
+    for label, target in targets:
+        for rate in AGREE_RATES:
+            runs = {"perfdhcp": [], "dhcpload": []}
+            try:
+                for _ in range(rounds):
+                    with target():
+                        salt += 1
+                        runs["perfdhcp"].append(perfdhcp(lab, rate, seconds, salt))
+                        runs["dhcpload"].append(ours(Load(lab, folder), rate, seconds))
+            except (GaveUp, RuntimeError) as reason:
+                say(f"agree: {label}: gave up: {reason}")
+                break
+            middle = {name: {key: statistics.median(run[key] for run in found) for key in found[0]} for name, found in runs.items()}
+            rows.append({"target": label, "rate": rate, **middle})
+            say(f"agree: {label}, {rate}/s: " + ", ".join(
+                f"{name} {found['completed_per_s']:.0f}/s OFFER {found['offer_us']:.0f} ACK {found['ack_us']:.0f} µs" for name, found in middle.items()))
     return rows
 
 
@@ -141,9 +177,9 @@ def ours(load, rate, seconds):
 
 
 @contextlib.contextmanager
-def mirror(lab):
+def mirror(lab, delay_us):
     command = [os.environ["BENCH_LOAD"], "mirror", "--mode", "relay", "--relay-address", SERVER, "--server", RELAY,
-               "--seconds", "600"]
+               "--delay-us", str(delay_us), "--seconds", "600"]
     process = subprocess.Popen(lab.inside("server", command), stdout=subprocess.DEVNULL)
     time.sleep(0.2)
     try:
@@ -155,6 +191,6 @@ def mirror(lab):
 
 def ceiling(lab, folder):
     """What the generator itself can do here: closed loop against the server that answers at once."""
-    with mirror(lab):
+    with mirror(lab, 0):
         report = Load(lab, folder).call("fill", 100_000)
     return {"per_s": report["completed_per_s"], "cpu_us": report["cpu_us_per_exchange"]}

@@ -54,9 +54,7 @@ pub fn enter_or_skip(test_name: &str) -> Option<Lab> {
     let words = both_outputs(&output);
     if output.status.code() == Some(SKIPPED) {
         // Straight to the terminal: `cargo test` hides what a passing test prints.
-        say_past_the_capture(&format!(
-            "SKIPPED {test_name}: needs root or user namespaces (run ./scripts/test)\n"
-        ));
+        say_past_the_capture(&format!("SKIPPED {test_name}: needs root or user namespaces (run ./scripts/test)\n"));
         return None;
     }
     assert!(output.status.success(), "{test_name} failed in the lab ({}):\n{words}", output.status);
