@@ -60,8 +60,8 @@ kind_sync() {
     tr '\n' '\0' <"$lease" >"$state/lease.env"
   fi
   words=$(awk '
-    match($0, /DHCPv4 client: REQUEST \([a-z]+/) { asked = substr($0, RSTART + 24, RLENGTH - 24) }
-    /DHCPv4 client: ACK/ { print asked == "renewing" ? "renew" : asked == "rebinding" ? "rebind" : asked == "rebooting" ? "reboot" : "bound" }
+    match($0, /DHCPv4 client: REQUEST \([a-z-]+/) { asked = substr($0, RSTART + 24, RLENGTH - 24) }
+    /DHCPv4 client: ACK/ { print asked == "renewing" ? "renew" : asked == "rebinding" ? "rebind" : asked ~ /reboot/ ? "reboot" : "bound" }
     /DHCPv4 client: NAK/ { print "nak" }
     /DHCP lease lost/ { print "expire" }' "$state/log" 2>/dev/null) || true
   if [[ $words =~ (^|$'\n')(bound|renew|rebind|reboot)$ ]] && ! settled "$lease"; then

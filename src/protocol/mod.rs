@@ -1,0 +1,170 @@
+//! DECIDES. A `Node` is handed events with the present moment and answers with actions; it reads no clock,
+//! opens no socket or file, takes no lock and starts no thread.
+
+pub mod allocator;
+pub mod dhcp;
+pub mod explain;
+pub mod lease;
+pub mod limit;
+pub mod node;
+pub mod plan;
+pub mod probe;
+pub mod table;
+pub mod time;
+
+use std::{net::Ipv4Addr, ops::RangeInclusive, sync::Arc, time::Duration};
+
+use ipnet::Ipv4Net;
+use serde::{Deserialize, Serialize};
+
+use crate::settings::{Record, RecordKey, Settings};
+use explain::Decision;
+use lease::Binding;
+pub use node::Node;
+use time::Epoch;
+
+/// What happened.
+#[derive(Debug)]
+pub enum Event<'a> {
+    Datagram(Datagram<'a>),
+    /// All interfaces as they are now; the whole list at each change.
+    Interfaces(Vec<Interface>),
+    /// An ARP packet said that this MAC uses this address.
+    ArpHeard {
+        address: Ipv4Addr,
+        mac: [u8; 6],
+    },
+    /// Everything up to and including this commit is on disk.
+    Committed {
+        up_to: CommitId,
+    },
+    /// None of these is on disk, nor will be.
+    CommitFailed {
+        ids: RangeInclusive<CommitId>,
+        trouble: StoreTrouble,
+    },
+    /// The disk takes commits again.
+    StoreRecovered,
+    /// From the command line or the dashboard. Answered by `Action::Done` with the same id.
+    Command {
+        id: u64,
+        command: Command,
+    },
+    /// The clock was confirmed: the machine was off for `duration` before the epoch `before` began.
+    Slept {
+        before: Epoch,
+        duration: Duration,
+    },
+    /// Something that a person should know, as a sentence: shown until the next start.
+    Notice(String),
+    /// `next_deadline` has passed.
+    Timer,
+}
+
+/// What to do about it. In order.
+#[derive(Debug)]
+pub enum Action {
+    Reply(Reply),
+    /// Ask by ARP who uses this address.
+    Probe {
+        interface: u32,
+        address: Ipv4Addr,
+    },
+    Commit(Commit),
+    /// A command is durable, or refused with a sentence.
+    Done {
+        id: u64,
+        result: Result<(), String>,
+    },
+    /// A decision worth a line in the log.
+    Decided(Arc<Decision>),
+}
+
+/// What an admin wants changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Command {
+    /// A record that must not be there yet.
+    Add(Record),
+    Put(Record),
+    Remove(RecordKey),
+    /// All settings at once: what is not in them goes.
+    Replace(Box<Settings>),
+    /// Whoever holds this address is gone: anybody may have it.
+    Free(Ipv4Addr),
+}
+
+/// One durable step: the after-image of one record. Bindings and settings travel the same way, to the disk
+/// and to the partner.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Change {
+    Bind(Binding),
+    Put(Record),
+    Remove(RecordKey),
+}
+
+/// Numbers the commits that a node asks for; later is larger. The store makes them durable in this order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommitId(pub u64);
+
+/// Changes that become durable together or not at all.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Commit {
+    pub id: CommitId,
+    pub changes: Vec<Change>,
+}
+
+/// Why a commit did not become durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreTrouble {
+    DiskFull,
+    /// Anything else, as a sentence.
+    Other(String),
+}
+
+/// An interface as the system has it now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Interface {
+    pub index: u32,
+    pub name: String,
+    pub mac: Option<[u8; 6]>,
+    pub mtu: u16,
+    /// Addresses with their prefix; the first is the primary.
+    pub addresses: Vec<Ipv4Net>,
+    /// Up and running (carrier).
+    pub up: bool,
+}
+
+/// A datagram that arrived on port 67.
+#[derive(Debug, Clone, Copy)]
+pub struct Datagram<'a> {
+    pub interface: u32,
+    pub source: Ipv4Addr,
+    pub source_port: u16,
+    /// Where it was sent to: an own address or a broadcast address.
+    pub destination: Ipv4Addr,
+    pub payload: &'a [u8],
+}
+
+/// A datagram that shall leave from port 67.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reply {
+    pub interface: u32,
+    /// Own address to send from.
+    pub source: Ipv4Addr,
+    pub to: Destination,
+    pub payload: Vec<u8>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Destination {
+    /// UDP to a relay, port 67, by routing.
+    Relay(Ipv4Addr),
+    /// UDP to a client that has the address, port 68.
+    Client(Ipv4Addr),
+    /// 255.255.255.255 port 68 in a broadcast frame on the interface.
+    Broadcast,
+    /// To `address` port 68 in a frame to `mac`, with no ARP: the client has no address yet.
+    Frame { mac: [u8; 6], address: Ipv4Addr },
+}

@@ -1,0 +1,373 @@
+//! All binding records and offers, found by address, by client, by expiry, and by who is free next.
+
+use std::{
+    collections::{BTreeSet, HashMap, VecDeque},
+    net::Ipv4Addr,
+    time::Duration,
+};
+
+use super::{
+    lease::{Binding, ClientId, HwAddr},
+    plan::Plan,
+    time::{Epoch, Time},
+};
+
+/// How long an address is held for a client that was offered it.
+pub const OFFER_HOLD: Duration = Duration::from_secs(30);
+/// When nothing else is free, an offer this old that was not taken up is given to somebody else.
+const OFFER_STALE: Duration = Duration::from_secs(5);
+
+/// An address held for a client, in memory only: an offer is no promise.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    pub address: Ipv4Addr,
+    pub hw: HwAddr,
+    pub made: Time,
+}
+
+/// Every dynamic address is in exactly one place: held by a record, offered, set aside, or in its subnet's
+/// free lists (`fresh`, `returned` or `reusable`).
+#[derive(Debug, Default)]
+pub struct LeaseTable {
+    by_address: HashMap<u32, Binding>,
+    by_client: HashMap<ClientId, Addresses>,
+    /// Held records that will run out.
+    by_expiry: BTreeSet<(Time, u32)>,
+    offers: HashMap<ClientId, Offer>,
+    offered: HashMap<u32, ClientId>,
+    /// Offers in order of making; entries whose offer is gone are skipped.
+    offer_order: VecDeque<(Time, ClientId)>,
+    /// Found in use by a stranger: nobody gets them until then.
+    aside: HashMap<u32, Time>,
+    aside_order: BTreeSet<(Time, u32)>,
+    /// By subnet, as in `Plan::subnets`.
+    free: Vec<FreeList>,
+    own_addresses: Vec<Ipv4Addr>,
+}
+
+/// Addresses of one subnet that anybody may have, in the order of giving.
+#[derive(Debug, Default)]
+struct FreeList {
+    /// Ranges never handed out since start; taken from the front.
+    fresh: VecDeque<(u32, u32)>,
+    /// Never leased, but taken from `fresh` before.
+    returned: BTreeSet<u32>,
+    /// By the moment they became free: the longest-free first, so that a device that was away for long
+    /// finds its address again.
+    reusable: BTreeSet<(Time, u32)>,
+}
+
+/// A client has one address, or one in each of several subnets.
+#[derive(Debug, Clone)]
+enum Addresses {
+    One(u32),
+    Several(Vec<u32>),
+}
+
+impl Addresses {
+    fn as_slice(&self) -> &[u32] {
+        match self {
+            Addresses::One(address) => std::slice::from_ref(address),
+            Addresses::Several(addresses) => addresses,
+        }
+    }
+}
+
+impl LeaseTable {
+    pub fn new(plan: &Plan, bindings: Vec<Binding>, own_addresses: Vec<Ipv4Addr>, now: Time) -> LeaseTable {
+        let mut table = LeaseTable { own_addresses, ..LeaseTable::default() };
+        table.by_address.reserve(bindings.len());
+        table.by_client.reserve(bindings.len());
+        for binding in bindings {
+            let address = u32::from(binding.address);
+            table.link_client(&binding.client, address);
+            table.by_address.insert(address, binding);
+        }
+        table.rebuild(plan, now);
+        table
+    }
+
+    pub fn len(&self) -> usize {
+        self.by_address.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.by_address.is_empty()
+    }
+
+    pub fn get(&self, address: Ipv4Addr) -> Option<&Binding> {
+        self.by_address.get(&u32::from(address))
+    }
+
+    /// All records, in no particular order.
+    pub fn iter(&self) -> impl Iterator<Item = &Binding> {
+        self.by_address.values()
+    }
+
+    pub fn of_client(&self, client: &ClientId) -> impl Iterator<Item = &Binding> {
+        self.by_client.get(client).map_or(&[][..], Addresses::as_slice).iter().map(|address| &self.by_address[address])
+    }
+
+    pub fn offer_to(&self, client: &ClientId) -> Option<&Offer> {
+        self.offers.get(client)
+    }
+
+    /// Who is offered the address at present.
+    pub fn offered(&self, address: Ipv4Addr) -> Option<&ClientId> {
+        self.offered.get(&u32::from(address))
+    }
+
+    pub fn is_own(&self, address: Ipv4Addr) -> bool {
+        self.own_addresses.contains(&address)
+    }
+
+    pub fn is_set_aside(&self, address: Ipv4Addr) -> bool {
+        self.aside.contains_key(&u32::from(address))
+    }
+
+    /// Puts a record in the place of the one for its address, which is returned.
+    pub fn insert(&mut self, plan: &Plan, now: Time, binding: Binding) -> Option<Binding> {
+        let address = u32::from(binding.address);
+        let before = self.take(plan, address);
+        if let Some(client) = self.offered.remove(&address) {
+            self.offers.remove(&client);
+        }
+        self.link_client(&binding.client, address);
+        self.by_address.insert(address, binding);
+        self.index(plan, address, now);
+        before
+    }
+
+    /// Puts back what was there before `insert`.
+    pub fn restore(&mut self, plan: &Plan, now: Time, address: Ipv4Addr, before: Option<Binding>) {
+        match before {
+            Some(binding) => drop(self.insert(plan, now, binding)),
+            None => {
+                self.take(plan, u32::from(address));
+                self.index(plan, u32::from(address), now);
+            }
+        }
+    }
+
+    /// Holds an address for a client; an earlier offer to it is forgotten.
+    pub fn set_offer(&mut self, plan: &Plan, now: Time, client: &ClientId, address: Ipv4Addr, hw: HwAddr) {
+        let raw = u32::from(address);
+        if let Some(offer) = self.offers.get_mut(client)
+            && offer.address == address
+        {
+            offer.made = now;
+            self.offer_order.push_back((now, client.clone()));
+            return;
+        }
+        self.forget_offer(plan, now, client);
+        self.unlist(plan, raw);
+        self.offers.insert(client.clone(), Offer { address, hw, made: now });
+        self.offered.insert(raw, client.clone());
+        self.offer_order.push_back((now, client.clone()));
+    }
+
+    pub fn forget_offer(&mut self, plan: &Plan, now: Time, client: &ClientId) {
+        if let Some(offer) = self.offers.remove(client) {
+            let address = u32::from(offer.address);
+            self.offered.remove(&address);
+            self.index(plan, address, now);
+        }
+    }
+
+    /// A stranger answers under this address: nobody is given it until then.
+    pub fn set_aside(&mut self, plan: &Plan, address: Ipv4Addr, until: Time) {
+        let raw = u32::from(address);
+        self.unlist(plan, raw);
+        if let Some(earlier) = self.aside.insert(raw, until) {
+            self.aside_order.remove(&(earlier, raw));
+        }
+        self.aside_order.insert((until, raw));
+    }
+
+    /// The address that anybody may have next in this subnet: never used ones first, then the longest free.
+    /// It stays listed until it is offered.
+    pub fn next_free(&mut self, plan: &Plan, subnet: usize, now: Time) -> Option<Ipv4Addr> {
+        self.run_out(plan, now);
+        let list = &mut self.free[subnet];
+        if let Some(&address) = list.returned.first() {
+            return Some(Ipv4Addr::from(address));
+        }
+        while let Some((next, last)) = list.fresh.front_mut() {
+            let address = *next;
+            if address == *last {
+                list.fresh.pop_front();
+            } else {
+                *next = address + 1;
+            }
+            if may_be_given(plan, &self.own_addresses, subnet, address)
+                && !self.by_address.contains_key(&address)
+                && !self.offered.contains_key(&address)
+                && !self.aside.contains_key(&address)
+            {
+                // Listed, so that `fresh` never has to look at it again.
+                list.returned.insert(address);
+                return Some(Ipv4Addr::from(address));
+            }
+        }
+        if let Some(&(_, address)) = list.reusable.first() {
+            return Some(Ipv4Addr::from(address));
+        }
+        self.stale_offer(plan, subnet, now)
+    }
+
+    /// The oldest offer in this subnet that was not taken up in good time; it is forgotten.
+    fn stale_offer(&mut self, plan: &Plan, subnet: usize, now: Time) -> Option<Ipv4Addr> {
+        let stale = self.offer_order.iter().take_while(|(made, _)| now - *made >= OFFER_STALE).find_map(|(made, client)| {
+            let offer = self.offers.get(client).filter(|offer| offer.made == *made)?;
+            (plan.subnet_of(offer.address) == Some(subnet)).then(|| (client.clone(), offer.address))
+        });
+        let (client, address) = stale?;
+        self.forget_offer(plan, now, &client);
+        may_be_given(plan, &self.own_addresses, subnet, u32::from(address)).then_some(address)
+    }
+
+    /// Moves what has run out by now (leases, quarantines, offers) to the free lists.
+    pub fn run_out(&mut self, plan: &Plan, now: Time) {
+        while let Some(&(expiry, address)) = self.by_expiry.first()
+            && expiry <= now
+        {
+            self.by_expiry.pop_first();
+            self.index(plan, address, now);
+        }
+        while let Some(&(until, address)) = self.aside_order.first()
+            && until <= now
+        {
+            self.aside_order.pop_first();
+            self.aside.remove(&address);
+            self.index(plan, address, now);
+        }
+        while let Some((made, _)) = self.offer_order.front()
+            && now - *made >= OFFER_HOLD
+        {
+            let (made, client) = self.offer_order.pop_front().expect("looked at above");
+            if self.offers.get(&client).is_some_and(|offer| offer.made == made) {
+                self.forget_offer(plan, now, &client);
+            }
+        }
+    }
+
+    /// When `run_out` has something to do next.
+    pub fn next_deadline(&self) -> Option<Time> {
+        let offer = self.offer_order.front().map(|(made, _)| *made + OFFER_HOLD);
+        let lease = self.by_expiry.first().map(|&(expiry, _)| expiry);
+        let aside = self.aside_order.first().map(|&(until, _)| until);
+        [offer, lease, aside].into_iter().flatten().min()
+    }
+
+    /// Sets all lists up anew, after a change of settings or of own addresses.
+    pub fn rebuild(&mut self, plan: &Plan, now: Time) {
+        self.free = plan.subnets().iter().map(|_| FreeList::default()).collect();
+        self.by_expiry.clear();
+        for (list, subnet) in self.free.iter_mut().zip(plan.subnets()) {
+            list.fresh =
+                subnet.subnet.pools.iter().map(|pool| (u32::from(pool.range.first), u32::from(pool.range.last))).collect();
+        }
+        let addresses: Vec<u32> = self.by_address.keys().copied().collect();
+        for address in addresses {
+            self.index(plan, address, now);
+        }
+    }
+
+    pub fn set_own_addresses(&mut self, plan: &Plan, now: Time, addresses: Vec<Ipv4Addr>) {
+        if self.own_addresses != addresses {
+            self.own_addresses = addresses;
+            self.rebuild(plan, now);
+        }
+    }
+
+    /// The machine was off for `slept` before this boot: records stamped before it are that much older.
+    pub fn age(&mut self, plan: &Plan, now: Time, epoch: Epoch, slept: Duration) {
+        for binding in self.by_address.values_mut().filter(|binding| binding.epoch < epoch) {
+            binding.since = binding.since.earlier(slept);
+            binding.expiry = binding.expiry.earlier(slept);
+        }
+        self.rebuild(plan, now);
+    }
+
+    /// Lists an address where it belongs, from what is known of it now.
+    fn index(&mut self, plan: &Plan, address: u32, now: Time) {
+        let binding = self.by_address.get(&address);
+        if let Some(binding) = binding
+            && binding.is_held(now)
+        {
+            if binding.expiry != Time::NEVER {
+                self.by_expiry.insert((binding.expiry, address));
+            }
+            return;
+        }
+        let Some(subnet) = plan.subnet_of(Ipv4Addr::from(address)) else { return };
+        if self.offered.contains_key(&address)
+            || self.aside.contains_key(&address)
+            || !may_be_given(plan, &self.own_addresses, subnet, address)
+        {
+            return;
+        }
+        let list = &mut self.free[subnet];
+        match binding {
+            Some(binding) => drop(list.reusable.insert((free_since(binding), address))),
+            // Still ahead in `fresh`: it will be found there.
+            None if list.fresh.iter().any(|&(next, last)| next <= address && address <= last) => {}
+            None => drop(list.returned.insert(address)),
+        }
+    }
+
+    fn unlist(&mut self, plan: &Plan, address: u32) {
+        let binding = self.by_address.get(&address);
+        if let Some(binding) = binding {
+            self.by_expiry.remove(&(binding.expiry, address));
+        }
+        if let Some(subnet) = plan.subnet_of(Ipv4Addr::from(address)) {
+            let list = &mut self.free[subnet];
+            list.returned.remove(&address);
+            if let Some(binding) = binding {
+                list.reusable.remove(&(free_since(binding), address));
+            }
+        }
+    }
+
+    fn take(&mut self, plan: &Plan, address: u32) -> Option<Binding> {
+        self.unlist(plan, address);
+        let binding = self.by_address.remove(&address)?;
+        if let Some(addresses) = self.by_client.get_mut(&binding.client) {
+            let rest: Vec<u32> = addresses.as_slice().iter().copied().filter(|&other| other != address).collect();
+            match rest[..] {
+                [] => drop(self.by_client.remove(&binding.client)),
+                [one] => *addresses = Addresses::One(one),
+                _ => *addresses = Addresses::Several(rest),
+            }
+        }
+        Some(binding)
+    }
+
+    fn link_client(&mut self, client: &ClientId, address: u32) {
+        match self.by_client.get_mut(client) {
+            None => drop(self.by_client.insert(client.clone(), Addresses::One(address))),
+            Some(Addresses::Several(addresses)) if !addresses.contains(&address) => addresses.push(address),
+            Some(Addresses::One(one)) if *one != address => {
+                let several = vec![*one, address];
+                self.by_client.insert(client.clone(), Addresses::Several(several));
+            }
+            Some(_) => {}
+        }
+    }
+}
+
+/// Since when nobody holds it, for a record that is not held.
+fn free_since(binding: &Binding) -> Time {
+    use super::lease::BindingState::*;
+    match binding.state {
+        Leased | Tentative | Declined => binding.expiry,
+        Free | Released => binding.since,
+    }
+}
+
+/// In a pool, not excluded, kept for nobody, not our own.
+fn may_be_given(plan: &Plan, own: &[Ipv4Addr], subnet: usize, address: u32) -> bool {
+    let address = Ipv4Addr::from(address);
+    plan.subnets()[subnet].is_dynamic(address) && plan.reservation_at(address).is_none() && !own.contains(&address)
+}
