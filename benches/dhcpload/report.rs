@@ -94,7 +94,8 @@ pub struct Report {
     pub ack: Option<Percentiles>,
     /// OFFER plus ACK latency: the server's part of a DORA, without the client's turn between them.
     pub whole: Option<Percentiles>,
-    pub cpu_us_per_exchange: f64,
+    /// `None` where nothing was completed.
+    pub cpu_us_per_exchange: Option<f64>,
     pub worst_lag_ms: f64,
     pub dropped_by_generator: u64,
     pub active_leases: u64,
@@ -140,7 +141,7 @@ impl Report {
             offer: Percentiles::of(&tally.offer),
             ack: Percentiles::of(&tally.ack),
             whole: Percentiles::of(&tally.whole),
-            cpu_us_per_exchange: frame.cpu_us / tally.completed.max(1) as f64,
+            cpu_us_per_exchange: (tally.completed > 0).then(|| frame.cpu_us / tally.completed as f64),
             worst_lag_ms: tally.worst_lag_ns as f64 / 1e6,
             dropped_by_generator: frame.dropped_by_generator,
             active_leases: frame.active_leases,
@@ -173,8 +174,10 @@ impl Report {
             }
         }
         text += &format!(
-            "  generator: {:.1} µs CPU per exchange, at worst {:.1} ms behind its plan, {} packets dropped\n",
-            self.cpu_us_per_exchange, self.worst_lag_ms, self.dropped_by_generator
+            "  generator: {} µs CPU per exchange, at worst {:.1} ms behind its plan, {} packets dropped\n",
+            self.cpu_us_per_exchange.map_or("-".to_owned(), |us| format!("{us:.1}")),
+            self.worst_lag_ms,
+            self.dropped_by_generator
         );
         if !self.valid {
             text += "  NOT VALID: the generator was the limit here; ask for a lower rate\n";

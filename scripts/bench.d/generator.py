@@ -77,6 +77,8 @@ def perfdhcp(lab, rate, seconds, salt):
     for part in parts[1:]:
         times = [(float(sent), float(received))
                  for sent, received in re.findall(r"sent / received: (\S+) / (\d\S+)", part)]
+        if not times:
+            raise RuntimeError(f"perfdhcp: no answers at {rate}/s")
         medians.append(statistics.median(received - sent for sent, received in times) * 1e6)
         counts.append(len(times))
     return {"completed_per_s": counts[1] / seconds, "offer_us": medians[0], "ack_us": medians[1]}

@@ -181,8 +181,8 @@ def mirror(lab, delay_us):
     command = [os.environ["BENCH_LOAD"], "mirror", "--mode", "relay", "--relay-address", SERVER, "--server", RELAY,
                "--delay-us", str(delay_us), "--seconds", "600"]
     process = subprocess.Popen(lab.inside("server", command), stdout=subprocess.DEVNULL)
-    time.sleep(0.2)
     try:
+        Load(lab, os.environ["BENCH_OUT"]).call("first-offer", "--seconds", 20)
         yield
     finally:
         process.kill()

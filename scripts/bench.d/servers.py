@@ -90,6 +90,10 @@ class Twinlease(Server):
     def command(self):
         return [os.environ["BENCH_TWINLEASE"], "run", "--data", f"{self.folder}/data", "--settings", f"{self.folder}/settings.toml"]
 
+    def environment(self):
+        # As quiet as the others: warnings only.
+        return {"RUST_LOG": "warn"}
+
     def write_settings(self):
         with open(f"{self.folder}/settings.toml", "w") as settings:
             settings.write(f"""[server]
@@ -98,10 +102,10 @@ probe = false
 default = "1h"
 [[subnet]]
 network = "{NETWORK}"
-router = "{SERVER}"
 [[subnet.pool]]
 range = "{FIRST}-{LAST}"
 [subnet.options]
+router = ["{SERVER}"]
 dns = ["{SERVER}"]
 """)
 
