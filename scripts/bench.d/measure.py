@@ -156,11 +156,13 @@ def agreement(lab, folder, servers, seconds, rounds):
         for rate in AGREE_RATES:
             runs = {"perfdhcp": [], "dhcpload": []}
             try:
-                for _ in range(rounds):
-                    with target():
-                        salt += 1
-                        runs["perfdhcp"].append(perfdhcp(lab, rate, seconds, salt))
-                        runs["dhcpload"].append(ours(Load(lab, folder), rate, seconds))
+                for turn in range(rounds):
+                    salt += 1
+                    tools = {"perfdhcp": lambda: perfdhcp(lab, rate, seconds, salt), "dhcpload": lambda: ours(Load(lab, folder), rate, seconds)}
+                    # A fresh server for each tool, and neither is always the first.
+                    for name in sorted(tools, reverse=turn % 2 == 0):
+                        with target():
+                            runs[name].append(tools[name]())
             except (GaveUp, RuntimeError) as reason:
                 say(f"agree: {label}: gave up: {reason}")
                 break
