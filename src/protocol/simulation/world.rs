@@ -109,7 +109,7 @@ impl World {
                 if let Some(slept) = self.unconfirmed.take() {
                     self.tell(|| format!("the clock is confirmed: off for {slept:?}"));
                     self.disk.slept(self.epoch, slept);
-                    self.handle(Event::Slept(slept), Network::Delivers);
+                    self.handle(Event::Slept { before: self.epoch, duration: slept }, Network::Delivers);
                 }
             }
             Step::Admin { settings: which } => self.command(Command::Replace(Box::new(settings(which)))),
