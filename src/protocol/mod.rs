@@ -9,6 +9,10 @@ pub mod limit;
 pub mod node;
 pub mod plan;
 pub mod probe;
+#[cfg(test)]
+mod seeds;
+#[cfg(test)]
+mod simulation;
 pub mod table;
 pub mod time;
 
@@ -21,6 +25,7 @@ use crate::settings::{Record, RecordKey, Settings};
 use explain::Decision;
 use lease::Binding;
 pub use node::Node;
+use time::Epoch;
 
 /// What happened.
 #[derive(Debug)]
@@ -49,8 +54,13 @@ pub enum Event<'a> {
         id: u64,
         command: Command,
     },
-    /// The clock was confirmed: before this boot the machine was off for this long.
-    Slept(Duration),
+    /// The clock was confirmed: the machine was off for `duration` before the epoch `before` began.
+    Slept {
+        before: Epoch,
+        duration: Duration,
+    },
+    /// Something that a person should know, as a sentence: shown until the next start.
+    Notice(String),
     /// `next_deadline` has passed.
     Timer,
 }
@@ -75,7 +85,8 @@ pub enum Action {
 }
 
 /// What an admin wants changed.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Command {
     /// A record that must not be there yet.
     Add(Record),

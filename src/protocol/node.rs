@@ -29,6 +29,8 @@ use crate::settings::{Record, Settings, check};
 
 /// Commits under way; past this, clients are left to ask again.
 pub(super) const MAX_PENDING: usize = 16_384;
+/// Sentences kept for people.
+const MAX_NOTICES: usize = 16;
 /// Addresses being probed at one time.
 pub(super) const MAX_PROBING: usize = 4096;
 /// How long an address under which a stranger answered is left alone.
@@ -47,6 +49,7 @@ pub struct Node {
     pub(super) explain: Explain,
     /// What the disk refused, until it takes commits again.
     pub(super) trouble: Option<StoreTrouble>,
+    notices: VecDeque<String>,
     epoch: Epoch,
     version: u64,
     last_commit: CommitId,
@@ -95,6 +98,8 @@ pub struct Status {
     pub interfaces: Vec<String>,
     /// Why nothing new can be promised, as a sentence.
     pub trouble: Option<String>,
+    /// What else somebody should look at, as sentences.
+    pub notices: Vec<String>,
     pub subnets: Vec<SubnetStatus>,
     pub commits_waiting: usize,
     /// Decisions since start, by outcome.
@@ -128,6 +133,7 @@ impl Node {
             limiter: Limiter::default(),
             explain: Explain::default(),
             trouble: None,
+            notices: VecDeque::new(),
             epoch,
             version,
             last_commit: CommitId(0),
@@ -147,8 +153,23 @@ impl Node {
             Event::CommitFailed { ids, trouble } => self.commit_failed(now, &ids, trouble, out),
             Event::StoreRecovered => self.trouble = None,
             Event::Command { id, command } => self.command(now, id, command, out),
-            Event::Slept(slept) => self.table.age(&self.plan, now, self.epoch, slept),
+            Event::Slept { before, duration } => self.table.age(&self.plan, now, before, duration),
+            Event::Notice(notice) => self.notice(notice),
             Event::Timer => self.timer(now, out),
+        }
+    }
+
+    /// The store could not write from the start: nothing new is promised until `Event::StoreRecovered`.
+    pub fn set_trouble(&mut self, trouble: StoreTrouble) {
+        self.trouble = Some(trouble);
+    }
+
+    fn notice(&mut self, notice: String) {
+        if !self.notices.contains(&notice) {
+            self.notices.push_back(notice);
+            if self.notices.len() > MAX_NOTICES {
+                self.notices.pop_front();
+            }
         }
     }
 
@@ -199,6 +220,7 @@ impl Node {
             serving: !interfaces.is_empty(),
             interfaces,
             trouble: self.trouble.as_ref().map(ToString::to_string),
+            notices: self.notices.iter().cloned().collect(),
             subnets: subnets.collect(),
             commits_waiting: self.undo.len(),
             outcomes: self.explain.outcomes.clone(),
@@ -514,7 +536,7 @@ pub(super) struct BindingChange<'a> {
 
 /// The changes that turn one into the other. Removals first: an address or identifier that moves from one
 /// reservation to another is free before it is taken.
-fn differences(before: &Settings, after: &Settings) -> Vec<Change> {
+pub fn differences(before: &Settings, after: &Settings) -> Vec<Change> {
     let (old, new) = (before.records(), after.records());
     let new_keys: BTreeSet<_> = new.iter().map(Record::key).collect();
     let removed = old.iter().map(Record::key).filter(|key| !new_keys.contains(key)).map(Change::Remove);
