@@ -163,6 +163,10 @@ impl LeaseTable {
             return;
         }
         self.forget_offer(plan, now, client);
+        // A kept address may have been offered to somebody else before it was kept: that offer is off.
+        if let Some(other) = self.offered.get(&raw).cloned() {
+            self.forget_offer(plan, now, &other);
+        }
         self.unlist(plan, raw);
         self.offers.insert(client.clone(), Offer { address, hw, made: now });
         self.offered.insert(raw, client.clone());

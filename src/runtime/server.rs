@@ -16,6 +16,7 @@ use super::{
     links::Links,
     log::DecisionLog,
     outbox::SendTrouble,
+    served::State,
     socket::{DHCP_PORTS, Sockets},
     store::{self, Report, StoreHandle},
 };
@@ -270,7 +271,11 @@ impl Server {
     fn update_sockets(&mut self) {
         let wanted = self.node.wanted_interfaces();
         for notice in self.sockets.update(&self.interfaces, &wanted) {
-            tracing::info!("{notice}");
+            match notice.state {
+                State::Failed(_) => tracing::error!("{notice}"),
+                State::Absent | State::Down | State::NoAddress => tracing::warn!("{notice}"),
+                State::Serving | State::NotWanted => tracing::info!("{notice}"),
+            }
         }
         for notice in self.arp.update(&self.interfaces, &wanted) {
             tracing::warn!("{notice}");
