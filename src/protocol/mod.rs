@@ -11,6 +11,8 @@ pub mod plan;
 pub mod probe;
 #[cfg(test)]
 mod seeds;
+#[cfg(test)]
+mod simulation;
 pub mod table;
 pub mod time;
 

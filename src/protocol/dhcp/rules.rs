@@ -345,6 +345,12 @@ impl Node {
             // Settings changed while it waited; the client asks again.
             return self.silent(now, request, asked, Silence::NoSubnet, out);
         };
+        // What the disk took of the lease is over: a client that counts from the ACK must not outlive the record.
+        let waited = u32::try_from((now - since).as_secs()).unwrap_or(u32::MAX);
+        let secs = if secs == u32::MAX { secs } else { secs.saturating_sub(waited) };
+        if secs == 0 {
+            return self.silent(now, request, asked, Silence::StoreBehind, out);
+        }
         let reply = self.lease_reply(&mut request, MessageType::Ack, address, subnet, secs);
         out.push(Action::Reply(reply));
         self.conclude(now, request, asked, Outcome::Acked { address, secs }, out);
