@@ -12,7 +12,7 @@ use crate::protocol::{
     lease::{Binding, BindingState, ClientId},
     limit::Admission,
     node::{BindingChange, Node},
-    probe::ProbeResult,
+    probe::{CACHE_TIME, ProbeResult},
     time::Time,
 };
 
@@ -102,14 +102,16 @@ impl Node {
 
         if let Some(rival) = rival {
             // Two MACs under one client-id: the same device on another card, or a clone? The old one's address tells.
+            // Who was served just now is there, even if it does not answer yet; a silence from before its lease says nothing.
+            let was_just_served = now - rival.since < CACHE_TIME;
             match (self.probes.get(now, rival.address), can_probe) {
-                (Some(ProbeResult::Silent), _) => {}
-                (None, Some(wait)) => {
+                (Some(ProbeResult::Silent), _) if !was_just_served => {}
+                (None, Some(wait)) if !was_just_served => {
                     self.probe(now, wait, rival.address, request, out);
                     return;
                 }
                 // It lives; or it cannot be asked, and then nobody may come to share its address.
-                (Some(ProbeResult::UsedBy(_)), _) | (None, None) => {
+                (Some(ProbeResult::Silent | ProbeResult::UsedBy(_)) | None, _) => {
                     request.steps.push(Step::CloneOf { hw: rival.hw });
                     if let ClientId::Given(id) = client {
                         client = ClientId::Clone(id, request.message.hw);
