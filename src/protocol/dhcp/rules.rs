@@ -299,7 +299,10 @@ impl Node {
     fn ack(&mut self, now: Time, mut request: Request, asked: Asked, client: ClientId, address: Ipv4Addr, out: &mut Vec<Action>) {
         let subnet = self.plan.subnet_of(address).expect("checked by `refusal`");
         let secs = self.lease_secs(&request.message, subnet, &mut request.steps);
-        let expiry = if secs == u32::MAX { Time::NEVER } else { now + std::time::Duration::from_secs(secs.into()) };
+        let promised = if secs == u32::MAX { Time::NEVER } else { now + std::time::Duration::from_secs(secs.into()) };
+        // A shorter lease may never reach the client: the longest that it was told stays on record (failover rule 7).
+        let told = self.table.get(address).filter(|b| b.hw == request.message.hw && b.state == BindingState::Leased);
+        let expiry = told.map_or(promised, |binding| promised.max(binding.expiry));
         let (hw, host_name) = (request.message.hw, request.message.host_name());
         let leased = BindingChange { address, client: &client, hw, state: BindingState::Leased, expiry, host_name };
         let mut records = vec![self.new_record(now, leased)];
