@@ -435,6 +435,9 @@ impl Node {
         let Some(binding) = self.table.get(address).filter(|binding| binding.is_held(now)).cloned() else {
             return Some(Err(format!("{address} is held by nobody. Nothing to do.")));
         };
+        if self.is_pending(address) {
+            return Some(Err(format!("{address} is in use: a device is just getting or renewing it. Try again when that device is gone.")));
+        }
         let (client, hw) = (&binding.client, binding.hw);
         let released =
             BindingChange { address, client, hw, state: BindingState::Released, expiry: binding.expiry, host_name: None };
