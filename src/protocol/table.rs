@@ -160,6 +160,10 @@ impl LeaseTable {
             return;
         }
         self.forget_offer(plan, now, client);
+        // A kept address goes to its device, whoever was offered it before it was kept.
+        if let Some(other) = self.offered.remove(&raw) {
+            self.offers.remove(&other);
+        }
         self.unlist(plan, raw);
         self.offers.insert(client.clone(), Offer { address, hw, made: now });
         self.offered.insert(raw, client.clone());
