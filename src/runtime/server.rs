@@ -16,6 +16,7 @@ use super::{
     links::Links,
     log::DecisionLog,
     outbox::SendTrouble,
+    served::State,
     socket::{DHCP_PORTS, Sockets},
     store::{self, Report, StoreHandle},
 };
@@ -270,8 +271,12 @@ impl Server {
     fn update_sockets(&mut self) {
         let wanted = self.node.wanted_interfaces();
         for notice in self.sockets.update(&self.interfaces, &wanted) {
-            tracing::info!("{notice}");
+            match notice.state {
+                State::Failed(_) => tracing::warn!("{notice}"),
+                State::Serving | State::Absent | State::Down | State::NoAddress | State::NotWanted => tracing::info!("{notice}"),
+            }
         }
+        self.handle(Event::NotListening(self.sockets.failures()));
         for notice in self.arp.update(&self.interfaces, &wanted) {
             tracing::warn!("{notice}");
         }
