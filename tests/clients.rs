@@ -134,6 +134,7 @@ fn renews_rebinds_and_releases(kind: Kind, test_name: &str) {
     wait_until("the server hears the RELEASE", Duration::from_secs(2), || node.state_of(first.address()) == "released");
     let word = node.last_word(&mac);
     assert_eq!((word.asked(), word.outcome()), ("release", "released"));
+    assert_eq!(word.0["data"]["name"], "device", "also a RELEASE without a name is told with it");
     assert_eq!(client.show()["state"], "none");
 
     // Who comes back gets what it had.

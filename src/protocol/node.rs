@@ -523,7 +523,9 @@ impl Node {
             .plan
             .reservation_for(request)
             .and_then(|kept| kept.name.as_deref().map(Into::into))
-            .or_else(|| request.host_name());
+            .or_else(|| request.host_name())
+            // Some name themselves only where they ask for an address (a RELEASE of systemd-networkd).
+            .or_else(|| self.table.get(request.ciaddr).filter(|b| b.hw == request.hw).and_then(|b| b.host_name.clone()));
         Decision { at: now, hw: request.hw, name, asked, xid: request.xid, steps, outcome, repeats: 0, last_at: now }
     }
 }

@@ -121,7 +121,7 @@ impl Node {
         let choice = match self.choose(now, &request.message, &client, &link.subnets, &mut request.steps) {
             Ok(choice) => choice,
             Err(why) => {
-                request.steps.extend(earlier.into_iter().filter(is_probe));
+                put_detour(&mut request.steps, earlier);
                 return self.silent(now, request, asked, why, out);
             }
         };
@@ -129,7 +129,7 @@ impl Node {
             // Goes on where it stopped to ask: the way that led here stands already.
             request.steps = earlier;
         } else {
-            request.steps.extend(earlier.into_iter().filter(is_probe));
+            put_detour(&mut request.steps, earlier);
         }
         let address = choice.address;
         let subnet = self.plan.subnet_of(address).expect("a chosen address lies in a subnet");
@@ -573,8 +573,11 @@ impl Node {
     }
 }
 
-fn is_probe(step: &Step) -> bool {
-    matches!(step, Step::ProbeSilent { .. } | Step::ProbeAnswered { .. })
+/// Puts the steps that led to an address which turned out to be in use where the new way leaves the old one.
+fn put_detour(steps: &mut Vec<Step>, earlier: Vec<Step>) {
+    let fork = steps.iter().position(|step| !earlier.contains(step)).unwrap_or(steps.len());
+    let detour: Vec<Step> = earlier.into_iter().filter(|step| !steps.contains(step)).collect();
+    steps.splice(fork..fork, detour);
 }
 
 fn kind_of(message: &Message, is_unicast: bool) -> Asked {
