@@ -1,7 +1,7 @@
 # shellcheck shell=bash disable=SC2154
 # One driver for four real DHCP clients on a host's eth0. Sourced by scripts/lab.
 #
-#   lab client KIND HOST start [hostname=NAME|none] [client-id=HEX] [arp=yes] [lease-secs=N] [timeout=SECS]
+#   lab client KIND HOST start [hostname=NAME|none] [client-id=HEX] [arp=yes] [ask=ADDR] [lease-secs=N] [timeout=SECS]
 #                               run the client and wait until it is bound
 #   lab client KIND HOST renew [timeout=SECS]     wait for a RENEW that the server answered
 #   lab client KIND HOST rebind [timeout=SECS]    the same for a REBIND
@@ -16,6 +16,7 @@
 # KIND is udhcpc, dhclient, dhcpcd or networkd. Every command but show, events and log prints one line and
 # exits 1 with a sentence when the wait ends in vain (timeout: 30 s unless said). arp=yes turns the client's
 # own conflict check on (it costs seconds; dhclient has none). client-id is hexadecimal, type byte included.
+# ask=ADDR makes udhcpc ask for this address at first; the others have no setting for it.
 #
 # How each does it, and what it cannot:
 #            renew           rebind               reboot                 show lacks
@@ -42,15 +43,16 @@ client() {
   mkdir -p "$state"
 
   # Settings of `start` are kept, so that `reboot` starts the client as it was.
-  declare -gA setting=([hostname]=$host [client-id]='' [arp]=no [lease-secs]='' [timeout]=30)
+  declare -gA setting=([hostname]=$host [client-id]='' [arp]=no [ask]='' [lease-secs]='' [timeout]=30)
   # shellcheck source=/dev/null
   [[ $action == start || ! -e $state/settings ]] || source "$state/settings"
   local word
   for word in "$@"; do
     [[ $word == *=* && -v setting[${word%%=*}] ]] ||
-      fail "client $action: cannot read '$word'; settings: hostname, client-id, arp, lease-secs, timeout"
+      fail "client $action: cannot read '$word'; settings: hostname, client-id, arp, ask, lease-secs, timeout"
     setting[${word%%=*}]=${word#*=}
   done
+  [[ -z ${setting[ask]} || $kind == udhcpc ]] || fail "$kind has no setting for an address to ask for; use udhcpc"
 
   case $action in
     start)

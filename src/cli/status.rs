@@ -20,13 +20,15 @@ pub fn run(place: &Place, json: bool) -> anyhow::Result<u8> {
     let items = |value: &Value| value.as_array().map(|items| items.iter().map(text).collect::<Vec<_>>()).unwrap_or_default();
     if status["serving"] == true {
         println!("Answering DHCP on {}.", items(&status["interfaces"]).join(", "));
+    } else if !items(&status["not_listening"]).is_empty() {
+        println!("Nobody is answered.");
     } else {
         println!("Nobody is answered: no interface that is up has an address in one of the subnets.");
     }
     if let Some(trouble) = status["trouble"].as_str() {
         println!("Nothing new is promised: {trouble}.");
     }
-    for notice in items(&status["notices"]) {
+    for notice in items(&status["not_listening"]).iter().chain(&items(&status["notices"])) {
         println!("{notice}");
     }
     for subnet in status["subnets"].as_array().into_iter().flatten() {

@@ -16,7 +16,7 @@ mod simulation;
 pub mod table;
 pub mod time;
 
-use std::{net::Ipv4Addr, ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::Ipv4Addr, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
@@ -61,6 +61,8 @@ pub enum Event<'a> {
     },
     /// Something that a person should know, as a sentence: shown until the next start.
     Notice(String),
+    /// Interfaces whose sockets cannot be opened now, each with a sentence that says why.
+    NotListening(BTreeMap<String, String>),
     /// `next_deadline` has passed.
     Timer,
 }

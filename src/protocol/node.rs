@@ -5,7 +5,7 @@
 //! is parked until the store says that the change is on disk. Where the store fails, the change is taken back.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     net::Ipv4Addr,
     ops::RangeInclusive,
     time::Duration,
@@ -50,6 +50,8 @@ pub struct Node {
     /// What the disk refused, until it takes commits again.
     pub(super) trouble: Option<StoreTrouble>,
     notices: VecDeque<String>,
+    /// Interfaces whose sockets cannot be opened now, each with a sentence that says why.
+    not_listening: BTreeMap<String, String>,
     epoch: Epoch,
     version: u64,
     last_commit: CommitId,
@@ -102,6 +104,8 @@ pub struct Status {
     pub trouble: Option<String>,
     /// What else somebody should look at, as sentences.
     pub notices: Vec<String>,
+    /// Interfaces whose sockets cannot be opened, a sentence each.
+    pub not_listening: Vec<String>,
     pub subnets: Vec<SubnetStatus>,
     pub commits_waiting: usize,
     /// Decisions since start, by outcome.
@@ -136,6 +140,7 @@ impl Node {
             explain: Explain::default(),
             trouble: None,
             notices: VecDeque::new(),
+            not_listening: BTreeMap::new(),
             epoch,
             version,
             last_commit: CommitId(0),
@@ -158,6 +163,7 @@ impl Node {
             Event::Command { id, command } => self.command(now, id, command, out),
             Event::Slept { before, duration } => self.table.age(&self.plan, now, before, duration),
             Event::Notice(notice) => self.notice(notice),
+            Event::NotListening(why) => self.not_listening = why,
             Event::Timer => self.timer(now, out),
         }
     }
@@ -216,6 +222,7 @@ impl Node {
             .interfaces
             .values()
             .filter(|plan| !plan.subnets.is_empty() && plan.interface.up)
+            .filter(|plan| !self.not_listening.contains_key(&plan.interface.name))
             .map(|plan| plan.interface.name.clone())
             .collect();
         interfaces.sort_unstable();
@@ -224,6 +231,7 @@ impl Node {
             interfaces,
             trouble: self.trouble.as_ref().map(ToString::to_string),
             notices: self.notices.iter().cloned().collect(),
+            not_listening: self.not_listening.values().cloned().collect(),
             subnets: subnets.collect(),
             commits_waiting: self.undo.len(),
             outcomes: self.explain.outcomes.clone(),
@@ -540,8 +548,12 @@ impl Node {
     }
 
     pub(super) fn decision(&self, now: Time, request: &Message, asked: Asked, steps: Vec<Step>, outcome: Outcome) -> Decision {
-        let name =
-            self.reservation_for(request).and_then(|kept| kept.name.as_deref().map(Into::into)).or_else(|| request.host_name());
+        let name = self
+            .reservation_for(request)
+            .and_then(|kept| kept.name.as_deref().map(Into::into))
+            .or_else(|| request.host_name())
+            // Some name themselves only where they ask for an address (a RELEASE of systemd-networkd).
+            .or_else(|| self.table.get(request.ciaddr).filter(|b| b.hw == request.hw).and_then(|b| b.host_name.clone()));
         Decision { at: now, hw: request.hw, name, asked, xid: request.xid, steps, outcome, repeats: 0, last_at: now }
     }
 }

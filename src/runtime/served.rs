@@ -76,6 +76,12 @@ impl<T> Served<T> {
         self.position(interface).map(|index| &self.entries[index])
     }
 
+    /// What could not be opened, with a sentence for each that names the interface.
+    pub fn failures(&self) -> BTreeMap<String, String> {
+        let failed = self.states.iter().filter(|(_, state)| matches!(state, State::Failed(_)));
+        failed.map(|(name, state)| (name.clone(), Notice { interface: name.clone(), state: state.clone() }.to_string())).collect()
+    }
+
     /// Closes what is gone or not wanted any more, opens what can be opened and returns what has changed.
     /// `open` is also given what is open already.
     pub fn update(
@@ -191,6 +197,8 @@ mod tests {
         }
         assert_eq!((tries, notices.len()), (5, 1));
         assert_eq!(notices[0].to_string(), "eth0: port 67 is held by dnsmasq; trying again");
+        assert_eq!(served.failures().get("eth0"), Some(&notices[0].to_string()));
         assert_eq!(states(&served.update(&interfaces, &wanted, |_, _| Ok(1))), [("eth0", &State::Serving)]);
+        assert!(served.failures().is_empty());
     }
 }

@@ -277,6 +277,7 @@ impl Server {
                 State::Serving | State::NotWanted => tracing::info!("{notice}"),
             }
         }
+        self.handle(Event::NotListening(self.sockets.failures()));
         for notice in self.arp.update(&self.interfaces, &wanted) {
             tracing::warn!("{notice}");
         }

@@ -10,7 +10,7 @@
 //! network, or a relay on an asymmetric route. That is told once per opening, in the log.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     fs, io,
     net::{Ipv4Addr, SocketAddrV4},
     os::fd::{AsFd, AsRawFd},
@@ -118,6 +118,11 @@ impl Sockets {
     pub fn update(&mut self, interfaces: &[Interface], wanted: &[String]) -> Vec<Notice> {
         let ports = self.ports;
         self.served.update(interfaces, wanted, |interface, open| Pair::open(interface, ports, open))
+    }
+
+    /// The wanted interfaces that could not be opened at the last `update`, each with a sentence.
+    pub fn failures(&self) -> BTreeMap<String, String> {
+        self.served.failures()
     }
 
     /// Waits until `receive` has something to read or `send` should try waiting replies again. Cancel safe.

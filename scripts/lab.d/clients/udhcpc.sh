@@ -11,6 +11,7 @@ kind_start() {
   [[ -z ${setting[client-id]} ]] || command+=(-C -x "0x3d:${setting[client-id]//:/}")
   [[ -z ${setting[lease-secs]} ]] || command+=(-x "lease:${setting[lease-secs]}")
   [[ ${setting[arp]} == no ]] || command+=(-a)
+  [[ -z ${setting[ask]} || $# -gt 0 ]] || command+=(-r "${setting[ask]}")
   launch "${command[@]}" "$@"
 }
 

@@ -96,9 +96,7 @@ impl Node {
     /// §4.3.1. Also where a request goes on whose address has been probed.
     pub(in crate::protocol) fn discover(&mut self, now: Time, mut request: Request, out: &mut Vec<Action>) {
         let asked = Asked::Discover;
-        let (probed, earlier): (Vec<Step>, Vec<Step>) = std::mem::take(&mut request.steps)
-            .into_iter()
-            .partition(|step| matches!(step, Step::ProbeSilent { .. } | Step::ProbeAnswered { .. }));
+        let earlier = std::mem::take(&mut request.steps);
         request.steps = earlier.iter().filter(|step| matches!(step, Step::DamagedOptions { .. })).cloned().collect();
         let Some(link) = self.link(&request, None) else { return self.silent(now, request, asked, Silence::NoSubnet, out) };
         self.note_link(&mut request, &link);
@@ -131,7 +129,7 @@ impl Node {
         let choice = match self.choose(now, &request.message, &client, &link.subnets, &mut request.steps) {
             Ok(choice) => choice,
             Err(why) => {
-                request.steps.extend(probed);
+                put_detour(&mut request.steps, earlier);
                 return self.silent(now, request, asked, why, out);
             }
         };
@@ -139,8 +137,9 @@ impl Node {
         if was_chosen_before && matches!(request.steps.last(), Some(Step::OfferedBefore { .. })) {
             // It was held for the client while the probe ran. Why it was chosen (and whose clone this is) was found then.
             request.steps = earlier;
+        } else {
+            put_detour(&mut request.steps, earlier);
         }
-        request.steps.extend(probed);
         let address = choice.address;
         let subnet = self.plan.subnet_of(address).expect("a chosen address lies in a subnet");
         if choice.is_new {
@@ -619,6 +618,13 @@ impl Node {
     fn is_me(&self, request: &Request, server: Ipv4Addr) -> bool {
         server == request.server_id || self.table.is_own(server)
     }
+}
+
+/// Puts the steps that led to an address which turned out to be in use where the new way leaves the old one.
+fn put_detour(steps: &mut Vec<Step>, earlier: Vec<Step>) {
+    let fork = steps.iter().position(|step| !earlier.contains(step)).unwrap_or(steps.len());
+    let detour: Vec<Step> = earlier.into_iter().filter(|step| !steps.contains(step)).collect();
+    steps.splice(fork..fork, detour);
 }
 
 fn kind_of(message: &Message, is_unicast: bool) -> Asked {
