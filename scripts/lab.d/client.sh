@@ -23,8 +23,9 @@
 #                                                 address (it has no INIT-REBOOT)
 #   dhclient at T1           at T2, no unicast    INIT-REBOOT            -
 #   dhcpcd   dhcpcd --renew  --renew, then at T2  INIT-REBOOT            -
-#   networkd at T1           at T2, no unicast    INIT-REBOOT, when the  138 (it stores options 224-254
-#            (networkctl needs D-Bus)             address stayed         only); client-id is not settable
+#   networkd at T1           at T2, no unicast    INIT-REBOOT, of the    138 (it stores options 224-254
+#            (networkctl needs D-Bus)             daemon only; after it  only); client-id is not settable
+#                                                 no release
 # "no unicast": the next hop's ARP entry on the host is poisoned until the rebind is over, so every unicast
 # REQUEST is lost on the wire and only the broadcast one arrives. "at T1": give leases with a short T1.
 

@@ -33,17 +33,22 @@ launch_networkd() {
   launch env --unset=NOTIFY_SOCKET SYSTEMD_LOG_LEVEL=debug SYSTEMD_LOG_TARGET=console "$(networkd_program)"
 }
 
-# It asks again (INIT-REBOOT) for an address that it finds on its link. A whole machine's reboot loses that
-# address, and then networkd sends a DISCOVER.
+# It has no saved lease, but asks again (INIT-REBOOT) for an address that it finds on its link, if told to keep
+# it. A whole machine's reboot loses the address: that is `stop` and `start`.
 kind_restart() {
-  on_host sh -c 'rm -f /run/systemd/netif/leases/*'
+  on_host sh -c 'rm -f /run/systemd/netif/leases/*
+    grep -q KeepConfiguration /run/systemd/network/00-lab.network || sed -i "s/^DHCP=ipv4/&\\nKeepConfiguration=dhcp/" /run/systemd/network/00-lab.network'
   launch_networkd
 }
 
 kind_renew() { :; }
 
-# It releases when it ends in order.
-kind_release() { kill -TERM "$(<"$state/pid")"; }
+# It releases when it ends in order, unless it keeps its address.
+kind_release() {
+  ! on_host grep -q KeepConfiguration /run/systemd/network/00-lab.network ||
+    fail "networkd on $host keeps its lease after a reboot and sends no RELEASE; say first: stop, start"
+  kill -TERM "$(<"$state/pid")"
+}
 
 # An ACK gets the name of the REQUEST before it. It counts once the lease file and the link agree, because
 # the log line comes first.
@@ -55,8 +60,8 @@ kind_sync() {
     tr '\n' '\0' <"$lease" >"$state/lease.env"
   fi
   words=$(awk '
-    match($0, /DHCPv4 client: REQUEST \([a-z]+/) { asked = substr($0, RSTART + 24, RLENGTH - 24) }
-    /DHCPv4 client: ACK/ { print asked == "renewing" ? "renew" : asked == "rebinding" ? "rebind" : asked == "rebooting" ? "reboot" : "bound" }
+    match($0, /DHCPv4 client: REQUEST \([a-z-]+/) { asked = substr($0, RSTART + 24, RLENGTH - 24) }
+    /DHCPv4 client: ACK/ { print asked == "renewing" ? "renew" : asked == "rebinding" ? "rebind" : asked ~ /reboot/ ? "reboot" : "bound" }
     /DHCPv4 client: NAK/ { print "nak" }
     /DHCP lease lost/ { print "expire" }' "$state/log" 2>/dev/null) || true
   if [[ $words =~ (^|$'\n')(bound|renew|rebind|reboot)$ ]] && ! settled "$lease"; then
