@@ -12,10 +12,11 @@ pub mod server;
 pub mod socket;
 pub mod store;
 
-mod batch;
-mod frame;
+pub mod frame;
 pub mod outbox;
-mod packet;
+pub mod packet;
+pub mod served;
+
+mod batch;
 mod port;
-mod served;
 mod watch;
