@@ -35,8 +35,6 @@ pub struct LeaseTable {
     by_expiry: BTreeSet<(Time, u32)>,
     offers: HashMap<ClientId, Offer>,
     offered: HashMap<u32, ClientId>,
-    /// Offers in order of making; entries whose offer is gone are skipped.
-    offer_order: VecDeque<(Time, ClientId)>,
     /// Found in use by a stranger: nobody gets them until then.
     aside: HashMap<u32, Time>,
     aside_order: BTreeSet<(Time, u32)>,
@@ -55,6 +53,18 @@ struct FreeList {
     /// By the moment they became free: the longest-free first, so that a device that was away for long
     /// finds its address again.
     reusable: BTreeSet<(Time, u32)>,
+    /// Offered at present and held by nobody, by the moment of the last offer: the first to be taken back. One entry
+    /// for each offer, however often it is repeated.
+    offered: BTreeSet<(Time, u32)>,
+    /// Offered again to the client that holds it: never taken back for another.
+    offered_to_holder: BTreeSet<(Time, u32)>,
+}
+
+impl FreeList {
+    fn oldest_offer(&self) -> Option<(Time, u32)> {
+        let oldest = [self.offered.first(), self.offered_to_holder.first()];
+        oldest.into_iter().flatten().min().copied()
+    }
 }
 
 /// A client has one address, or one in each of several subnets.
@@ -129,9 +139,7 @@ impl LeaseTable {
     pub fn insert(&mut self, plan: &Plan, now: Time, binding: Binding) -> Option<Binding> {
         let address = u32::from(binding.address);
         let before = self.take(plan, address);
-        if let Some(client) = self.offered.remove(&address) {
-            self.offers.remove(&client);
-        }
+        self.remove_offer(plan, address);
         self.link_client(&binding.client, address);
         self.by_address.insert(address, binding);
         self.index(plan, address, now);
@@ -155,23 +163,43 @@ impl LeaseTable {
         if let Some(offer) = self.offers.get_mut(client)
             && offer.address == address
         {
-            offer.made = now;
-            self.offer_order.push_back((now, client.clone()));
+            let before = std::mem::replace(&mut offer.made, now);
+            self.unlist_offer(plan, before, raw);
+            self.list_offer(plan, now, now, raw);
             return;
         }
         self.forget_offer(plan, now, client);
         self.unlist(plan, raw);
         self.offers.insert(client.clone(), Offer { address, hw, made: now });
         self.offered.insert(raw, client.clone());
-        self.offer_order.push_back((now, client.clone()));
+        self.list_offer(plan, now, now, raw);
     }
 
     pub fn forget_offer(&mut self, plan: &Plan, now: Time, client: &ClientId) {
-        if let Some(offer) = self.offers.remove(client) {
-            let address = u32::from(offer.address);
-            self.offered.remove(&address);
+        if let Some(address) = self.offers.get(client).map(|offer| u32::from(offer.address)) {
+            self.remove_offer(plan, address);
             self.index(plan, address, now);
         }
+    }
+
+    fn remove_offer(&mut self, plan: &Plan, address: u32) {
+        let Some(client) = self.offered.remove(&address) else { return };
+        if let Some(offer) = self.offers.remove(&client) {
+            self.unlist_offer(plan, offer.made, address);
+        }
+    }
+
+    fn list_offer(&mut self, plan: &Plan, now: Time, made: Time, address: u32) {
+        let Some(subnet) = plan.subnet_of(Ipv4Addr::from(address)) else { return };
+        let is_held = self.by_address.get(&address).is_some_and(|binding| binding.is_held(now));
+        let list = &mut self.free[subnet];
+        if is_held { &mut list.offered_to_holder } else { &mut list.offered }.insert((made, address));
+    }
+
+    fn unlist_offer(&mut self, plan: &Plan, made: Time, address: u32) {
+        let Some(subnet) = plan.subnet_of(Ipv4Addr::from(address)) else { return };
+        let list = &mut self.free[subnet];
+        let _ = list.offered.remove(&(made, address)) || list.offered_to_holder.remove(&(made, address));
     }
 
     /// A stranger answers under this address: nobody is given it until then.
@@ -215,14 +243,16 @@ impl LeaseTable {
         self.stale_offer(plan, subnet, now)
     }
 
-    /// The oldest offer in this subnet that was not taken up in good time; it is forgotten.
+    /// The oldest offer in this subnet that was not taken up in good time; it is forgotten. Never one of an address
+    /// that somebody holds.
     fn stale_offer(&mut self, plan: &Plan, subnet: usize, now: Time) -> Option<Ipv4Addr> {
-        let stale = self.offer_order.iter().take_while(|(made, _)| now - *made >= OFFER_STALE).find_map(|(made, client)| {
-            let offer = self.offers.get(client).filter(|offer| offer.made == *made)?;
-            (plan.subnet_of(offer.address) == Some(subnet)).then(|| (client.clone(), offer.address))
-        });
-        let (client, address) = stale?;
-        self.forget_offer(plan, now, &client);
+        let &(made, address) = self.free[subnet].offered.first()?;
+        if now - made < OFFER_STALE {
+            return None;
+        }
+        self.remove_offer(plan, address);
+        self.index(plan, address, now);
+        let address = Ipv4Addr::from(address);
         may_be_given(plan, &self.own_addresses, subnet, u32::from(address)).then_some(address)
     }
 
@@ -241,19 +271,19 @@ impl LeaseTable {
             self.aside.remove(&address);
             self.index(plan, address, now);
         }
-        while let Some((made, _)) = self.offer_order.front()
-            && now - *made >= OFFER_HOLD
-        {
-            let (made, client) = self.offer_order.pop_front().expect("looked at above");
-            if self.offers.get(&client).is_some_and(|offer| offer.made == made) {
-                self.forget_offer(plan, now, &client);
+        for subnet in 0..self.free.len() {
+            while let Some((made, address)) = self.free[subnet].oldest_offer()
+                && now - made >= OFFER_HOLD
+            {
+                self.remove_offer(plan, address);
+                self.index(plan, address, now);
             }
         }
     }
 
     /// When `run_out` has something to do next.
     pub fn next_deadline(&self) -> Option<Time> {
-        let offer = self.offer_order.front().map(|(made, _)| *made + OFFER_HOLD);
+        let offer = self.free.iter().filter_map(FreeList::oldest_offer).map(|(made, _)| made + OFFER_HOLD).min();
         let lease = self.by_expiry.first().map(|&(expiry, _)| expiry);
         let aside = self.aside_order.first().map(|&(until, _)| until);
         [offer, lease, aside].into_iter().flatten().min()
@@ -266,6 +296,13 @@ impl LeaseTable {
         for (list, subnet) in self.free.iter_mut().zip(plan.subnets()) {
             list.fresh =
                 subnet.subnet.pools.iter().map(|pool| (u32::from(pool.range.first), u32::from(pool.range.last))).collect();
+        }
+        // An offer of an address that no subnet has any more is void.
+        self.offers.retain(|_, offer| plan.subnet_of(offer.address).is_some());
+        self.offered.retain(|address, _| plan.subnet_of(Ipv4Addr::from(*address)).is_some());
+        let offers: Vec<(Time, u32)> = self.offers.values().map(|offer| (offer.made, u32::from(offer.address))).collect();
+        for (made, address) in offers {
+            self.list_offer(plan, now, made, address);
         }
         let addresses: Vec<u32> = self.by_address.keys().copied().collect();
         for address in addresses {
