@@ -14,18 +14,18 @@ use twinlease::{
 use super::{DONE, FOUND, Place, door, show};
 
 #[derive(Debug, Args)]
-#[group(id = "who", required = true, multiple = false, args = ["mac", "client_id", "circuit_id"])]
+#[command(group = clap::ArgGroup::new("who").required(true))]
 pub struct Add {
     /// The address to keep; without it, the one that the device holds now.
     address: Option<Ipv4Addr>,
     /// By its hardware address.
-    #[arg(long)]
+    #[arg(long, group = "who")]
     mac: Option<String>,
     /// By option 61: hex pairs, or text:….
-    #[arg(long)]
+    #[arg(long, group = "who")]
     client_id: Option<String>,
     /// By the relay's port (option 82, circuit-id): hex pairs, or text:….
-    #[arg(long)]
+    #[arg(long, group = "who")]
     circuit_id: Option<String>,
     /// Host name: letters, digits and hyphens.
     #[arg(long)]

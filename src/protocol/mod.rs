@@ -9,6 +9,10 @@ pub mod limit;
 pub mod node;
 pub mod plan;
 pub mod probe;
+#[cfg(test)]
+mod seeds;
+#[cfg(test)]
+mod simulation;
 pub mod table;
 pub mod time;
 

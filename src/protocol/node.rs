@@ -394,7 +394,8 @@ impl Node {
             match parked {
                 Parked::Ack(ack) => self.answer_from_memory(now, *ack, out),
                 Parked::Note(mut decision) => {
-                    decision.steps.push(Step::DiskTrouble { why: sentence.clone() });
+                    // It was taken back: the address is neither free nor at rest.
+                    decision.outcome = Outcome::Silent { why: Silence::DiskTrouble { why: sentence.clone() } };
                     self.decided(*decision, out);
                 }
                 Parked::Command(id) => out.push(Action::Done { id, result: Err(format!("Nothing was changed: {sentence}")) }),
@@ -469,8 +470,12 @@ impl Node {
     pub(super) fn probe(&mut self, now: Time, wait: Duration, address: Ipv4Addr, request: Request, out: &mut Vec<Action>) {
         let interface = request.interface;
         if let Some(probing) = self.probing.get_mut(&address) {
+            if probing.request.message.hw != request.message.hw {
+                return self.silent(now, request, Asked::Discover, Silence::ProbePending { address }, out);
+            }
             // The client grew impatient: answer its latest message.
-            probing.request = request;
+            let steps = std::mem::replace(&mut probing.request, request).steps;
+            probing.request.steps = steps;
             return;
         }
         if self.probing.len() >= MAX_PROBING {
@@ -520,7 +525,6 @@ impl Node {
 
     pub(super) fn decision(&self, now: Time, request: &Message, asked: Asked, steps: Vec<Step>, outcome: Outcome) -> Decision {
         let name = self
-            .plan
             .reservation_for(request)
             .and_then(|kept| kept.name.as_deref().map(Into::into))
             .or_else(|| request.host_name())

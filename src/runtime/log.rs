@@ -36,6 +36,10 @@ pub struct DecisionLog {
 
 impl DecisionLog {
     pub fn write(&mut self, now: Time, decision: &Decision) {
+        let trouble = is_trouble(decision);
+        if !trouble && !tracing::enabled!(tracing::Level::INFO) {
+            return;
+        }
         if now - self.second >= Duration::from_secs(1) {
             if self.left_out > 0 {
                 tracing::warn!("{} more decisions in the last second, not logged one by one", self.left_out);
@@ -56,7 +60,7 @@ impl DecisionLog {
             String::new()
         };
         let (asked, outcome) = (decision.asked, &decision.outcome);
-        if is_trouble(decision) {
+        if trouble {
             tracing::warn!(device, %mac, address, "{asked}{again}: {outcome}");
         } else {
             tracing::info!(device, %mac, address, "{asked}{again}: {outcome}");

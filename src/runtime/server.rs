@@ -272,8 +272,9 @@ impl Server {
         let wanted = self.node.wanted_interfaces();
         for notice in self.sockets.update(&self.interfaces, &wanted) {
             match notice.state {
-                State::Failed(_) => tracing::warn!("{notice}"),
-                State::Serving | State::Absent | State::Down | State::NoAddress | State::NotWanted => tracing::info!("{notice}"),
+                State::Failed(_) => tracing::error!("{notice}"),
+                State::Absent | State::Down | State::NoAddress => tracing::warn!("{notice}"),
+                State::Serving | State::NotWanted => tracing::info!("{notice}"),
             }
         }
         self.handle(Event::NotListening(self.sockets.failures()));

@@ -4,6 +4,7 @@
 //! Opening never overwrites what it cannot read: a damaged database is set aside and the newest good snapshot
 //! takes its place; a database that is not ours, or newer, or in use, is refused with a sentence.
 
+mod error;
 mod log;
 mod rows;
 mod snapshot;
@@ -12,12 +13,12 @@ mod writer;
 use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions, TryLockError},
-    io::{ErrorKind, Read, Seek, Write},
+    io::{Read, Seek, Write},
     path::{Path, PathBuf},
     time::Duration,
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, ffi};
 
 use crate::{
     protocol::{
@@ -28,6 +29,8 @@ use crate::{
     runtime::clock::{Clock, Reading, Sleep, Slept, WallTrust},
     settings::Settings,
 };
+pub use error::StoreError;
+use error::{Fault, io_told};
 use rows::Ages;
 pub use writer::{Report, StoreHandle};
 
@@ -67,37 +70,6 @@ pub struct Loaded {
     pub trouble: Option<StoreTrouble>,
 }
 
-/// Why the database cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    #[error("The data folder `{0}` is a file. Name another folder, or move the file away.")]
-    FolderIsFile(PathBuf),
-    #[error("The database `{0}` is a folder. Move it away; twinlease makes its own file there.")]
-    DatabaseIsFolder(PathBuf),
-    #[error("The database `{0}` does not exist. Name the data folder of this server, or start the server once.")]
-    Missing(PathBuf),
-    #[error("The data folder `{folder}` is in use by another twinlease ({who}). Stop that one first, or name another folder.")]
-    Locked { folder: PathBuf, who: String },
-    #[error("`{path}` cannot be written ({reason}). Mount its disk read-write, and run twinlease as a user who may write there.")]
-    ReadOnly { path: PathBuf, reason: String },
-    #[error(
-        "The database `{0}` belongs to another program. Nothing was changed. Name another data folder, or move the file away."
-    )]
-    Foreign(PathBuf),
-    #[error(
-        "The database `{path}` has version {found}, and this twinlease knows versions up to {known}. Nothing was changed. Install the newer twinlease again."
-    )]
-    Newer { path: PathBuf, found: i64, known: usize },
-    #[error(
-        "The database `{path}` is damaged ({reason}), and there is no good snapshot beside it. Nothing was changed. Put a backup in its place, or move it away to start with nothing."
-    )]
-    Damaged { path: PathBuf, reason: String },
-    #[error("The disk of `{0}` is full. Free some space, then try again.")]
-    DiskFull(PathBuf),
-    #[error("`{path}` cannot be used: {reason}. Look at the disk (`dmesg` says more) and at the rights of the folder.")]
-    Other { path: PathBuf, reason: String },
-}
-
 /// An open database, nobody else's until it is dropped.
 #[derive(Debug)]
 pub struct Store {
@@ -107,8 +79,9 @@ pub struct Store {
     lock: File,
     clock: Clock,
     ages: Ages,
-    /// Facts of this boot that wait to be written: they go first in the next transaction.
-    epoch_is_written: bool,
+    /// Facts of this boot that wait to be written: they go first in the next transaction. Here: the row of
+    /// this epoch, and why it is not written yet.
+    epoch_unwritten: Option<StoreTrouble>,
     sleeps: BTreeMap<Epoch, Sleep>,
 }
 
@@ -146,7 +119,10 @@ fn open_at(folder: &Path, trust: WallTrust, reading: &Reading) -> Result<(Store,
         Err((place, _, fault)) => return Err(fault.told(&place.database)),
     };
     // On a full disk this fails, and what was promised before is still served from memory.
-    loaded.trouble = store.write(&[]).err();
+    if let Err(trouble) = store.write(&[]) {
+        store.epoch_unwritten = Some(trouble.clone());
+        loaded.trouble = Some(trouble);
+    }
     loaded.notices = notices;
     loaded.is_new = is_new;
     Ok((store, loaded))
@@ -188,7 +164,8 @@ impl Store {
             Slept::SameBoot | Slept::Unknown => BTreeMap::new(),
         };
         let clock = loaded.clock.clone();
-        Ok((Store { place, connection, lock, clock, ages, epoch_is_written: false, sleeps }, loaded))
+        let epoch_unwritten = Some(StoreTrouble::Other("Nothing was written yet.".into()));
+        Ok((Store { place, connection, lock, clock, ages, epoch_unwritten, sleeps }, loaded))
     }
 
     /// One transaction for all of the groups of changes.
@@ -201,7 +178,7 @@ impl Store {
         let written = self.try_write(groups);
         match &written {
             Ok(()) => {
-                self.epoch_is_written = true;
+                self.epoch_unwritten = None;
                 self.sleeps.clear();
             }
             // SQLite has rolled back by itself after some errors, not after others.
@@ -220,7 +197,7 @@ impl Store {
         let first = |error| (0, error);
         connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])).map_err(first)?;
         let stamp = self.clock.stamp();
-        if !self.epoch_is_written {
+        if self.epoch_unwritten.is_some() {
             rows::write_epoch(connection, stamp.epoch, &stamp.boot_id).map_err(first)?;
         }
         for sleep in self.sleeps.values() {
@@ -236,15 +213,11 @@ impl Store {
     }
 
     fn trouble(&self, error: &rusqlite::Error) -> StoreTrouble {
-        match error.sqlite_error_code() {
-            Some(ErrorCode::DiskFull) => StoreTrouble::DiskFull,
-            _ => {
-                let path = self.place.database.display();
-                StoreTrouble::Other(format!(
-                    "The database `{path}` cannot be written: {error}. Look at the disk; `dmesg` says more."
-                ))
-            }
+        if error::is_disk_full(error) {
+            return StoreTrouble::DiskFull;
         }
+        let path = self.place.database.display();
+        StoreTrouble::Other(format!("The database `{path}` cannot be written: {error}. Look at the disk; `dmesg` says more."))
     }
 }
 
@@ -334,6 +307,7 @@ fn connect(place: &Place) -> Result<(Connection, bool), Fault> {
          PRAGMA journal_size_limit = {}",
         2 * LOG_PAGES * PAGE_BYTES
     ))?;
+    keep_log_file(&connection)?;
     for (from, sql) in MIGRATIONS.iter().enumerate().skip(version) {
         let step = connection.transaction()?;
         step.execute_batch(sql)?;
@@ -342,6 +316,17 @@ fn connect(place: &Place) -> Result<(Connection, bool), Fault> {
         step.commit()?;
     }
     Ok((connection, version == 0))
+}
+
+/// SQLite removes its log and its shared memory when the last connection closes. Kept, they let a server start on
+/// a full disk, and serve from memory what was durable before.
+fn keep_log_file(connection: &Connection) -> rusqlite::Result<()> {
+    let mut keep: std::ffi::c_int = 1;
+    // SAFETY: the handle is open, and SQLITE_FCNTL_PERSIST_WAL reads and writes one int through the pointer.
+    let code = unsafe {
+        ffi::sqlite3_file_control(connection.handle(), c"main".as_ptr(), ffi::SQLITE_FCNTL_PERSIST_WAL, (&raw mut keep).cast())
+    };
+    if code == ffi::SQLITE_OK { Ok(()) } else { Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)) }
 }
 
 /// Opens for reading only, and refuses what `connect` refuses.
@@ -407,71 +392,6 @@ fn replace_damaged(place: &Place, reason: String, notices: &mut Vec<String>) -> 
     notices.push(format!("The database `{path}` was damaged ({reason}) and was set aside as `{aside}`. {}", good.notice()));
     let (connection, _) = connect(place).map_err(|fault| fault.told(&place.database))?;
     Ok(connection)
-}
-
-/// What opening and reading run into, before it is told with its file's name.
-#[derive(Debug)]
-enum Fault {
-    /// What is on the disk makes no sense.
-    Damage(String),
-    Refused(StoreError),
-    Sql(rusqlite::Error),
-}
-
-impl Fault {
-    fn damage(error: impl std::fmt::Display) -> Fault {
-        Fault::Damage(error.to_string())
-    }
-
-    fn in_row(self, row: &str) -> Fault {
-        match self {
-            Fault::Damage(reason) => Fault::Damage(format!("{row}: {reason}")),
-            Fault::Refused(_) | Fault::Sql(_) => self,
-        }
-    }
-
-    fn told(self, path: &Path) -> StoreError {
-        let path = path.to_owned();
-        match self {
-            Fault::Refused(error) => error,
-            Fault::Damage(reason) => StoreError::Damaged { path, reason },
-            Fault::Sql(error) => match error.sqlite_error_code() {
-                Some(ErrorCode::DiskFull) => StoreError::DiskFull(path),
-                Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied | ErrorCode::CannotOpen) => {
-                    StoreError::ReadOnly { path, reason: error.to_string() }
-                }
-                Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-                    let folder = path.parent().map_or_else(PathBuf::new, Path::to_owned);
-                    StoreError::Locked { folder, who: "or by a tool that has its database open".into() }
-                }
-                _ => StoreError::Other { path, reason: error.to_string() },
-            },
-        }
-    }
-}
-
-impl From<rusqlite::Error> for Fault {
-    fn from(error: rusqlite::Error) -> Fault {
-        use rusqlite::Error as E;
-        match (&error, error.sqlite_error_code()) {
-            // SQLITE_ERROR (`Unknown`): our own tables do not have our own columns.
-            (_, Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::Unknown)) => Fault::damage(error),
-            (E::FromSqlConversionFailure(..) | E::InvalidColumnType(..) | E::IntegralValueOutOfRange(..), _) => {
-                Fault::damage(error)
-            }
-            (E::Utf8Error(..), _) => Fault::damage(error),
-            _ => Fault::Sql(error),
-        }
-    }
-}
-
-fn io_told(path: &Path, error: &std::io::Error) -> StoreError {
-    let path = path.to_owned();
-    match error.kind() {
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => StoreError::DiskFull(path),
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => StoreError::ReadOnly { path, reason: error.to_string() },
-        _ => StoreError::Other { path, reason: error.to_string() },
-    }
 }
 
 #[cfg(test)]

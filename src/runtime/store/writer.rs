@@ -76,7 +76,7 @@ impl Store {
             Some(made_ms) => Time(made_ms.unsigned_abs()) + SNAPSHOT_INTERVAL,
             None => now + SNAPSHOT_RETRY,
         };
-        let mode = if self.epoch_is_written { Mode::Serving } else { Mode::Refusing(StoreTrouble::DiskFull) };
+        let mode = self.epoch_unwritten.clone().map_or(Mode::Serving, Mode::Refusing);
         let for_log = queue.clone();
         let log = LogCopier::start(&self.place.database, move || for_log.push(Message::LogCopied));
         let writer = Writer {
