@@ -47,7 +47,7 @@ pub enum Event<'a> {
         ids: RangeInclusive<CommitId>,
         trouble: StoreTrouble,
     },
-    /// The disk takes commits again.
+    /// The disk takes the commits that are sent from now on; whatever was sent before and is not reported as durable is lost.
     StoreRecovered,
     /// From the command line or the dashboard. Answered by `Action::Done` with the same id.
     Command {

@@ -55,6 +55,8 @@ pub struct Node {
     epoch: Epoch,
     version: u64,
     last_commit: CommitId,
+    /// The store refuses every commit up to this one: it was sent before the store's recovery was known here.
+    refused_up_to: CommitId,
     /// What to take back if the commit fails, oldest first.
     undo: VecDeque<(CommitId, Undo)>,
     /// Addresses with a commit under way, and the latest of it.
@@ -142,6 +144,7 @@ impl Node {
             epoch,
             version,
             last_commit: CommitId(0),
+            refused_up_to: CommitId(0),
             undo: VecDeque::new(),
             pending: HashMap::new(),
             parked: VecDeque::new(),
@@ -156,7 +159,7 @@ impl Node {
             Event::ArpHeard { address, mac } => self.arp_heard(now, address, mac, out),
             Event::Committed { up_to } => self.committed(now, up_to, out),
             Event::CommitFailed { ids, trouble } => self.commit_failed(now, &ids, trouble, out),
-            Event::StoreRecovered => self.trouble = None,
+            Event::StoreRecovered => self.store_recovered(now, out),
             Event::Command { id, command } => self.command(now, id, command, out),
             Event::Slept { before, duration } => self.table.age(&self.plan, now, before, duration),
             Event::Notice(notice) => self.notice(notice),
@@ -372,11 +375,27 @@ impl Node {
     }
 
     fn commit_failed(&mut self, now: Time, ids: &RangeInclusive<CommitId>, trouble: StoreTrouble, out: &mut Vec<Action>) {
-        let sentence = trouble.to_string();
+        if *ids.end() <= self.refused_up_to {
+            return;
+        }
         self.trouble = Some(trouble);
-        // The store refuses everything after the first failure, so what failed is the tail: take it back, latest first.
+        // The store refuses everything after the first failure, so what failed is the tail.
+        self.take_back(now, *ids.start(), out);
+    }
+
+    /// What is still under way was sent while the store refused everything: take it back now. Its failure is reported
+    /// later, among commits that count again.
+    fn store_recovered(&mut self, now: Time, out: &mut Vec<Action>) {
+        self.take_back(now, CommitId(0), out);
+        self.refused_up_to = self.last_commit;
+        self.trouble = None;
+    }
+
+    /// Commits from this one on are not durable: undone latest first, then what waited for them is answered.
+    fn take_back(&mut self, now: Time, from: CommitId, out: &mut Vec<Action>) {
+        let sentence = self.trouble.as_ref().map(ToString::to_string).unwrap_or_default();
         while let Some((id, _)) = self.undo.back()
-            && id >= ids.start()
+            && *id >= from
         {
             let (id, undo) = self.undo.pop_back().expect("looked at above");
             match undo {
@@ -389,7 +408,7 @@ impl Node {
                 Undo::Settings(before) => self.set_settings(now, *before),
             }
         }
-        let first_failed = self.parked.partition_point(|(id, _)| id < ids.start());
+        let first_failed = self.parked.partition_point(|(id, _)| *id < from);
         for (_, parked) in self.parked.split_off(first_failed) {
             match parked {
                 Parked::Ack(ack) => self.answer_from_memory(now, *ack, out),
@@ -447,6 +466,11 @@ impl Node {
         let Some(binding) = self.table.get(address).filter(|binding| binding.is_held(now)).cloned() else {
             return Some(Err(format!("{address} is held by nobody. Nothing to do.")));
         };
+        if self.is_pending(address) {
+            return Some(Err(format!(
+                "{address} is in use: a device is just getting or renewing it. Try again when that device is gone."
+            )));
+        }
         let (client, hw) = (&binding.client, binding.hw);
         let released =
             BindingChange { address, client, hw, state: BindingState::Released, expiry: binding.expiry, host_name: None };

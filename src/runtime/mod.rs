@@ -12,10 +12,10 @@ pub mod server;
 pub mod socket;
 pub mod store;
 
-mod batch;
-mod frame;
+pub mod batch;
+pub mod frame;
 pub mod outbox;
-mod packet;
-mod port;
-mod served;
-mod watch;
+pub mod packet;
+pub mod port;
+pub mod served;
+pub mod watch;

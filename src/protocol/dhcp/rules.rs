@@ -12,7 +12,7 @@ use crate::protocol::{
     lease::{Binding, BindingState, ClientId},
     limit::Admission,
     node::{BindingChange, Node},
-    probe::ProbeResult,
+    probe::{CACHE_TIME, ProbeResult},
     time::Time,
 };
 
@@ -105,15 +105,17 @@ impl Node {
 
         if let Some(rival) = rival {
             // Two MACs under one client-id: the same device on another card, or a clone? The old one's address tells.
+            // Who was served just now is there, even if it does not answer yet; a silence from before its lease says nothing.
+            let was_just_served = now - rival.since < CACHE_TIME;
             match (self.probes.get(now, rival.address), can_probe) {
-                (Some(ProbeResult::Silent), _) => {}
+                (Some(ProbeResult::Silent), _) if !was_just_served => {}
                 (Some(ProbeResult::UsedBy(mac)), _) if request.message.hw.mac() == Some(mac) => {}
-                (None, Some(wait)) => {
+                (None, Some(wait)) if !was_just_served => {
                     self.probe(now, wait, rival.address, request, out);
                     return;
                 }
                 // It lives; or it cannot be asked, and then nobody may come to share its address.
-                (Some(ProbeResult::UsedBy(_)), _) | (None, None) => {
+                (Some(ProbeResult::Silent | ProbeResult::UsedBy(_)) | None, _) => {
                     request.steps.push(Step::CloneOf { hw: rival.hw });
                     if let ClientId::Given(id) = client {
                         client = ClientId::Clone(id, request.message.hw);
@@ -322,7 +324,10 @@ impl Node {
     fn ack(&mut self, now: Time, mut request: Request, asked: Asked, client: ClientId, address: Ipv4Addr, out: &mut Vec<Action>) {
         let subnet = self.plan.subnet_of(address).expect("checked by `refusal`");
         let secs = self.lease_secs(&request.message, subnet, &mut request.steps);
-        let expiry = if secs == u32::MAX { Time::NEVER } else { now + std::time::Duration::from_secs(secs.into()) };
+        let promised = if secs == u32::MAX { Time::NEVER } else { now + std::time::Duration::from_secs(secs.into()) };
+        // A shorter lease may never reach the client: the longest that it was told stays on record (failover rule 7).
+        let told = self.table.get(address).filter(|b| b.hw == request.message.hw && b.state == BindingState::Leased);
+        let expiry = told.map_or(promised, |binding| promised.max(binding.expiry));
         let (hw, host_name) = (request.message.hw, request.message.host_name());
         let leased = BindingChange { address, client: &client, hw, state: BindingState::Leased, expiry, host_name };
         let mut records = vec![self.new_record(now, leased)];

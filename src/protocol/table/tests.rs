@@ -133,6 +133,18 @@ fn every_dynamic_address_is_in_exactly_one_place() {
     });
 }
 
+#[test]
+fn a_kept_address_is_offered_to_its_device_alone() {
+    let plan = Plan::new(parse::parse(SETTINGS[1]).expect("the settings above are right"));
+    let mut table = LeaseTable::new(&plan, Vec::new(), Vec::new(), Time(1000));
+    let kept = Ipv4Addr::new(192, 0, 2, 11);
+    table.set_offer(&plan, Time(1000), &client_id(2), kept, hw(2));
+    table.set_offer(&plan, Time(2000), &client_id(1), kept, hw(1));
+    assert_eq!(table.offer_to(&client_id(2)), None);
+    table.forget_offer(&plan, Time(3000), &client_id(2));
+    assert_eq!(table.offered(kept), Some(&client_id(1)), "the earlier offer takes nothing with it");
+}
+
 impl World {
     fn plan(&self) -> &Plan {
         &self.plans[self.plan]
