@@ -4,4 +4,5 @@
 //! socket or file and take no lock.
 
 pub mod protocol;
+pub mod runtime;
 pub mod settings;

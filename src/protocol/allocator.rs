@@ -10,7 +10,7 @@ use super::{
     probe::ProbeResult,
     time::Time,
 };
-use crate::settings::Reservation;
+use crate::settings::{Identifier, Reservation};
 
 /// Who asks, as far as it is known.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -69,7 +69,6 @@ impl Node {
         let on_link = |node: &Node, address| node.plan.subnet_of(address).is_some_and(|subnet| subnets.contains(&subnet));
 
         let kept = self
-            .plan
             .reservation_for(request)
             .filter(|kept| on_link(self, kept.address))
             .map(|kept| (kept.address, kept.name.clone()));
@@ -109,7 +108,7 @@ impl Node {
             return Ok(self.choice(now, client, address));
         }
 
-        if let Some(address) = request.requested_address().filter(|_| records.is_empty()) {
+        if let Some(address) = request.requested_address() {
             let refusal = if on_link(self, address) {
                 self.refusal(now, request, client, address)
             } else {
@@ -174,9 +173,21 @@ impl Node {
         is_used.then_some(Refusal::InUseByStranger)
     }
 
+    /// The reservation that this device has. A device that is known by its relay's port renews by unicast, without its
+    /// relay and so without option 82: then the lease that it has tells.
+    pub(super) fn reservation_for(&self, request: &Message) -> Option<&Reservation> {
+        let by_lease = || {
+            let binding = self.table.get(request.ciaddr).filter(|_| !request.is_relayed())?;
+            let has_it = binding.state == BindingState::Leased && binding.hw == request.hw;
+            let kept = self.plan.reservation_at(binding.address)?;
+            (has_it && matches!(kept.identifier, Identifier::CircuitId(_))).then_some(kept)
+        };
+        self.plan.reservation_for(request).or_else(by_lease)
+    }
+
     /// Whether the reservation is the one that this device has.
     pub(super) fn is_for(&self, kept: &Reservation, request: &Message) -> bool {
-        self.plan.reservation_for(request).is_some_and(|own| own.identifier == kept.identifier)
+        self.reservation_for(request).is_some_and(|own| own.identifier == kept.identifier)
     }
 
     fn choice(&self, now: Time, client: &ClientId, address: Ipv4Addr) -> Choice {
@@ -203,7 +214,7 @@ impl Node {
         if let Some(longest) = self.plan.settings.server.private_mac_lease.map(secs)
             && request.hw.is_private()
             && given > longest
-            && self.plan.reservation_for(request).is_none()
+            && self.reservation_for(request).is_none()
         {
             given = longest;
             steps.push(Step::PrivateMac { secs: given });

@@ -66,6 +66,8 @@ pub enum SubnetBy {
     LinkSelection,
     SubnetSelection,
     Giaddr,
+    /// A unicast from elsewhere: a relayed client that renews without its relay.
+    OwnAddress,
     Interface,
 }
 
@@ -201,6 +203,7 @@ impl fmt::Display for Step {
                 SubnetBy::LinkSelection => write!(f, "network {network}, named by the relay (option 82)"),
                 SubnetBy::SubnetSelection => write!(f, "network {network}, named by the client (option 118)"),
                 SubnetBy::Giaddr => write!(f, "network {network}, where its relay stands"),
+                SubnetBy::OwnAddress => write!(f, "network {network}, where its address belongs"),
                 SubnetBy::Interface => write!(f, "network {network}, where it was heard"),
             },
             Step::DamagedOptions { codes } => write!(f, "damaged options left aside: {}", list(codes)),

@@ -16,7 +16,7 @@ mod simulation;
 pub mod table;
 pub mod time;
 
-use std::{net::Ipv4Addr, ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, net::Ipv4Addr, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
@@ -25,6 +25,7 @@ use crate::settings::{Record, RecordKey, Settings};
 use explain::Decision;
 use lease::Binding;
 pub use node::Node;
+use time::Epoch;
 
 /// What happened.
 #[derive(Debug)]
@@ -53,8 +54,15 @@ pub enum Event<'a> {
         id: u64,
         command: Command,
     },
-    /// The clock was confirmed: before this boot the machine was off for this long.
-    Slept(Duration),
+    /// The clock was confirmed: the machine was off for `duration` before the epoch `before` began.
+    Slept {
+        before: Epoch,
+        duration: Duration,
+    },
+    /// Something that a person should know, as a sentence: shown until the next start.
+    Notice(String),
+    /// Interfaces whose sockets cannot be opened now, each with a sentence that says why.
+    NotListening(BTreeMap<String, String>),
     /// `next_deadline` has passed.
     Timer,
 }
@@ -79,7 +87,8 @@ pub enum Action {
 }
 
 /// What an admin wants changed.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Command {
     /// A record that must not be there yet.
     Add(Record),

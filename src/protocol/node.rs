@@ -5,7 +5,7 @@
 //! is parked until the store says that the change is on disk. Where the store fails, the change is taken back.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
     net::Ipv4Addr,
     ops::RangeInclusive,
     time::Duration,
@@ -29,6 +29,8 @@ use crate::settings::{Record, Settings, check};
 
 /// Commits under way; past this, clients are left to ask again.
 pub(super) const MAX_PENDING: usize = 16_384;
+/// Sentences kept for people.
+const MAX_NOTICES: usize = 16;
 /// Addresses being probed at one time.
 pub(super) const MAX_PROBING: usize = 4096;
 /// How long an address under which a stranger answered is left alone.
@@ -47,6 +49,9 @@ pub struct Node {
     pub(super) explain: Explain,
     /// What the disk refused, until it takes commits again.
     pub(super) trouble: Option<StoreTrouble>,
+    notices: VecDeque<String>,
+    /// Interfaces whose sockets cannot be opened now, each with a sentence that says why.
+    not_listening: BTreeMap<String, String>,
     epoch: Epoch,
     version: u64,
     last_commit: CommitId,
@@ -97,6 +102,10 @@ pub struct Status {
     pub interfaces: Vec<String>,
     /// Why nothing new can be promised, as a sentence.
     pub trouble: Option<String>,
+    /// What else somebody should look at, as sentences.
+    pub notices: Vec<String>,
+    /// Interfaces whose sockets cannot be opened, a sentence each.
+    pub not_listening: Vec<String>,
     pub subnets: Vec<SubnetStatus>,
     pub commits_waiting: usize,
     /// Decisions since start, by outcome.
@@ -130,6 +139,8 @@ impl Node {
             limiter: Limiter::default(),
             explain: Explain::default(),
             trouble: None,
+            notices: VecDeque::new(),
+            not_listening: BTreeMap::new(),
             epoch,
             version,
             last_commit: CommitId(0),
@@ -150,8 +161,24 @@ impl Node {
             Event::CommitFailed { ids, trouble } => self.commit_failed(now, &ids, trouble, out),
             Event::StoreRecovered => self.store_recovered(now, out),
             Event::Command { id, command } => self.command(now, id, command, out),
-            Event::Slept(slept) => self.table.age(&self.plan, now, self.epoch, slept),
+            Event::Slept { before, duration } => self.table.age(&self.plan, now, before, duration),
+            Event::Notice(notice) => self.notice(notice),
+            Event::NotListening(why) => self.not_listening = why,
             Event::Timer => self.timer(now, out),
+        }
+    }
+
+    /// The store could not write from the start: nothing new is promised until `Event::StoreRecovered`.
+    pub fn set_trouble(&mut self, trouble: StoreTrouble) {
+        self.trouble = Some(trouble);
+    }
+
+    fn notice(&mut self, notice: String) {
+        if !self.notices.contains(&notice) {
+            self.notices.push_back(notice);
+            if self.notices.len() > MAX_NOTICES {
+                self.notices.pop_front();
+            }
         }
     }
 
@@ -195,6 +222,7 @@ impl Node {
             .interfaces
             .values()
             .filter(|plan| !plan.subnets.is_empty() && plan.interface.up)
+            .filter(|plan| !self.not_listening.contains_key(&plan.interface.name))
             .map(|plan| plan.interface.name.clone())
             .collect();
         interfaces.sort_unstable();
@@ -202,6 +230,8 @@ impl Node {
             serving: !interfaces.is_empty(),
             interfaces,
             trouble: self.trouble.as_ref().map(ToString::to_string),
+            notices: self.notices.iter().cloned().collect(),
+            not_listening: self.not_listening.values().cloned().collect(),
             subnets: subnets.collect(),
             commits_waiting: self.undo.len(),
             outcomes: self.explain.outcomes.clone(),
@@ -383,7 +413,8 @@ impl Node {
             match parked {
                 Parked::Ack(ack) => self.answer_from_memory(now, *ack, out),
                 Parked::Note(mut decision) => {
-                    decision.steps.push(Step::DiskTrouble { why: sentence.clone() });
+                    // It was taken back: the address is neither free nor at rest.
+                    decision.outcome = Outcome::Silent { why: Silence::DiskTrouble { why: sentence.clone() } };
                     self.decided(*decision, out);
                 }
                 Parked::Command(id) => out.push(Action::Done { id, result: Err(format!("Nothing was changed: {sentence}")) }),
@@ -436,7 +467,9 @@ impl Node {
             return Some(Err(format!("{address} is held by nobody. Nothing to do.")));
         };
         if self.is_pending(address) {
-            return Some(Err(format!("{address} is in use: a device is just getting or renewing it. Try again when that device is gone.")));
+            return Some(Err(format!(
+                "{address} is in use: a device is just getting or renewing it. Try again when that device is gone."
+            )));
         }
         let (client, hw) = (&binding.client, binding.hw);
         let released =
@@ -461,8 +494,12 @@ impl Node {
     pub(super) fn probe(&mut self, now: Time, wait: Duration, address: Ipv4Addr, request: Request, out: &mut Vec<Action>) {
         let interface = request.interface;
         if let Some(probing) = self.probing.get_mut(&address) {
+            if probing.request.message.hw != request.message.hw {
+                return self.silent(now, request, Asked::Discover, Silence::ProbePending { address }, out);
+            }
             // The client grew impatient: answer its latest message.
-            probing.request = request;
+            let steps = std::mem::replace(&mut probing.request, request).steps;
+            probing.request.steps = steps;
             return;
         }
         if self.probing.len() >= MAX_PROBING {
@@ -512,10 +549,11 @@ impl Node {
 
     pub(super) fn decision(&self, now: Time, request: &Message, asked: Asked, steps: Vec<Step>, outcome: Outcome) -> Decision {
         let name = self
-            .plan
             .reservation_for(request)
             .and_then(|kept| kept.name.as_deref().map(Into::into))
-            .or_else(|| request.host_name());
+            .or_else(|| request.host_name())
+            // Some name themselves only where they ask for an address (a RELEASE of systemd-networkd).
+            .or_else(|| self.table.get(request.ciaddr).filter(|b| b.hw == request.hw).and_then(|b| b.host_name.clone()));
         Decision { at: now, hw: request.hw, name, asked, xid: request.xid, steps, outcome, repeats: 0, last_at: now }
     }
 }
@@ -534,7 +572,7 @@ pub(super) struct BindingChange<'a> {
 
 /// The changes that turn one into the other. Removals first: an address or identifier that moves from one
 /// reservation to another is free before it is taken.
-fn differences(before: &Settings, after: &Settings) -> Vec<Change> {
+pub fn differences(before: &Settings, after: &Settings) -> Vec<Change> {
     let (old, new) = (before.records(), after.records());
     let new_keys: BTreeSet<_> = new.iter().map(Record::key).collect();
     let removed = old.iter().map(Record::key).filter(|key| !new_keys.contains(key)).map(Change::Remove);

@@ -39,11 +39,28 @@ pub struct SubnetPlan {
     pub subnet: Subnet,
     pub lease: LeaseTimes,
     /// Without a pool's own options (addresses outside the pools).
-    general: OptionTable,
+    general: Tables,
     /// One for each pool.
-    pools: Vec<OptionTable>,
+    pools: Vec<Tables>,
     /// Addresses that can be given to anybody: pools less exclusions and the network's own addresses, reservations not taken off.
     pub pool_size: u64,
+}
+
+/// The options of one part of a subnet.
+#[derive(Debug)]
+struct Tables {
+    /// As set.
+    plain: OptionTable,
+    /// With the default route in 121 too.
+    routed: OptionTable,
+}
+
+impl Tables {
+    fn of(plain: OptionTable) -> Tables {
+        let mut routed = plain.clone();
+        add_default_route(&mut routed);
+        Tables { plain, routed }
+    }
 }
 
 impl Plan {
@@ -93,13 +110,10 @@ impl SubnetPlan {
         let pools = subnet.pools.iter().map(|pool| {
             let mut table = general.clone();
             lay_over(&mut table, &pool.options, Source::Pool);
-            add_default_route(&mut table);
-            table
+            Tables::of(table)
         });
-        let pools = pools.collect();
-        add_default_route(&mut general);
-        let mut plan =
-            SubnetPlan { lease: subnet.lease.over(&settings.lease), pools, general, pool_size: 0, subnet: subnet.clone() };
+        let (pools, lease) = (pools.collect(), subnet.lease.over(&settings.lease));
+        let mut plan = SubnetPlan { lease, pools, general: Tables::of(general), pool_size: 0, subnet: subnet.clone() };
         plan.pool_size = plan.count_pool();
         plan
     }
@@ -124,6 +138,18 @@ impl SubnetPlan {
 
     /// The options of whoever has this address, reservation not counted.
     pub fn options_at(&self, address: Ipv4Addr) -> &OptionTable {
+        &self.tables_at(address).routed
+    }
+
+    /// The same with a reservation's own options on top.
+    pub fn options_with(&self, address: Ipv4Addr, own: &OptionSet) -> OptionTable {
+        let mut table = self.tables_at(address).plain.clone();
+        lay_over(&mut table, own, Source::Reservation);
+        add_default_route(&mut table);
+        table
+    }
+
+    fn tables_at(&self, address: Ipv4Addr) -> &Tables {
         self.pool_of(address).map_or(&self.general, |pool| &self.pools[pool])
     }
 
@@ -144,14 +170,14 @@ impl SubnetPlan {
 }
 
 /// Options of a stronger source take the place of those of a weaker one, code by code.
-pub fn lay_over(table: &mut OptionTable, options: &OptionSet, source: Source) {
+fn lay_over(table: &mut OptionTable, options: &OptionSet, source: Source) {
     for (&code, value) in options {
         table.insert(code, (source, value.payload().into()));
     }
 }
 
 /// A client that takes 121 ignores 3 (RFC 3442), so the default route stands in 121 too.
-pub fn add_default_route(table: &mut OptionTable) {
+fn add_default_route(table: &mut OptionTable) {
     let Some((_, router)) = table.get(&code::ROUTER) else { return };
     let Some(gateway) = router.get(..4).map(<[u8]>::to_vec) else { return };
     let Some((_, routes)) = table.get_mut(&code::ROUTES) else { return };

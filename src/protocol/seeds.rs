@@ -43,7 +43,11 @@ fn silently(run: impl FnOnce()) -> bool {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let usual = panic::take_hook();
-        panic::set_hook(Box::new(move |what| if !IS_SILENT.get() { usual(what) }));
+        panic::set_hook(Box::new(move |what| {
+            if !IS_SILENT.get() {
+                usual(what)
+            }
+        }));
     });
     IS_SILENT.set(true);
     let outcome = panic::catch_unwind(panic::AssertUnwindSafe(run));

@@ -35,8 +35,8 @@ pub struct LeaseTable {
     by_expiry: BTreeSet<(Time, u32)>,
     offers: HashMap<ClientId, Offer>,
     offered: HashMap<u32, ClientId>,
-    /// Offers in order of making; entries whose offer is gone are skipped.
-    offer_order: VecDeque<(Time, ClientId)>,
+    /// Offers in order of making, by address.
+    offer_order: BTreeSet<(Time, u32)>,
     /// Found in use by a stranger: nobody gets them until then.
     aside: HashMap<u32, Time>,
     aside_order: BTreeSet<(Time, u32)>,
@@ -129,8 +129,10 @@ impl LeaseTable {
     pub fn insert(&mut self, plan: &Plan, now: Time, binding: Binding) -> Option<Binding> {
         let address = u32::from(binding.address);
         let before = self.take(plan, address);
-        if let Some(client) = self.offered.remove(&address) {
-            self.offers.remove(&client);
+        if let Some(client) = self.offered.remove(&address)
+            && let Some(offer) = self.offers.remove(&client)
+        {
+            self.offer_order.remove(&(offer.made, address));
         }
         self.link_client(&binding.client, address);
         self.by_address.insert(address, binding);
@@ -155,25 +157,27 @@ impl LeaseTable {
         if let Some(offer) = self.offers.get_mut(client)
             && offer.address == address
         {
-            offer.made = now;
-            self.offer_order.push_back((now, client.clone()));
+            self.offer_order.remove(&(offer.made, raw));
+            (offer.made, offer.hw) = (now, hw);
+            self.offer_order.insert((now, raw));
             return;
         }
         self.forget_offer(plan, now, client);
-        // A kept address goes to its device, whoever was offered it before it was kept.
-        if let Some(other) = self.offered.remove(&raw) {
-            self.offers.remove(&other);
+        // A kept address may have been offered to somebody else before it was kept: that offer is off.
+        if let Some(other) = self.offered.get(&raw).cloned() {
+            self.forget_offer(plan, now, &other);
         }
         self.unlist(plan, raw);
         self.offers.insert(client.clone(), Offer { address, hw, made: now });
         self.offered.insert(raw, client.clone());
-        self.offer_order.push_back((now, client.clone()));
+        self.offer_order.insert((now, raw));
     }
 
     pub fn forget_offer(&mut self, plan: &Plan, now: Time, client: &ClientId) {
         if let Some(offer) = self.offers.remove(client) {
             let address = u32::from(offer.address);
             self.offered.remove(&address);
+            self.offer_order.remove(&(offer.made, address));
             self.index(plan, address, now);
         }
     }
@@ -221,20 +225,18 @@ impl LeaseTable {
 
     /// The oldest offer in this subnet that was not taken up in good time; it is forgotten.
     fn stale_offer(&mut self, plan: &Plan, subnet: usize, now: Time) -> Option<Ipv4Addr> {
-        let stale = self.offer_order.iter().take_while(|(made, _)| now - *made >= OFFER_STALE).find_map(|(made, client)| {
-            let offer = self.offers.get(client).filter(|offer| offer.made == *made)?;
-            let address = u32::from(offer.address);
+        let mut stale = self.offer_order.iter().take_while(|(made, _)| now - *made >= OFFER_STALE).map(|&(_, address)| address);
+        let address = stale.find(|&address| {
             // A client is also offered what it holds already, and an address under which it answers itself.
             let is_held = self.by_address.get(&address).is_some_and(|binding| binding.is_held(now));
-            let is_open = !is_held
+            !is_held
                 && !self.aside.contains_key(&address)
-                && plan.subnet_of(offer.address) == Some(subnet)
-                && may_be_given(plan, &self.own_addresses, subnet, address);
-            is_open.then(|| (client.clone(), offer.address))
-        });
-        let (client, address) = stale?;
+                && plan.subnet_of(Ipv4Addr::from(address)) == Some(subnet)
+                && may_be_given(plan, &self.own_addresses, subnet, address)
+        })?;
+        let client = self.offered.get(&address).cloned()?;
         self.forget_offer(plan, now, &client);
-        Some(address)
+        Some(Ipv4Addr::from(address))
     }
 
     /// Moves what has run out by now (leases, quarantines, offers) to the free lists.
@@ -252,19 +254,17 @@ impl LeaseTable {
             self.aside.remove(&address);
             self.index(plan, address, now);
         }
-        while let Some((made, _)) = self.offer_order.front()
-            && now - *made >= OFFER_HOLD
+        while let Some(&(made, address)) = self.offer_order.first()
+            && now - made >= OFFER_HOLD
         {
-            let (made, client) = self.offer_order.pop_front().expect("looked at above");
-            if self.offers.get(&client).is_some_and(|offer| offer.made == made) {
-                self.forget_offer(plan, now, &client);
-            }
+            let client = self.offered.get(&address).cloned().expect("every entry has its offer");
+            self.forget_offer(plan, now, &client);
         }
     }
 
     /// When `run_out` has something to do next.
     pub fn next_deadline(&self) -> Option<Time> {
-        let offer = self.offer_order.front().map(|(made, _)| *made + OFFER_HOLD);
+        let offer = self.offer_order.first().map(|&(made, _)| made + OFFER_HOLD);
         let lease = self.by_expiry.first().map(|&(expiry, _)| expiry);
         let aside = self.aside_order.first().map(|&(until, _)| until);
         [offer, lease, aside].into_iter().flatten().min()

@@ -1,5 +1,9 @@
 //! What holds between the records of the settings. The file is judged with it, and every change before it is made.
 
+mod reservations;
+mod subnets;
+pub mod values;
+
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
     net::Ipv4Addr,
@@ -7,19 +11,17 @@ use std::{
 };
 
 use super::{
-    AddressRange, Identifier, LeaseTimes, Pool, Record, RecordKey, Reservation, Settings, Subnet,
-    check_values::{host_name_trouble, option_trouble, wire_time_trouble},
-    dictionary,
+    AddressRange, LeaseTimes, Record, RecordKey, Reservation, Settings, Subnet, dictionary,
     options::{OptionSet, OptionValue, show_code},
     words::{show_duration, show_identifier},
 };
+use values::{option_trouble, wire_time_trouble};
 
 /// What options can take in an answer at most: an Ethernet frame less IP and UDP (28), the fixed part and the
 /// cookie (240) and what the server itself must say (40); `sname` and `file` can be filled too.
 const MOST_OPTION_BYTES: usize = 1500 - 28 - 240 - 40 + 64 + 128;
 /// Clients ask anew after about 4 s; a probe must leave time to answer.
 const LONGEST_PROBE: Duration = Duration::from_secs(2);
-const LONGEST_NOTE_BYTES: usize = 1000;
 /// Linux's IFNAMSIZ, less the NUL.
 const LONGEST_INTERFACE_BYTES: usize = 15;
 const ROUTER: u8 = 3;
@@ -104,8 +106,19 @@ pub fn after_remove(settings: &Settings, key: &RecordKey) -> Result<Settings, Ve
 }
 
 fn unless_worse(before: &Settings, changed: Settings) -> Result<Settings, Vec<Finding>> {
-    let known: HashSet<String> = check(before).into_iter().map(|finding| finding.text).collect();
-    let fresh: Vec<Finding> = check(&changed).into_iter().filter(|finding| !known.contains(&finding.text)).collect();
+    // Counted, not only known: a second trouble that reads the same is fresh.
+    let mut known: HashMap<String, usize> = HashMap::new();
+    for finding in check(before) {
+        *known.entry(finding.text).or_default() += 1;
+    }
+    let mut is_known = |finding: &Finding| match known.get_mut(&finding.text) {
+        Some(count) if *count > 0 => {
+            *count -= 1;
+            true
+        }
+        Some(_) | None => false,
+    };
+    let fresh: Vec<Finding> = check(&changed).into_iter().filter(|finding| !is_known(finding)).collect();
     if fresh.is_empty() { Ok(changed) } else { Err(fresh) }
 }
 
@@ -158,11 +171,6 @@ fn shown(reservation: &Reservation) -> String {
         Some(name) => format!("*{name}*"),
         None => show_identifier(&reservation.identifier),
     }
-}
-
-/// `.32` beside an address of the same /24, else in full.
-fn shown_beside(address: Ipv4Addr, other: Ipv4Addr) -> String {
-    if address.octets()[..3] == other.octets()[..3] { format!(".{}", address.octets()[3]) } else { address.to_string() }
 }
 
 struct Checker<'a> {
@@ -320,258 +328,6 @@ impl Checker<'_> {
             Scope::Pool(i, j) => format!("of pool {}", self.settings.subnets[i].pools[j].range),
             Scope::Reservation(i) => format!("of {}", shown(&self.settings.reservations[i])),
         }
-    }
-
-    fn subnet(&mut self, i: usize, subnet: &Subnet) {
-        let (network, place) = (subnet.network, Place::Subnet(i));
-        if network.trunc() != network {
-            self.find(place, format!("Subnet {network} is an address, not a network. Write {}.", network.trunc()));
-        }
-        if !(8..=30).contains(&network.prefix_len()) {
-            let text = format!(
-                "Subnet {network}: prefix lengths from /8 to /30 can be served. Choose one of them; /24 suits 254 devices."
-            );
-            self.find(place, text);
-            return;
-        }
-        let first = network.network();
-        if first.octets()[0] == 0 || first.is_loopback() || first.octets()[0] >= 224 {
-            self.find(
-                place,
-                format!("Subnet {network} holds addresses that no device can have. Choose a network like 192.168.1.0/24."),
-            );
-        }
-        if let Some(interface) = &subnet.interface {
-            self.interface(place, interface);
-        }
-        self.lease_times(
-            Place::SubnetLease(i),
-            &subnet.lease.over(&self.settings.lease),
-            &format!("the lease times of subnet {network}"),
-        );
-        self.options(Scope::Subnet(i), &subnet.options);
-        self.routers(Scope::Subnet(i), subnet, &subnet.options);
-        if !subnet.options.contains_key(&ROUTER) {
-            self.general_router(subnet);
-        }
-        for (j, range) in subnet.exclusions.iter().enumerate() {
-            let place = Place::Exclusion(i, j);
-            if self.backwards(place, "Exclusion", *range) {
-                continue;
-            }
-            if !network.contains(&range.first) || !network.contains(&range.last) {
-                self.find(
-                    place,
-                    format!("Exclusion {range} is not inside subnet {network}. Correct it, or move it to its subnet."),
-                );
-            }
-        }
-        for (j, pool) in subnet.pools.iter().enumerate() {
-            self.pool(i, j, subnet, pool);
-        }
-        self.overlapping_pools(i, subnet);
-    }
-
-    fn backwards(&mut self, place: Place, what: &str, range: AddressRange) -> bool {
-        let backwards = range.last < range.first;
-        if backwards {
-            self.find(place, format!("{what} {range} ends before it begins. Write {}-{}.", range.last, range.first));
-        }
-        backwards
-    }
-
-    fn routers(&mut self, scope: Scope, subnet: &Subnet, options: &OptionSet) {
-        let Some(OptionValue::IpList(addresses)) = options.get(&ROUTER) else { return };
-        let hosts = hosts(subnet);
-        for address in addresses.iter().filter(|address| !hosts.contains(**address) && !address.is_unspecified()) {
-            let text = format!(
-                "`router` {} is {address}, which is no address for a device of {}: nobody could reach it. Choose one from {} to {}.",
-                self.of_scope(scope),
-                subnet.network,
-                hosts.first,
-                hosts.last
-            );
-            self.find(Place::Option(scope, ROUTER), text);
-        }
-    }
-
-    fn general_router(&mut self, subnet: &Subnet) {
-        let Some(OptionValue::IpList(addresses)) = self.settings.options.get(&ROUTER) else { return };
-        if let Some(address) = addresses.iter().find(|address| !hosts(subnet).contains(**address) && !address.is_unspecified()) {
-            let text = format!(
-                "`router` in [options] is {address}, which devices of {} cannot reach. Set `router` in [subnet.options] of each subnet instead.",
-                subnet.network
-            );
-            self.find(Place::Option(Scope::General, ROUTER), text);
-        }
-    }
-
-    fn pool(&mut self, i: usize, j: usize, subnet: &Subnet, pool: &Pool) {
-        let (range, place, hosts) = (pool.range, Place::Pool(i, j), hosts(subnet));
-        if self.backwards(place, "Pool", range) {
-            return;
-        }
-        let network = subnet.network;
-        if !network.contains(&range.first) || !network.contains(&range.last) {
-            self.find(
-                place,
-                format!("Pool {range} is not inside subnet {network}. Choose addresses from {} to {}.", hosts.first, hosts.last),
-            );
-        } else if !hosts.contains(range.first) || !hosts.contains(range.last) {
-            let proposal = AddressRange { first: range.first.max(hosts.first), last: range.last.min(hosts.last) };
-            let what = match (hosts.contains(range.first), hosts.contains(range.last)) {
-                (false, true) => format!("the address of the network itself, {}", network.network()),
-                (true, false) => format!("the broadcast address {}", network.broadcast()),
-                _ => format!("the address of the network itself or its broadcast address, {}", network.broadcast()),
-            };
-            let remedy = if proposal.first <= proposal.last { proposal } else { hosts };
-            self.find(place, format!("Pool {range} covers {what}, which no device can have. Write {remedy}."));
-        }
-        self.options(Scope::Pool(i, j), &pool.options);
-        self.routers(Scope::Pool(i, j), subnet, &pool.options);
-        let given =
-            |address: &Ipv4Addr| range.contains(*address) && !subnet.exclusions.iter().any(|range| range.contains(*address));
-        if let Some(router) = routers(self.settings, subnet, &[&pool.options]).iter().copied().find(given) {
-            let text = format!(
-                "Pool {range} covers the router {router}, which would be given to a device. End the pool before it, start behind it, \
-                 or write exclude = [\"{router}\"]."
-            );
-            self.find(place, text);
-        }
-    }
-
-    fn overlapping_pools(&mut self, i: usize, subnet: &Subnet) {
-        let mut order: Vec<usize> =
-            (0..subnet.pools.len()).filter(|j| subnet.pools[*j].range.first <= subnet.pools[*j].range.last).collect();
-        order.sort_by_key(|j| subnet.pools[*j].range);
-        let mut reaching_furthest: Option<AddressRange> = None;
-        for j in order {
-            let range = subnet.pools[j].range;
-            match reaching_furthest {
-                Some(before) if range.first <= before.last => {
-                    let text = format!("Pool {range} overlaps pool {before}. Join the two, or separate them.");
-                    self.find(Place::Pool(i, j), text);
-                    if range.last > before.last {
-                        reaching_furthest = Some(range);
-                    }
-                }
-                Some(_) | None => reaching_furthest = Some(range),
-            }
-        }
-    }
-
-    /// Networks either lie apart, or one holds the other.
-    fn overlaps(&mut self) {
-        let subnets = &self.settings.subnets;
-        let mut order: Vec<usize> = (0..subnets.len()).collect();
-        order.sort_by_key(|i| subnets[*i].network);
-        let mut outer: Option<usize> = None;
-        for i in order {
-            let network = subnets[i].network;
-            match outer.map(|outer| subnets[outer].network) {
-                Some(before) if before == network => {
-                    self.find(
-                        Place::Subnet(i),
-                        format!("Subnet {network} is already there. Write all of it into one [[subnet]]."),
-                    );
-                }
-                Some(before) if before.contains(&network.network()) => {
-                    let text =
-                        format!("Subnet {network} lies inside subnet {before}. Make {before} smaller, or remove one of the two.");
-                    self.find(Place::Subnet(i), text);
-                }
-                Some(_) | None => outer = Some(i),
-            }
-        }
-    }
-
-    fn reservations(&mut self, all_subnets: bool) {
-        let settings = self.settings;
-        let kept: HashSet<Ipv4Addr> = settings.reservations.iter().map(|reservation| reservation.address).collect();
-        let mut by_address: HashMap<Ipv4Addr, usize> = HashMap::new();
-        let mut by_identifier: HashMap<&Identifier, usize> = HashMap::new();
-        for (i, reservation) in settings.reservations.iter().enumerate() {
-            let (place, address) = (Place::Reservation(i), reservation.address);
-            if let Some(trouble) = identifier_trouble(&reservation.identifier) {
-                self.find(place, trouble);
-            }
-            if let Some(other) = by_identifier.insert(&reservation.identifier, i) {
-                let text = format!(
-                    "{} already keeps {}. A device keeps one address: change that one, or remove it.",
-                    show_identifier(&reservation.identifier),
-                    settings.reservations[other].address
-                );
-                self.find(place, text);
-            }
-            self.reserved_address(place, reservation, all_subnets, &kept);
-            if let Some(other) = by_address.insert(address, i) {
-                let other = shown(&settings.reservations[other]);
-                let choice = match free_near(settings, &kept, address, |_| false) {
-                    Some(free) => format!("Choose {} (free), or change {other}.", shown_beside(free, address)),
-                    None => format!("No other address is free: change {other}."),
-                };
-                self.find(place, format!("{address} is already kept for {other}. {choice}"));
-            }
-            if let Some(trouble) = reservation.name.as_deref().and_then(host_name_trouble) {
-                self.find(place, trouble);
-            }
-            if let Some(note) = reservation.note.as_deref().filter(|note| note.len() > LONGEST_NOTE_BYTES) {
-                let text = format!(
-                    "The note of {} has {} bytes; {LONGEST_NOTE_BYTES} are possible. Shorten it.",
-                    shown(reservation),
-                    note.len()
-                );
-                self.find(place, text);
-            }
-            if !reservation.options.is_empty() {
-                self.options(Scope::Reservation(i), &reservation.options);
-                if let Some(subnet) = settings.subnet_of(address) {
-                    self.routers(Scope::Reservation(i), subnet, &reservation.options);
-                }
-            }
-        }
-    }
-
-    fn reserved_address(&mut self, place: Place, reservation: &Reservation, all_subnets: bool, kept: &HashSet<Ipv4Addr>) {
-        let (address, device) = (reservation.address, shown(reservation));
-        let Some(subnet) = self.settings.subnet_of(address) else {
-            if all_subnets {
-                let text = format!(
-                    "{address} for {device} lies in no subnet. Choose an address inside one, or add a [[subnet]] that holds it."
-                );
-                self.find(place, text);
-            }
-            return;
-        };
-        let trouble = if !hosts(subnet).contains(address) {
-            format!("{address} for {device} is the network's own or its broadcast address, which no device can have.")
-        } else if routers(self.settings, subnet, &[&reservation.options]).contains(&address) {
-            format!("{address} for {device} is the router's address.")
-        } else {
-            return;
-        };
-        let choice = match free_near(self.settings, kept, address, |_| false) {
-            Some(free) => format!("Choose another, for example {} (free).", shown_beside(free, address)),
-            None => "Choose another.".into(),
-        };
-        self.find(place, format!("{trouble} {choice}"));
-    }
-}
-
-fn identifier_trouble(identifier: &Identifier) -> Option<String> {
-    match identifier {
-        Identifier::Mac(hw) if hw.htype() == crate::protocol::lease::HwAddr::ETHERNET => match hw.mac() {
-            Some(mac) if mac[0] & 1 == 0 => None,
-            Some(_) => Some(format!(
-                "MAC `{hw}` is a multicast address, which no device can have. Look for the address on the device's label."
-            )),
-            None => Some(format!("MAC `{hw}` has {} bytes. Use 6 pairs, like a4:cf:12:9b:00:1e.", hw.bytes().len())),
-        },
-        Identifier::Mac(hw) => {
-            hw.bytes().is_empty().then(|| format!("Hardware address `{hw}` has no bytes. Write them behind the `/`."))
-        }
-        Identifier::ClientId(id) | Identifier::CircuitId(id) => (id.is_empty() || id.len() > 255)
-            .then(|| format!("{} has {} bytes; 1 to 255 are possible. Correct it.", show_identifier(identifier), id.len())),
     }
 }
 

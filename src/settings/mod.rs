@@ -2,11 +2,10 @@
 //! readable file in `render`; what holds between several settings is checked in `check`.
 
 pub mod check;
-pub mod check_values;
 pub mod dictionary;
 pub mod options;
 pub mod parse;
-mod parse_options;
+pub mod render;
 pub mod words;
 
 use std::{net::Ipv4Addr, time::Duration};

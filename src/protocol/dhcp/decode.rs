@@ -77,7 +77,8 @@ impl Message {
             }),
             Some(_) => return Err(Malformed::UnknownType),
         };
-        if hlen == 0 && options.get(code::CLIENT_ID).is_none() {
+        // A LEASEQUERY by address or client-id has a zero hlen (RFC 4388 §6.1): it is about somebody else.
+        if hlen == 0 && kind != Some(MessageType::LeaseQuery) && options.get(code::CLIENT_ID).is_none() {
             return Err(Malformed::NoIdentity);
         }
         Ok(Message {

@@ -21,6 +21,9 @@ pub const IP_UDP_LEN: usize = 28;
 /// Room for options in `file` and `sname`, less END.
 const FILE_ROOM: usize = 127;
 const SNAME_ROOM: usize = 63;
+/// What makes the reply valid or must be echoed (RFC 6842, 3011, 4039): these get their room first, wherever they stand.
+const NEEDED: [u8; 7] =
+    [code::SERVER_ID, code::LEASE_TIME, code::T1, code::T2, code::CLIENT_ID, code::RAPID_COMMIT, code::SUBNET_SELECTION];
 const BROADCAST_FLAG: u16 = 0x8000;
 
 /// A reply, not yet laid out.
@@ -120,7 +123,9 @@ impl Layout {
         let may_overload = answer.kind.is_some();
         let mut room = if may_overload { room.saturating_sub(3) } else { room };
         let (mut file_room, mut sname_room) = if may_overload { (FILE_ROOM, SNAME_ROOM) } else { (0, 0) };
-        for (i, (code, value)) in answer.options.iter().enumerate() {
+        let numbered = || answer.options.iter().enumerate();
+        let needed = numbered().filter(|(_, (code, _))| NEEDED.contains(code));
+        for (i, (code, value)) in needed.chain(numbered().filter(|(_, (code, _))| !NEEDED.contains(code))) {
             let len = encoded_len(value.len());
             if len <= room {
                 room -= len;
@@ -134,6 +139,9 @@ impl Layout {
             } else {
                 plan.dropped.push(*code);
             }
+        }
+        for field in [&mut plan.main, &mut plan.file, &mut plan.sname] {
+            field.sort_unstable();
         }
         plan.overload = u8::from(!plan.file.is_empty()) | u8::from(!plan.sname.is_empty()) << 1;
         plan

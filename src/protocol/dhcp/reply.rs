@@ -11,12 +11,7 @@ use super::{
     rules::Request,
 };
 use crate::{
-    protocol::{
-        Destination, Reply,
-        explain::Step,
-        node::Node,
-        plan::{OptionTable, Source, add_default_route, lay_over},
-    },
+    protocol::{Destination, Reply, explain::Step, node::Node, plan::OptionTable},
     settings::{FqdnPolicy, Reservation},
 };
 
@@ -66,17 +61,20 @@ impl Node {
         secs: u32,
     ) -> Reply {
         let message = &request.message;
-        let kept = self.plan.reservation_for(message).filter(|kept| self.plan.subnet_of(kept.address) == Some(subnet));
+        let kept = self.reservation_for(message).filter(|kept| self.plan.subnet_of(kept.address) == Some(subnet));
         let table = self.options_for(kept, address, subnet);
         let times = &self.plan.subnets()[subnet].lease;
-        let share = |permille: u16| if secs == u32::MAX { secs } else { (u64::from(secs) * u64::from(permille) / 1000) as u32 };
+        let share = |permille: u16| (u64::from(secs) * u64::from(permille) / 1000) as u32;
+        let (t1, t2) = (share(times.t1_permille), share(times.t2_permille));
 
         let mut options: Vec<(u8, Cow<'_, [u8]>)> = Vec::with_capacity(16);
         options.push((code::SERVER_ID, request.server_id.octets().to_vec().into()));
-        for (code, value) in
-            [(code::LEASE_TIME, secs), (code::T1, share(times.t1_permille)), (code::T2, share(times.t2_permille))]
-        {
-            options.push((code, value.to_be_bytes().to_vec().into()));
+        // A lease without end is never renewed; one of a few seconds has no room for T1 < T2 < lease.
+        let has_times = secs != u32::MAX && 0 < t1 && t1 < t2 && t2 < secs;
+        for (code, value) in [(code::LEASE_TIME, secs), (code::T1, t1), (code::T2, t2)] {
+            if code == code::LEASE_TIME || has_times {
+                options.push((code, value.to_be_bytes().to_vec().into()));
+            }
         }
         self.add_configured(message, kept, &table, &mut options);
         if kind == MessageType::Ack && message.kind == Some(MessageType::Discover) {
@@ -110,7 +108,7 @@ impl Node {
     /// §4.3.5: options only; no address, no lease time.
     pub(super) fn inform_reply(&self, request: &mut Request, subnet: usize, address: Ipv4Addr) -> Reply {
         let message = &request.message;
-        let kept = self.plan.reservation_for(message).filter(|kept| self.plan.subnet_of(kept.address) == Some(subnet));
+        let kept = self.reservation_for(message).filter(|kept| self.plan.subnet_of(kept.address) == Some(subnet));
         let table = self.options_for(kept, address, subnet);
         let mut options: Vec<(u8, Cow<'_, [u8]>)> = vec![(code::SERVER_ID, request.server_id.octets().to_vec().into())];
         self.add_configured(message, kept, &table, &mut options);
@@ -168,7 +166,7 @@ impl Node {
     /// RFC 1534 §2: no DHCP options, and no more than the 64 bytes that BOOTP has.
     pub(super) fn bootp_answer(&self, request: &Request, address: Ipv4Addr, subnet: usize) -> Reply {
         let message = &request.message;
-        let kept = self.plan.reservation_for(message);
+        let kept = self.reservation_for(message);
         let table = self.options_for(kept, address, subnet);
         let mut options = Vec::new();
         self.add_configured(message, kept, &table, &mut options);
@@ -204,15 +202,10 @@ impl Node {
 
     /// What is set for this address, with the kept address's own options on top.
     fn options_for(&self, kept: Option<&Reservation>, address: Ipv4Addr, subnet: usize) -> Cow<'_, OptionTable> {
-        let table = self.plan.subnets()[subnet].options_at(address);
+        let subnet = &self.plan.subnets()[subnet];
         match kept.filter(|kept| !kept.options.is_empty()) {
-            None => Cow::Borrowed(table),
-            Some(kept) => {
-                let mut table = table.clone();
-                lay_over(&mut table, &kept.options, Source::Reservation);
-                add_default_route(&mut table);
-                Cow::Owned(table)
-            }
+            None => Cow::Borrowed(subnet.options_at(address)),
+            Some(kept) => Cow::Owned(subnet.options_with(address, &kept.options)),
         }
     }
 
@@ -289,7 +282,7 @@ impl Node {
     }
 
     fn echoes_client_id(&self, message: &Message) -> bool {
-        self.plan.reservation_for(message).is_none_or(|kept| kept.echo_client_id)
+        self.reservation_for(message).is_none_or(|kept| kept.echo_client_id)
     }
 
     fn mtu(&self, interface: u32) -> u16 {

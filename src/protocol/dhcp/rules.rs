@@ -22,7 +22,7 @@ pub struct Request {
     pub message: Message,
     pub interface: u32,
     pub source: Ipv4Addr,
-    /// Sent to one of our addresses, not to a broadcast address.
+    /// Sent by the client itself to one of our addresses.
     pub is_unicast: bool,
     /// What this server calls itself towards this client (option 54).
     pub server_id: Ipv4Addr,
@@ -52,11 +52,13 @@ impl Node {
             Ok(message) => message,
             Err(cause) => return *self.explain.malformed.entry(cause).or_default() += 1,
         };
-        let asked = kind_of(&message, self.table.is_own(datagram.destination));
+        // A relay sends on by unicast what the client broadcast.
+        let is_unicast = !message.is_relayed() && self.table.is_own(datagram.destination);
+        let asked = kind_of(&message, is_unicast);
         let mut request = Request {
             interface: datagram.interface,
             source: datagram.source,
-            is_unicast: self.table.is_own(datagram.destination),
+            is_unicast,
             server_id: Ipv4Addr::UNSPECIFIED,
             steps: Vec::with_capacity(8),
             message,
@@ -64,7 +66,11 @@ impl Node {
         match self.limiter.admit(now, request.message.hw) {
             Admission::Admitted => {}
             Admission::FirstRefused => return self.silent(now, request, asked, Silence::TooOften, out),
-            Admission::Refused => return,
+            Admission::Refused => {
+                // Told once in this window; counted each time.
+                *self.explain.outcomes.entry(Outcome::Silent { why: Silence::TooOften }.name()).or_default() += 1;
+                return;
+            }
         }
         if !request.message.options.damaged.is_empty() {
             request.steps.push(Step::DamagedOptions { codes: request.message.options.damaged.clone() });
@@ -90,11 +96,8 @@ impl Node {
     /// §4.3.1. Also where a request goes on whose address has been probed.
     pub(in crate::protocol) fn discover(&mut self, now: Time, mut request: Request, out: &mut Vec<Action>) {
         let asked = Asked::Discover;
-        let (probed, damaged): (Vec<Step>, Vec<Step>) = std::mem::take(&mut request.steps)
-            .into_iter()
-            .filter(|step| matches!(step, Step::ProbeSilent { .. } | Step::ProbeAnswered { .. } | Step::DamagedOptions { .. }))
-            .partition(|step| !matches!(step, Step::DamagedOptions { .. }));
-        request.steps = damaged;
+        let earlier = std::mem::take(&mut request.steps);
+        request.steps = earlier.iter().filter(|step| matches!(step, Step::DamagedOptions { .. })).cloned().collect();
         let Some(link) = self.link(&request, None) else { return self.silent(now, request, asked, Silence::NoSubnet, out) };
         self.note_link(&mut request, &link);
         let Identity { mut client, rival } = self.identify(now, &request.message, None, &mut request.steps);
@@ -106,6 +109,7 @@ impl Node {
             let was_just_served = now - rival.since < CACHE_TIME;
             match (self.probes.get(now, rival.address), can_probe) {
                 (Some(ProbeResult::Silent), _) if !was_just_served => {}
+                (Some(ProbeResult::UsedBy(mac)), _) if request.message.hw.mac() == Some(mac) => {}
                 (None, Some(wait)) if !was_just_served => {
                     self.probe(now, wait, rival.address, request, out);
                     return;
@@ -125,11 +129,17 @@ impl Node {
         let choice = match self.choose(now, &request.message, &client, &link.subnets, &mut request.steps) {
             Ok(choice) => choice,
             Err(why) => {
-                request.steps.extend(probed);
+                put_detour(&mut request.steps, earlier);
                 return self.silent(now, request, asked, why, out);
             }
         };
-        request.steps.extend(probed);
+        let was_chosen_before = earlier.iter().any(|step| matches!(step, Step::NotKept | Step::KeptButNotNow { .. }));
+        if was_chosen_before && matches!(request.steps.last(), Some(Step::OfferedBefore { .. })) {
+            // It was held for the client while the probe ran. Why it was chosen (and whose clone this is) was found then.
+            request.steps = earlier;
+        } else {
+            put_detour(&mut request.steps, earlier);
+        }
         let address = choice.address;
         let subnet = self.plan.subnet_of(address).expect("a chosen address lies in a subnet");
         if choice.is_new {
@@ -149,10 +159,24 @@ impl Node {
         }
         let secs = match &self.trouble {
             None => self.lease_secs(&request.message, subnet, &mut request.steps),
-            Some(_) => self.durable_secs(now, address),
+            Some(trouble) => {
+                let why = trouble.to_string();
+                let secs = self.durable_secs(now, address);
+                if secs == 0 {
+                    return self.silent(now, request, asked, Silence::DiskTrouble { why }, out);
+                }
+                request.steps.push(Step::DiskTrouble { why });
+                secs
+            }
         };
         let wants_rapid = self.plan.settings.server.rapid_commit && request.message.options.get(code::RAPID_COMMIT).is_some();
         if wants_rapid && self.trouble.is_none() {
+            if self.is_pending(address) {
+                return self.silent(now, request, asked, Silence::BeingWritten { address }, out);
+            }
+            if self.is_behind() {
+                return self.silent(now, request, asked, Silence::StoreBehind, out);
+            }
             return self.ack(now, request, asked, client, address, out);
         }
         self.table.set_offer(&self.plan, now, &client, address, request.message.hw);
@@ -205,12 +229,13 @@ impl Node {
             let why = NakReason::ClientIdInUse { asked: address, hw: rival.hw };
             return self.nak(now, request, asked, why, out);
         }
-        let kept = self.plan.reservation_for(&request.message).map(|kept| kept.address);
+        let kept = self.reservation_for(&request.message).map(|kept| kept.address);
         let records = || self.table.of_client(&client).filter(|binding| self.is_on(&link, binding.address));
         if kept == Some(address) || records().any(|binding| binding.address == address) {
             return self.confirm(now, request, asked, client, address, out);
         }
-        match records().max_by_key(|binding| (binding.is_held(now), binding.since)).map(|binding| binding.address) {
+        let last = || records().max_by_key(|binding| (binding.is_held(now), binding.since)).map(|binding| binding.address);
+        match kept.filter(|&kept| self.is_on(&link, kept)).or_else(last) {
             Some(has) => self.nak(now, request, asked, NakReason::OtherAddress { asked: address, has }, out),
             None if self.plan.settings.server.authoritative => {
                 self.nak(now, request, asked, NakReason::Unknown { asked: address }, out)
@@ -263,7 +288,7 @@ impl Node {
         if let Some(why) = self.refusal(now, &request.message, &client, address) {
             return self.nak(now, request, asked, NakReason::NotPossible { asked: address, why }, out);
         }
-        let kept = self.plan.reservation_for(&request.message);
+        let kept = self.reservation_for(&request.message);
         if let Some((kept, name)) = kept.map(|kept| (kept.address, kept.name.clone())) {
             if kept == address {
                 request.steps.push(Step::Kept { address, name });
@@ -284,7 +309,7 @@ impl Node {
         }
         if self.is_pending(address) {
             // The reply to the message before is waiting for the disk; this one repeats it.
-            return;
+            return self.silent(now, request, asked, Silence::BeingWritten { address }, out);
         }
         if self.is_behind() {
             return self.silent(now, request, asked, Silence::StoreBehind, out);
@@ -341,7 +366,11 @@ impl Node {
 
     /// The lease is on disk: the ACK leaves.
     pub(in crate::protocol) fn release_ack(&mut self, now: Time, ack: ParkedAck, out: &mut Vec<Action>) {
-        let ParkedAck { mut request, asked, address, secs, since, .. } = ack;
+        let ParkedAck { mut request, asked, client, address, mut secs, since } = ack;
+        if self.table.get(address).is_none_or(|b| b.client != client || b.state != BindingState::Leased) {
+            // Declined, released or freed while it waited.
+            return self.silent(now, request, asked, Silence::NotItsAddress, out);
+        }
         request.steps.push(Step::Durable { after_ms: (now - since).as_millis() as u64 });
         if asked == Asked::Bootp {
             return self.bootp_reply(now, request, address, out);
@@ -350,9 +379,10 @@ impl Node {
             // Settings changed while it waited; the client asks again.
             return self.silent(now, request, asked, Silence::NoSubnet, out);
         };
-        // What the disk took of the lease is over: a client that counts from the ACK must not outlive the record.
-        let waited = u32::try_from((now - since).as_secs()).unwrap_or(u32::MAX);
-        let secs = if secs == u32::MAX { secs } else { secs.saturating_sub(waited) };
+        if secs != u32::MAX {
+            // A client that asked again meanwhile counts from that: what it is told must end where the record ends.
+            secs = secs.saturating_sub(u32::try_from((now - since).as_secs()).unwrap_or(u32::MAX));
+        }
         if secs == 0 {
             return self.silent(now, request, asked, Silence::StoreBehind, out);
         }
@@ -454,6 +484,12 @@ impl Node {
         let Some(link) = self.link(&request, Some(address)) else {
             return self.silent(now, request, asked, Silence::NoSubnet, out);
         };
+        // §4.3.5: the address is checked for consistency, or anybody could have replies sent to anywhere.
+        let Some(own) = self.plan.subnet_of(address) else {
+            return self.silent(now, request, asked, Silence::NoSubnet, out);
+        };
+        let subnet = if link.subnets.contains(&own) { own } else { link.subnets[0] };
+        let link = Link { subnets: vec![subnet], ..link };
         self.note_link(&mut request, &link);
         let reply = self.inform_reply(&mut request, link.subnets[0], address);
         out.push(Action::Reply(reply));
@@ -468,7 +504,7 @@ impl Node {
         }
         let Some(link) = self.link(&request, None) else { return self.silent(now, request, asked, Silence::NoSubnet, out) };
         self.note_link(&mut request, &link);
-        let kept = self.plan.reservation_for(&request.message).map(|kept| kept.address);
+        let kept = self.reservation_for(&request.message).map(|kept| kept.address);
         let Some(address) = kept.filter(|&address| self.is_on(&link, address)) else {
             return self.silent(now, request, asked, Silence::BootpNotKept, out);
         };
@@ -489,7 +525,10 @@ impl Node {
             return self.silent(now, request, asked, why, out);
         }
         if self.is_pending(address) {
-            return;
+            return self.silent(now, request, asked, Silence::BeingWritten { address }, out);
+        }
+        if self.is_behind() {
+            return self.silent(now, request, asked, Silence::StoreBehind, out);
         }
         let hw = request.message.hw;
         let leased =
@@ -545,7 +584,7 @@ impl Node {
         let here = Link { subnets: subnets.clone(), by: SubnetBy::Interface };
         if let Some(address) = named
             && !self.is_on(&here, address)
-            && let Some(elsewhere) = one(address, SubnetBy::Interface)
+            && let Some(elsewhere) = one(address, SubnetBy::OwnAddress)
             && request.is_unicast
         {
             return Some(elsewhere);
@@ -579,6 +618,13 @@ impl Node {
     fn is_me(&self, request: &Request, server: Ipv4Addr) -> bool {
         server == request.server_id || self.table.is_own(server)
     }
+}
+
+/// Puts the steps that led to an address which turned out to be in use where the new way leaves the old one.
+fn put_detour(steps: &mut Vec<Step>, earlier: Vec<Step>) {
+    let fork = steps.iter().position(|step| !earlier.contains(step)).unwrap_or(steps.len());
+    let detour: Vec<Step> = earlier.into_iter().filter(|step| !steps.contains(step)).collect();
+    steps.splice(fork..fork, detour);
 }
 
 fn kind_of(message: &Message, is_unicast: bool) -> Asked {

@@ -2,12 +2,7 @@
 
 use std::net::Ipv4Addr;
 
-use crate::protocol::{
-    Destination, Reply,
-    dhcp::code,
-    lease::HwAddr,
-    time::Time,
-};
+use crate::protocol::{Destination, Reply, dhcp::code, lease::HwAddr, time::Time};
 
 pub const DISCOVER: u8 = 1;
 pub const OFFER: u8 = 2;

@@ -33,22 +33,37 @@ pub const DEVICES: usize = 7;
 
 #[derive(Debug, Clone)]
 pub enum Step {
-    Device { who: usize, does: Does, network: Network },
+    Device {
+        who: usize,
+        does: Does,
+        network: Network,
+    },
     Wait(Duration),
     /// So many commits in one transaction.
     DiskWrites(usize),
     DiskFails,
     DiskHeals,
     /// The node hears what the disk reported, all of it or only the first.
-    NodeHears { all: bool },
+    NodeHears {
+        all: bool,
+    },
     /// Power cut; the machine is off for so long, which is known at the boot, or later (`ClockConfirmed`).
-    Restart { off: Duration, is_known: bool },
+    Restart {
+        off: Duration,
+        is_known: bool,
+    },
     ClockConfirmed,
-    Admin { settings: usize },
+    Admin {
+        settings: usize,
+    },
     /// The admin says that the holder of an address is gone; only where that is true.
-    AdminFrees { address: u8 },
+    AdminFrees {
+        address: u8,
+    },
     /// An ARP packet of a device that has given itself this address.
-    Stranger { address: u8 },
+    Stranger {
+        address: u8,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -59,14 +74,19 @@ pub enum Does {
     /// Asks for the same again, as a retransmission.
     Again,
     TakeFromAnother,
-    AskFor { address: u8 },
+    AskFor {
+        address: u8,
+    },
     Reboot,
     Renew,
     Rebind,
     Release,
     Decline,
     /// Claims an address that is not its own.
-    Steal { address: u8, kind: u8 },
+    Steal {
+        address: u8,
+        kind: u8,
+    },
     PowerOff,
 }
 

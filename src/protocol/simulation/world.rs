@@ -111,7 +111,7 @@ impl World {
                 if let Some(slept) = self.unconfirmed.take() {
                     self.tell(|| format!("the clock is confirmed: off for {slept:?}"));
                     self.disk.slept(self.epoch, slept);
-                    self.handle(Event::Slept(slept), Network::Delivers);
+                    self.handle(Event::Slept { before: self.epoch, duration: slept }, Network::Delivers);
                 }
             }
             Step::Admin { settings: which } => self.command(Command::Replace(Box::new(settings(which)))),
@@ -332,9 +332,8 @@ impl World {
                 panic!("devices {i} and {j} both hold {}: until {:?} and {:?}", lease.address, lease.end, other.end);
             }
             let record = self.node.leases().get(lease.address);
-            let is_known = record.is_some_and(|record| {
-                record.hw == self.devices[*i].hw() && lease.end <= record.expiry + self.off + TOLERANCE
-            });
+            let is_known = record
+                .is_some_and(|record| record.hw == self.devices[*i].hw() && lease.end <= record.expiry + self.off + TOLERANCE);
             // In the last second, by the client's count, the record may have run out.
             let is_over = lease.end <= self.now + TOLERANCE;
             assert!(is_known || is_over, "device {i} holds {lease:?}, which the node has forgotten: {record:?}");

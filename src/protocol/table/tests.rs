@@ -38,19 +38,43 @@ const CLIENTS: usize = 5;
 
 #[derive(Debug, Clone)]
 enum Step {
-    Insert { at: usize, client: usize, state: BindingState, secs: u64 },
+    Insert {
+        at: usize,
+        client: usize,
+        state: BindingState,
+        secs: u64,
+    },
     /// Takes back the latest `Insert` that was not taken back yet, as a failed commit does.
     Restore,
     /// All of them are durable.
     Settle,
-    OfferNext { client: usize, subnet: usize },
-    OfferThis { client: usize, at: usize },
-    ForgetOffer { client: usize },
-    SetAside { at: usize, secs: u64 },
-    Wait { ms: u64 },
-    Settings { which: usize },
-    OwnAddresses { at: usize },
-    Slept { secs: u64 },
+    OfferNext {
+        client: usize,
+        subnet: usize,
+    },
+    OfferThis {
+        client: usize,
+        at: usize,
+    },
+    ForgetOffer {
+        client: usize,
+    },
+    SetAside {
+        at: usize,
+        secs: u64,
+    },
+    Wait {
+        ms: u64,
+    },
+    Settings {
+        which: usize,
+    },
+    OwnAddresses {
+        at: usize,
+    },
+    Slept {
+        secs: u64,
+    },
 }
 
 fn steps() -> impl Strategy<Value = Vec<Step>> {
@@ -229,8 +253,7 @@ impl World {
         let here = |address: &Ipv4Addr| self.plan().subnet_of(*address) == Some(subnet) && self.may_be_given(*address);
         let of_subnet: Vec<Ipv4Addr> = ADDRESSES.into_iter().map(Ipv4Addr::from).filter(here).collect();
         let is_open = |address: &Ipv4Addr| !self.is_held(*address) && !self.table.is_set_aside(*address);
-        let free: Vec<Ipv4Addr> =
-            of_subnet.iter().copied().filter(|a| is_open(a) && self.table.offered(*a).is_none()).collect();
+        let free: Vec<Ipv4Addr> = of_subnet.iter().copied().filter(|a| is_open(a) && self.table.offered(*a).is_none()).collect();
         if !free.is_empty() {
             return free;
         }
@@ -261,7 +284,12 @@ impl World {
             }
         }
         for (client, offer) in &table.offers {
-            assert_eq!(table.offered.get(&u32::from(offer.address)), Some(client), "an offer of {} is known by half", offer.address);
+            assert_eq!(
+                table.offered.get(&u32::from(offer.address)),
+                Some(client),
+                "an offer of {} is known by half",
+                offer.address
+            );
         }
         assert_eq!(table.offers.len(), table.offered.len());
         assert_eq!(table.aside.len(), table.aside_order.len());

@@ -1,0 +1,142 @@
+"""The order of the comparison: rounds in which the servers take turns, then the table and the plot. Started by scripts/bench."""
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import time
+
+import measure
+import plot
+import servers
+import table
+from generator import Lab, Load
+
+EVERY = ("kea", "twinlease", "dnsmasq")
+
+
+def arguments():
+    parser = argparse.ArgumentParser(prog="scripts/bench", description="Measures twinlease, Kea and dnsmasq side by side.")
+    parser.add_argument("--quick", action="store_true", help="one round, 1,000 and 10,000 leases, short steps: under 4 minutes")
+    parser.add_argument("--agree", action="store_true", help="only compare the load generator with perfdhcp")
+    parser.add_argument("--rounds", type=int, help="alternating rounds, medians are shown (default 3)")
+    parser.add_argument("--levels", help="numbers of active leases, as 1000,10000,100000")
+    parser.add_argument("--first", action="store_true", help="servers and generators alike go before other programs (nice -10), where the machine is not quiet")
+    parser.add_argument("--servers", default=",".join(EVERY), help="which servers (default all)")
+    plan = parser.parse_args()
+    quick = plan.quick
+    plan.rounds = plan.rounds or (1 if quick else 3)
+    plan.levels = [int(level) for level in (plan.levels or ("1000,10000" if quick else "1000,10000,100000")).split(",")]
+    plan.servers = [name for name in plan.servers.split(",") if name in servers.ALL]
+    plan.seconds = 2 if quick else 5
+    plan.step_seconds = 1 if quick else 2
+    plan.tries = 1 if quick else 2
+    # All searches of a level together stay inside the pool of a million addresses.
+    plan.most_leases = 350_000
+    plan.fill_limit_s = 15 if quick else 60
+    # With fewer clients each would renew many times a second, which is no renewal but a storm.
+    plan.renew_from = 10_000
+    return plan
+
+
+def main():
+    plan = arguments()
+    if plan.first:
+        os.setpriority(os.PRIO_PROCESS, 0, -10)
+    if os.getloadavg()[0] > 0.5:
+        measure.say(f"other programs run on this machine (load {os.getloadavg()[0]:.1f}); the figures will be lower and less steady")
+    out = os.environ["BENCH_OUT"]
+    lab = Lab()
+    state = os.path.join(out, "state")
+    os.makedirs(state, exist_ok=True)
+    machines = {name: servers.ALL[name](lab, os.path.join(state, name)) for name in plan.servers}
+    results = {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "rounds": plan.rounds, "levels": [], "rates": [],
+               "by_level": {}, "direct": {}, "agreement": [], "machine": machine(), "versions": versions(plan.servers),
+               "ceiling": measure.ceiling(lab, state)}
+    measure.say(f"the generator alone: {results['ceiling']['per_s']:,.0f} DORA/s")
+    if not plan.agree:
+        compare(plan, lab, state, machines, results)
+    judged = [machines[name] for name in ("kea", "twinlease") if name in machines]
+    results["agreement"] = measure.agreement(lab, state, judged, 2 if plan.quick else 4, plan.rounds)
+    write(out, results)
+
+
+def compare(plan, lab, state, machines, results):
+    if "kea" in machines:
+        results["rates"] = measure.common_rates(machines["kea"], lab, state, plan)
+        measure.say(f"common rates: {results['rates']}")
+    for level in plan.levels:
+        results["levels"].append(level)
+        for turn in range(plan.rounds):
+            for name in rotated(plan.servers, turn):
+                entry = results["by_level"].setdefault(str(level), {}).setdefault(name, empty(machines[name]))
+                one(entry, f"{name}, {level:,} leases, round {turn + 1}", lambda name=name, level=level: measure.at_level(
+                    machines[name], Load(lab, state), level, plan, results["rates"]))
+            write(os.environ["BENCH_OUT"], results)
+    for turn in range(plan.rounds):
+        for name in rotated(plan.servers, turn):
+            entry = results["direct"].setdefault(name, empty(machines[name]))
+            one(entry, f"{name}, clients on the link, round {turn + 1}", lambda name=name: measure.direct_clients(
+                machines[name], lab, state, plan))
+
+
+def rotated(names, turn):
+    """Each round begins with another server, so that none always has the warm or the cold machine."""
+    turn %= len(names)
+    return names[turn:] + names[:turn]
+
+
+def empty(server):
+    return {"label": server.label, "runs": [], "reasons": []}
+
+
+def one(entry, what, run):
+    """A server that once gave up at this point would only cost the same time again."""
+    if entry["reasons"]:
+        return
+    started = time.time()
+    try:
+        found = run()
+        entry["runs"].append(found)
+        figures = ", ".join(f"{key} {value:,.0f}" for key, value in found.items() if isinstance(value, (int, float)))
+        measure.say(f"{what}: {figures} ({time.time() - started:.0f} s)")
+    except (measure.GaveUp, RuntimeError, OSError) as reason:
+        entry["reasons"].append(str(reason))
+        measure.say(f"{what}: gave up: {reason}")
+
+
+def machine():
+    model = "unknown"
+    with open("/proc/cpuinfo") as info:
+        for line in info:
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    return {"cpus": os.cpu_count(), "model": model, "kernel": platform.release()}
+
+
+def versions(names):
+    def first_line(*command):
+        try:
+            return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip().splitlines()[0]
+        except (OSError, IndexError):
+            return "unknown"
+
+    peers = os.environ["BENCH_PEERS"]
+    asked = {"kea": (f"{peers}/kea-dhcp4", "-v"), "dnsmasq": (f"{peers}/dnsmasq", "--version"),
+             "twinlease": (os.environ["BENCH_TWINLEASE"], "version")}
+    found = {name: first_line(*asked[name]) for name in names}
+    return {name: line.removeprefix("Dnsmasq version ").removeprefix("twinlease ").split(" ")[0] for name, line in found.items()}
+
+
+def write(out, results):
+    for name, text in (("results.json", json.dumps(results, indent=1)), ("table.md", table.markdown(results)),
+                       ("plot.svg", plot.svg(results))):
+        with open(os.path.join(out, name), "w") as file:
+            file.write(text)
+    measure.say(f"written: {out}/table.md, plot.svg, results.json")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,216 @@
+//! What a person or a script can say to twinlease.
+
+mod check;
+mod door;
+mod leases;
+mod probe;
+mod reservations;
+mod settings;
+mod show;
+mod status;
+
+use std::{net::Ipv4Addr, path::PathBuf, process::ExitCode, time::Duration};
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use twinlease::runtime::{clock::WallTrust, log, server};
+
+/// Exit codes, documented in `--help`.
+pub const DONE: u8 = 0;
+/// Something was found or refused, and said in sentences.
+pub const FOUND: u8 = 1;
+/// The server or its database could not be reached.
+pub const UNREACHABLE: u8 = 3;
+
+const EXIT_CODES: &str = "Exit codes:
+  0  done; nothing wrong
+  1  refused, or something was found (problems in a file, another DHCP server), each said in a sentence
+  2  the command line itself is wrong
+  3  the server, its database or a file could not be used";
+
+/// DHCP for a home or a small office that survives a dead Raspberry Pi.
+#[derive(Debug, Parser)]
+#[command(name = "twinlease", version, after_help = EXIT_CODES)]
+pub struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve DHCP until stopped.
+    Run(RunArgs),
+    /// Tell every problem of a settings file, or of a data folder, with line and remedy.
+    Check {
+        /// A settings file (TOML), or the data folder of a stopped or running server.
+        path: PathBuf,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Who has which address.
+    Leases {
+        #[command(subcommand)]
+        action: Option<LeasesAction>,
+        #[command(flatten)]
+        place: Place,
+        /// Also addresses whose lease is over.
+        #[arg(long)]
+        all: bool,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Kept addresses: list, add, remove.
+    Reservations {
+        #[command(subcommand)]
+        action: ReservationsAction,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Why a device got its address, or none.
+    Why {
+        /// A MAC (any notation, or a part of it), an address, or a name.
+        what: String,
+        #[command(flatten)]
+        place: Place,
+        #[arg(long)]
+        json: bool,
+    },
+    /// How the server is doing.
+    Status {
+        #[command(flatten)]
+        place: Place,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Look for other DHCP servers on the network.
+    Probe {
+        /// Ask on these interfaces; without it, on every Ethernet interface that has an address.
+        #[arg(long = "interface")]
+        interfaces: Vec<String>,
+        /// How long to wait for answers, in seconds.
+        #[arg(long, default_value_t = 3.0)]
+        wait: f64,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write all settings as one readable TOML file.
+    Export {
+        /// Where to; without it, to standard output.
+        file: Option<PathBuf>,
+        #[command(flatten)]
+        place: Place,
+        /// As JSON instead.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take all settings from a TOML file. What is not in it goes; leases stay.
+    Import {
+        file: PathBuf,
+        /// Only say what would change.
+        #[arg(long)]
+        dry_run: bool,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Print the version.
+    Version {
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+enum LeasesAction {
+    /// Take an address back: whoever held it is gone.
+    Free { address: Ipv4Addr },
+}
+
+#[derive(Debug, Subcommand)]
+enum ReservationsAction {
+    List {
+        #[arg(long)]
+        json: bool,
+    },
+    /// Keep an address for a device.
+    Add(reservations::Add),
+    /// Keep it no longer. The device that has it keeps it until its lease runs out.
+    Remove {
+        /// The address, the MAC or the name.
+        what: String,
+    },
+}
+
+#[derive(Debug, ClapArgs)]
+pub struct Place {
+    /// Where the server keeps its database.
+    #[arg(long, env = "TWINLEASE_DATA", default_value = "/var/lib/twinlease", global = true)]
+    data: PathBuf,
+}
+
+#[derive(Debug, ClapArgs)]
+struct RunArgs {
+    #[command(flatten)]
+    place: Place,
+    /// Taken over at the first start; later `twinlease import` is the way.
+    #[arg(long)]
+    settings: Option<PathBuf>,
+    /// error, warn, info, debug or trace. RUST_LOG beats it.
+    #[arg(long, default_value = "info")]
+    log: String,
+    /// Believe the system's clock although nothing (NTP) keeps it right.
+    #[arg(long)]
+    trust_clock: bool,
+}
+
+pub fn run(args: Args) -> ExitCode {
+    let outcome = match args.command {
+        Command::Run(args) => serve(args),
+        Command::Check { path, json } => check::run(&path, json),
+        Command::Leases { action: None, place, all, json } => leases::list(&place, all, json),
+        Command::Leases { action: Some(LeasesAction::Free { address }), place, .. } => leases::free(&place, address),
+        Command::Reservations { action: ReservationsAction::List { json }, place } => reservations::list(&place, json),
+        Command::Reservations { action: ReservationsAction::Add(add), place } => reservations::add(&place, &add),
+        Command::Reservations { action: ReservationsAction::Remove { what }, place } => reservations::remove(&place, &what),
+        Command::Why { what, place, json } => status::why(&place, &what, json),
+        Command::Status { place, json } => status::run(&place, json),
+        Command::Probe { interfaces, wait, json } => {
+            probe::run(&interfaces, Duration::from_secs_f64(wait.clamp(0.1, 60.0)), json)
+        }
+        Command::Export { file, place, json } => settings::export(&place, file.as_deref(), json),
+        Command::Import { file, dry_run, place } => settings::import(&place, &file, dry_run),
+        Command::Version { json } => version(json),
+    };
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::from(UNREACHABLE)
+        }
+    }
+}
+
+fn serve(args: RunArgs) -> anyhow::Result<u8> {
+    let first_settings = match &args.settings {
+        None => None,
+        Some(path) => match settings::read(path)? {
+            Ok(settings) => Some(settings),
+            Err(problems) => {
+                show::problems(path, &problems);
+                return Ok(FOUND);
+            }
+        },
+    };
+    let wall_trust = if args.trust_clock { WallTrust::Always } else { WallTrust::Kernel };
+    let _lines = log::start(&args.log);
+    server::run(server::Options { data: args.place.data, first_settings, wall_trust })?;
+    Ok(DONE)
+}
+
+fn version(json: bool) -> anyhow::Result<u8> {
+    let version = env!("CARGO_PKG_VERSION");
+    if json {
+        println!("{}", serde_json::json!({ "version": version }));
+    } else {
+        println!("twinlease {version}");
+    }
+    Ok(DONE)
+}

@@ -1,0 +1,98 @@
+//! `export` and `import`: all settings as one readable file.
+
+use std::{fs, path::Path};
+
+use anyhow::Context;
+use twinlease::{
+    protocol::{Change, Command, node::differences},
+    settings::{Record, RecordKey, Settings, parse, render, words::show_identifier},
+};
+
+use super::{DONE, FOUND, Place, door, show};
+
+/// The inner error: every problem in the file.
+pub fn read(path: &Path) -> anyhow::Result<Result<Settings, Vec<parse::Problem>>> {
+    let bytes = fs::read(path).with_context(|| format!("The settings file `{}` cannot be read", path.display()))?;
+    Ok(match String::from_utf8(bytes) {
+        Ok(text) => parse::parse(&text),
+        Err(error) => {
+            let line = error.as_bytes()[..error.utf8_error().valid_up_to()].iter().filter(|&&byte| byte == b'\n').count() + 1;
+            let text = "The file is not UTF-8 text. Save it as UTF-8.".into();
+            Err(vec![parse::Problem { line: Some(line), text }])
+        }
+    })
+}
+
+pub fn export(place: &Place, file: Option<&Path>, json: bool) -> anyhow::Result<u8> {
+    let settings = door::settings(place)?;
+    let text = if json { serde_json::to_string_pretty(&settings)? + "\n" } else { render::render(&settings) };
+    match file {
+        None => print!("{text}"),
+        Some(path) => fs::write(path, text).with_context(|| format!("`{}` cannot be written", path.display()))?,
+    }
+    Ok(DONE)
+}
+
+pub fn import(place: &Place, file: &Path, dry_run: bool) -> anyhow::Result<u8> {
+    let settings = match read(file)? {
+        Ok(settings) => settings,
+        Err(problems) => {
+            show::problems(file, &problems);
+            return Ok(FOUND);
+        }
+    };
+    let before = match door::settings(place) {
+        Ok(before) => before,
+        // A first import makes the database.
+        Err(error) if error.to_string().contains("does not exist") => Settings::default(),
+        Err(error) => return Err(error),
+    };
+    let changes = differences(&before, &settings);
+    for change in &changes {
+        println!("{}", describe(change, &before));
+    }
+    if changes.is_empty() {
+        println!("Nothing to change: the server has these settings already.");
+        return Ok(DONE);
+    }
+    if dry_run {
+        println!("Nothing was changed (--dry-run).");
+        return Ok(DONE);
+    }
+    match door::submit(place, Command::Replace(Box::new(settings)))? {
+        Ok(()) => {
+            println!("Saved.");
+            Ok(DONE)
+        }
+        Err(refusal) => {
+            eprintln!("{refusal}");
+            Ok(FOUND)
+        }
+    }
+}
+
+fn describe(change: &Change, before: &Settings) -> String {
+    let is_there = |key: &RecordKey| before.records().iter().any(|record| record.key() == *key);
+    match change {
+        Change::Put(record) => {
+            let verb = if is_there(&record.key()) { "change" } else { "add   " };
+            match record {
+                Record::Server(_) => "change [server]".into(),
+                Record::Lease(_) => "change [lease]".into(),
+                Record::Options(_) => "change [options]".into(),
+                Record::CustomOptions(_) => "change the custom options".into(),
+                Record::Subnet(subnet) => format!("{verb} subnet {}", subnet.network),
+                Record::Reservation(kept) => {
+                    let name = kept.name.as_deref().map(|name| format!(" ({name})")).unwrap_or_default();
+                    format!("{verb} kept address {} for {}{name}", kept.address, show_identifier(&kept.identifier))
+                }
+            }
+        }
+        Change::Remove(key) => match key {
+            RecordKey::Subnet(network) => format!("remove subnet {network}"),
+            RecordKey::Reservation(identifier) => format!("remove kept address for {}", show_identifier(identifier)),
+            RecordKey::Server | RecordKey::Lease | RecordKey::Options | RecordKey::CustomOptions => format!("reset {key:?}"),
+        },
+        Change::Bind(binding) => format!("change the lease of {}", binding.address),
+    }
+}

@@ -1,0 +1,133 @@
+//! The local door: HTTP over a Unix socket in the data folder, for the command line on this machine. Whoever may
+//! open the file may do everything, so only its owner may.
+
+use std::{
+    fs, io,
+    os::unix::{fs::PermissionsExt, net::UnixListener as StdListener},
+    path::{Path, PathBuf},
+    thread::JoinHandle,
+};
+
+use axum::{
+    Json, Router,
+    extract::{Query, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde::{Deserialize, Serialize};
+use tokio::{net::UnixListener, sync::oneshot};
+
+use super::handle::{Handle, Stopped};
+use crate::{
+    protocol::{Command, node::Status},
+    runtime::report::{DeviceStory, LeaseRow},
+    settings::Settings,
+};
+
+pub fn socket_path(data: &Path) -> PathBuf {
+    data.join("control.sock")
+}
+
+pub struct Control {
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+    path: PathBuf,
+}
+
+/// Serves on a thread of its own, so that no question from the command line delays a packet.
+pub fn start(data: &Path, handle: Handle) -> io::Result<Control> {
+    let path = socket_path(data);
+    // The database's lock is held, so a socket file here was left by a process that is gone.
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let listener = StdListener::bind(&path)?;
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o600))?;
+    listener.set_nonblocking(true)?;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let thread = std::thread::Builder::new().name("control".into()).spawn(move || {
+        let served = runtime.block_on(async {
+            let listener = UnixListener::from_std(listener)?;
+            tokio::select! {
+                served = axum::serve(listener, routes(handle)) => served,
+                _ = stopped => Ok(()),
+            }
+        });
+        if let Err(error) = served {
+            tracing::error!("the command line cannot reach this server any more: {error}");
+        }
+    })?;
+    Ok(Control { stop: Some(stop), thread: Some(thread), path })
+}
+
+impl Control {
+    pub fn stop(mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the control thread has panicked");
+        }
+        // Gone already: nothing to do.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
+fn routes(handle: Handle) -> Router {
+    Router::new()
+        .route("/status", get(status))
+        .route("/leases", get(leases))
+        .route("/settings", get(settings))
+        .route("/why", get(why))
+        .route("/command", post(command))
+        .with_state(handle)
+}
+
+/// What `twinlease why` asks for.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct WhyQuery {
+    /// A MAC, an address or a name.
+    pub what: String,
+}
+
+/// The outcome of a command; `refused` is a sentence.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct CommandOutcome {
+    pub refused: Option<String>,
+}
+
+async fn status(State(handle): State<Handle>) -> Result<Json<Status>, Stopped> {
+    Ok(Json(handle.read(|node, clock| node.status(clock.now())).await?))
+}
+
+async fn leases(State(handle): State<Handle>) -> Result<Json<Vec<LeaseRow>>, Stopped> {
+    // Copied between two packets, put into rows here.
+    let (bindings, settings, clock) = handle
+        .read(|node, clock| (node.leases().iter().cloned().collect::<Vec<_>>(), node.settings().clone(), clock.clone()))
+        .await?;
+    Ok(Json(LeaseRow::all(bindings, &settings, &clock)))
+}
+
+async fn settings(State(handle): State<Handle>) -> Result<Json<Settings>, Stopped> {
+    Ok(Json(handle.read(|node, _| node.settings().clone()).await?))
+}
+
+async fn why(State(handle): State<Handle>, Query(query): Query<WhyQuery>) -> Result<Json<Vec<DeviceStory>>, Stopped> {
+    Ok(Json(handle.read(move |node, clock| DeviceStory::find(node, clock, &query.what)).await?))
+}
+
+async fn command(State(handle): State<Handle>, Json(command): Json<Command>) -> Result<Json<CommandOutcome>, Stopped> {
+    let refused = handle.submit(command).await?.err();
+    Ok(Json(CommandOutcome { refused }))
+}
+
+impl IntoResponse for Stopped {
+    fn into_response(self) -> Response {
+        (StatusCode::SERVICE_UNAVAILABLE, self.to_string()).into_response()
+    }
+}

@@ -1,0 +1,298 @@
+//! The loop: gather what has happened → `Node::handle` → perform. Never blocks on a disk, a terminal or a browser.
+
+use std::{collections::HashMap, path::PathBuf, time::Duration};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::{mpsc, oneshot},
+    time::{Instant, MissedTickBehavior, interval},
+};
+
+use super::{
+    arp::Arp,
+    clock::{Clock, Slept, WallTrust},
+    control,
+    handle::{Handle, Message},
+    links::Links,
+    log::DecisionLog,
+    outbox::SendTrouble,
+    served::State,
+    socket::{DHCP_PORTS, Sockets},
+    store::{self, Report, StoreHandle},
+};
+use crate::{
+    protocol::{Action, Event, Interface, Node, Reply, node::differences},
+    settings::Settings,
+};
+
+/// How often what failed is tried again: sockets, interfaces without an address, the wall clock.
+const RETRY_INTERVAL: Duration = Duration::from_secs(2);
+/// Commands and look-ups taken between two batches of packets.
+const MESSAGES_PER_TURN: usize = 8;
+
+#[derive(Debug)]
+pub struct Options {
+    /// Database, snapshots and the control socket live here.
+    pub data: PathBuf,
+    /// Taken over at the first start only; afterwards the database knows better.
+    pub first_settings: Option<Settings>,
+    pub wall_trust: WallTrust,
+}
+
+/// Serves until SIGTERM or SIGINT.
+pub fn run(options: Options) -> anyhow::Result<()> {
+    let (mut store, mut loaded) = store::open(&options.data, options.wall_trust)?;
+    for notice in &loaded.notices {
+        tracing::error!("{notice}");
+    }
+    if let Some(settings) = options.first_settings {
+        if loaded.settings == Settings::default() {
+            let changes = differences(&loaded.settings, &settings);
+            store.commit_now(&changes).map_err(|trouble| anyhow::anyhow!("The settings could not be stored: {trouble}"))?;
+            loaded.settings = settings;
+        } else if loaded.settings != settings {
+            tracing::warn!(
+                "The settings file is used at the first start only, and differs from what this server has. `twinlease import FILE` takes it over."
+            );
+        }
+    }
+    if loaded.settings.subnets.is_empty() {
+        tracing::warn!(
+            "No subnet is set up, so nobody is answered. `twinlease import FILE` brings settings; examples/home.toml shows how."
+        );
+    }
+    if loaded.slept == Slept::Unknown {
+        tracing::warn!(
+            "The clock is not confirmed yet: until it is, leases from before this start run out later than they would."
+        );
+    }
+    let clock = loaded.clock;
+    tracing::info!(
+        leases = loaded.bindings.len(),
+        reservations = loaded.settings.reservations.len(),
+        "twinlease {} starts",
+        env!("CARGO_PKG_VERSION")
+    );
+    let mut node = Node::new(loaded.settings, loaded.bindings, clock.epoch(), clock.now());
+    if let Some(trouble) = loaded.trouble {
+        tracing::error!("{trouble}: clients are confirmed what they have, and nothing new is promised");
+        node.set_trouble(trouble);
+    }
+    let (report_sender, reports) = mpsc::unbounded_channel();
+    let store = store.start(move |report| drop(report_sender.send(report)))?;
+    let (handle, inbox) = Handle::new();
+    let control = control::start(&options.data, handle)?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let outcome = runtime.block_on(async {
+        let mut server = Server {
+            node,
+            clock,
+            store,
+            sockets: Sockets::new(DHCP_PORTS),
+            arp: Arp::default(),
+            interfaces: Vec::new(),
+            actions: Vec::new(),
+            replies: Vec::new(),
+            waiting: HashMap::new(),
+            next_command: 0,
+            log: DecisionLog::default(),
+        };
+        for notice in loaded.notices {
+            server.handle(Event::Notice(notice));
+        }
+        server.serve(reports, inbox).await
+    });
+    control.stop();
+    outcome
+}
+
+struct Server {
+    node: Node,
+    clock: Clock,
+    store: StoreHandle,
+    sockets: Sockets,
+    arp: Arp,
+    interfaces: Vec<Interface>,
+    actions: Vec<Action>,
+    replies: Vec<Reply>,
+    /// Commands whose outcome is not known yet.
+    waiting: HashMap<u64, oneshot::Sender<Result<(), String>>>,
+    next_command: u64,
+    log: DecisionLog,
+}
+
+impl Server {
+    async fn serve(
+        mut self,
+        mut reports: mpsc::UnboundedReceiver<Report>,
+        mut inbox: mpsc::Receiver<Message>,
+    ) -> anyhow::Result<()> {
+        let mut links = Links::default();
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut retry = interval(RETRY_INTERVAL);
+        retry.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let deadline = self.node.next_deadline().map(|due| Instant::now() + self.clock.now().until(due));
+            // What woke the loop is handled at once; what else is ready follows below.
+            tokio::select! {
+                () = self.sockets.readable() => {}
+                () = self.arp.readable() => {}
+                () = sleep_until(deadline) => {}
+                Some(report) = reports.recv() => self.report(report),
+                Some(message) = inbox.recv() => self.message(message),
+                interfaces = links.changed() => {
+                    self.interfaces = interfaces.clone();
+                    self.handle(Event::Interfaces(interfaces));
+                    self.update_sockets();
+                }
+                _ = retry.tick() => self.retry(),
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+            }
+            while let Ok(report) = reports.try_recv() {
+                self.report(report);
+            }
+            self.receive();
+            if self.node.next_deadline().is_some_and(|due| due <= self.clock.now()) {
+                self.handle(Event::Timer);
+            }
+            for _ in 0..MESSAGES_PER_TURN {
+                let Ok(message) = inbox.try_recv() else { break };
+                self.message(message);
+            }
+            self.send();
+        }
+        tracing::info!("twinlease stops");
+        self.store.close();
+        // What became durable while closing may still be told.
+        while let Ok(report) = reports.try_recv() {
+            if let Report::Committed { up_to } = report {
+                self.node.handle(self.clock.now(), Event::Committed { up_to }, &mut self.actions);
+            }
+        }
+        self.replies.extend(
+            self.actions.drain(..).filter_map(|action| if let Action::Reply(reply) = action { Some(reply) } else { None }),
+        );
+        self.sockets.send(&mut self.replies);
+        Ok(())
+    }
+
+    fn handle(&mut self, event: Event<'_>) {
+        self.node.handle(self.clock.now(), event, &mut self.actions);
+        self.perform();
+    }
+
+    fn receive(&mut self) {
+        let now = self.clock.now();
+        let (node, actions) = (&mut self.node, &mut self.actions);
+        self.sockets.receive(|datagram| node.handle(now, Event::Datagram(datagram), actions));
+        self.arp.receive(|heard| node.handle(now, Event::ArpHeard { address: heard.address, mac: heard.mac }, actions));
+        self.perform();
+    }
+
+    fn perform(&mut self) {
+        let now = self.clock.now();
+        let mut actions = std::mem::take(&mut self.actions);
+        for action in actions.drain(..) {
+            match action {
+                Action::Reply(reply) => self.replies.push(reply),
+                Action::Probe { interface, address } => {
+                    if let Err(error) = self.arp.send_probe(interface, address) {
+                        tracing::warn!("{address} could not be probed: {error}");
+                    }
+                }
+                Action::Commit(commit) => {
+                    let id = commit.id;
+                    if let Err(trouble) = self.store.commit(commit) {
+                        self.node.handle(now, Event::CommitFailed { ids: id..=id, trouble }, &mut self.actions);
+                    }
+                }
+                Action::Done { id, result } => {
+                    if let Some(done) = self.waiting.remove(&id) {
+                        // Whoever asked may have gone away meanwhile.
+                        let _ = done.send(result);
+                    }
+                }
+                Action::Decided(decision) => self.log.write(now, &decision),
+            }
+        }
+        if self.actions.is_empty() {
+            self.actions = actions;
+        } else {
+            self.perform();
+        }
+    }
+
+    fn report(&mut self, report: Report) {
+        match report {
+            Report::Committed { up_to } => self.handle(Event::Committed { up_to }),
+            Report::Failed { ids, trouble } => {
+                tracing::error!("{trouble}: clients are confirmed what they have, and nothing new is promised");
+                self.handle(Event::CommitFailed { ids, trouble });
+            }
+            Report::Recovered => {
+                tracing::info!("the disk takes changes again");
+                self.store.resume();
+                self.handle(Event::StoreRecovered);
+            }
+            Report::SnapshotMade(path) => tracing::info!("snapshot made: {}", path.display()),
+            Report::SnapshotFailed(why) => tracing::warn!("{why}"),
+            Report::Damaged(why) => {
+                tracing::error!("{why}");
+                self.handle(Event::Notice(why));
+            }
+        }
+    }
+
+    fn message(&mut self, message: Message) {
+        match message {
+            Message::Submit { command, done } => {
+                let id = self.next_command;
+                self.next_command += 1;
+                self.waiting.insert(id, done);
+                self.handle(Event::Command { id, command: *command });
+                // Settings may name other interfaces now.
+                self.update_sockets();
+            }
+            Message::Read(look) => look(&self.node, &self.clock),
+        }
+    }
+
+    fn retry(&mut self) {
+        self.update_sockets();
+        if let Some(sleep) = self.clock.confirm_now() {
+            tracing::info!("the clock is confirmed: this machine was off for {} s", sleep.duration.as_secs());
+            self.store.set_slept(sleep, self.clock.clone());
+            self.handle(Event::Slept { before: sleep.before, duration: sleep.duration });
+        }
+    }
+
+    fn update_sockets(&mut self) {
+        let wanted = self.node.wanted_interfaces();
+        for notice in self.sockets.update(&self.interfaces, &wanted) {
+            match notice.state {
+                State::Failed(_) => tracing::error!("{notice}"),
+                State::Absent | State::Down | State::NoAddress => tracing::warn!("{notice}"),
+                State::Serving | State::NotWanted => tracing::info!("{notice}"),
+            }
+        }
+        self.handle(Event::NotListening(self.sockets.failures()));
+        for notice in self.arp.update(&self.interfaces, &wanted) {
+            tracing::warn!("{notice}");
+        }
+    }
+
+    fn send(&mut self) {
+        for SendTrouble { to, why, .. } in self.sockets.send(&mut self.replies) {
+            tracing::warn!("a reply to {to:?} did not leave: {why}");
+        }
+    }
+}
+
+async fn sleep_until(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => tokio::time::sleep_until(deadline).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,398 @@
+//! The disk: one SQLite database in the data folder, opened here, written by `writer`. The only SQL is below
+//! this module.
+//!
+//! Opening never overwrites what it cannot read: a damaged database is set aside and the newest good snapshot
+//! takes its place; a database that is not ours, or newer, or in use, is refused with a sentence.
+
+mod error;
+mod log;
+mod rows;
+mod snapshot;
+mod writer;
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{Read, Seek, Write},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use rusqlite::{Connection, OpenFlags, OptionalExtension, ffi};
+
+use crate::{
+    protocol::{
+        Change, StoreTrouble,
+        lease::{Binding, Version},
+        time::Epoch,
+    },
+    runtime::clock::{Clock, Reading, Sleep, Slept, WallTrust},
+    settings::Settings,
+};
+pub use error::StoreError;
+use error::{Fault, io_told};
+use rows::Ages;
+pub use writer::{Report, StoreHandle};
+
+/// "twLs", in the database's header.
+const APPLICATION_ID: i32 = 0x7477_4c73;
+/// What leads from version n to n+1, by n. Append only.
+const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+/// Small pages: leases come in no order, so that each one written costs a page in the write-ahead log.
+const PAGE_BYTES: u32 = 2048;
+const PAGE_CACHE_KIB: u32 = 8 * 1024;
+/// The log is copied into the database when it has this many pages (16 MiB): rarely, because each copy syncs the
+/// disk twice, and a page that changed often meanwhile is written once. Its file is cut back to twice that.
+const LOG_PAGES: u32 = 8 * 1024;
+/// Where the thread that copies it does not keep up, the writer stops and copies it itself.
+const LOG_PAGES_MAX: u32 = 2 * LOG_PAGES;
+/// How long to wait for a reader that is in the way (recovery after a crash).
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What the disk knew at the start.
+#[derive(Debug)]
+pub struct Loaded {
+    pub settings: Settings,
+    /// Ordered by address. Their times stand as of now: sleep that is known is taken off.
+    pub bindings: Vec<Binding>,
+    /// The highest of each counter among the bindings.
+    pub newest_version: Version,
+    pub clock: Clock,
+    /// Already taken off the bindings' times.
+    pub slept: Slept,
+    /// What the admin must be told, as sentences.
+    pub notices: Vec<String>,
+    /// This database was made from a snapshot: the node may have forgotten promises (failover rule 12).
+    pub restored: bool,
+    /// Made just now: nothing was on the disk.
+    pub is_new: bool,
+    /// Reading went well but nothing can be written: the store refuses commits until it reports `Recovered`.
+    pub trouble: Option<StoreTrouble>,
+}
+
+/// An open database, nobody else's until it is dropped.
+#[derive(Debug)]
+pub struct Store {
+    place: Place,
+    connection: Connection,
+    /// Held for its lock.
+    lock: File,
+    clock: Clock,
+    ages: Ages,
+    /// Facts of this boot that wait to be written: they go first in the next transaction. Here: the row of
+    /// this epoch, and why it is not written yet.
+    epoch_unwritten: Option<StoreTrouble>,
+    sleeps: BTreeMap<Epoch, Sleep>,
+}
+
+/// Opens the database for writing and reads all of it. Makes folder and database where there are none.
+pub fn open(folder: &Path, trust: WallTrust) -> Result<(Store, Loaded), StoreError> {
+    open_at(folder, trust, &Reading::take(trust))
+}
+
+fn open_at(folder: &Path, trust: WallTrust, reading: &Reading) -> Result<(Store, Loaded), StoreError> {
+    let place = Place::new(folder);
+    place.make_folder()?;
+    let lock = place.lock()?;
+    let mut notices = Vec::new();
+    if place.database_is_missing()
+        && let Some(good) = snapshot::newest_good(&place)
+    {
+        // An empty file, or a log without its database, may be of use to somebody.
+        snapshot::set_aside(&place)?;
+        snapshot::restore(&place, &good)?;
+        notices.push(format!("The database `{}` is gone. {}", place.database.display(), good.notice()));
+    }
+    let (connection, is_new) = match connect(&place) {
+        Ok(connected) => connected,
+        Err(Fault::Damage(reason)) => (replace_damaged(&place, reason, &mut notices)?, false),
+        Err(fault) => return Err(fault.told(&place.database)),
+    };
+    let attempt = Store::load(place, connection, lock, trust, reading);
+    let (mut store, mut loaded) = match attempt {
+        Ok(loaded) => loaded,
+        Err((place, lock, Fault::Damage(reason))) => {
+            let connection = replace_damaged(&place, reason, &mut notices)?;
+            let again = Store::load(place, connection, lock, trust, reading);
+            again.map_err(|(place, _, fault)| fault.told(&place.database))?
+        }
+        Err((place, _, fault)) => return Err(fault.told(&place.database)),
+    };
+    // On a full disk this fails, and what was promised before is still served from memory.
+    if let Err(trouble) = store.write(&[]) {
+        store.epoch_unwritten = Some(trouble.clone());
+        loaded.trouble = Some(trouble);
+    }
+    loaded.notices = notices;
+    loaded.is_new = is_new;
+    Ok((store, loaded))
+}
+
+/// Reads all of a database, beside a running server too. Nothing is changed. Bindings as `Loaded` has them.
+pub fn view(folder: &Path, trust: WallTrust) -> Result<Loaded, StoreError> {
+    let place = Place::new(folder);
+    if place.database_is_missing() {
+        return Err(StoreError::Missing(place.database));
+    }
+    let told = |fault: Fault| fault.told(&place.database);
+    let connection = connect_to_read(&place.database).map_err(told)?;
+    let snapshot = connection.unchecked_transaction().map_err(|e| told(e.into()))?;
+    let (loaded, _) = read_all(&snapshot, trust, &Reading::take(trust)).map_err(told)?;
+    Ok(loaded)
+}
+
+impl Store {
+    /// Makes the changes durable, together or not at all, before it returns: for work without a running server.
+    pub fn commit_now(&mut self, changes: &[Change]) -> Result<(), StoreTrouble> {
+        self.write(&[changes])
+    }
+
+    #[expect(clippy::result_large_err, reason = "what was lent comes back, once, at the start")]
+    fn load(
+        place: Place,
+        connection: Connection,
+        lock: File,
+        trust: WallTrust,
+        reading: &Reading,
+    ) -> Result<(Store, Loaded), (Place, File, Fault)> {
+        let (loaded, ages) = match read_all(&connection, trust, reading) {
+            Ok(read) => read,
+            Err(fault) => return Err((place, lock, fault)),
+        };
+        let sleeps = match loaded.slept {
+            Slept::Known(sleep) => BTreeMap::from([(sleep.before, sleep)]),
+            Slept::SameBoot | Slept::Unknown => BTreeMap::new(),
+        };
+        let clock = loaded.clock.clone();
+        let epoch_unwritten = Some(StoreTrouble::Other("Nothing was written yet.".into()));
+        Ok((Store { place, connection, lock, clock, ages, epoch_unwritten, sleeps }, loaded))
+    }
+
+    /// One transaction for all of the groups of changes.
+    fn write(&mut self, groups: &[&[Change]]) -> Result<(), StoreTrouble> {
+        self.write_groups(groups).map_err(|(_, error)| self.trouble(&error))
+    }
+
+    /// As `write`; on failure tells which group could not be written (their count: the commit itself).
+    fn write_groups(&mut self, groups: &[&[Change]]) -> Result<(), (usize, rusqlite::Error)> {
+        let written = self.try_write(groups);
+        match &written {
+            Ok(()) => {
+                self.epoch_unwritten = None;
+                self.sleeps.clear();
+            }
+            // SQLite has rolled back by itself after some errors, not after others.
+            Err(_) if !self.connection.is_autocommit() => {
+                if let Err(error) = self.connection.execute_batch("ROLLBACK") {
+                    tracing::error!("the store cannot roll back: {error}");
+                }
+            }
+            Err(_) => {}
+        }
+        written
+    }
+
+    fn try_write(&self, groups: &[&[Change]]) -> Result<(), (usize, rusqlite::Error)> {
+        let connection = &self.connection;
+        let first = |error| (0, error);
+        connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])).map_err(first)?;
+        let stamp = self.clock.stamp();
+        if self.epoch_unwritten.is_some() {
+            rows::write_epoch(connection, stamp.epoch, &stamp.boot_id).map_err(first)?;
+        }
+        for sleep in self.sleeps.values() {
+            rows::write_sleep(connection, *sleep).map_err(first)?;
+        }
+        for (nth, changes) in groups.iter().enumerate() {
+            rows::write_changes(connection, changes, &self.ages).map_err(|error| (nth, error))?;
+        }
+        let last = |error| (groups.len(), error);
+        rows::write_stamp(connection, &stamp).map_err(last)?;
+        connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])).map_err(last)?;
+        Ok(())
+    }
+
+    fn trouble(&self, error: &rusqlite::Error) -> StoreTrouble {
+        if error::is_disk_full(error) {
+            return StoreTrouble::DiskFull;
+        }
+        let path = self.place.database.display();
+        StoreTrouble::Other(format!("The database `{path}` cannot be written: {error}. Look at the disk; `dmesg` says more."))
+    }
+}
+
+/// Where things lie in the data folder.
+#[derive(Debug, Clone)]
+struct Place {
+    folder: PathBuf,
+    database: PathBuf,
+    snapshots: PathBuf,
+}
+
+impl Place {
+    fn new(folder: &Path) -> Place {
+        Place { folder: folder.into(), database: folder.join("twinlease.db"), snapshots: folder.join("snapshots") }
+    }
+
+    fn make_folder(&self) -> Result<(), StoreError> {
+        if self.folder.is_file() {
+            return Err(StoreError::FolderIsFile(self.folder.clone()));
+        }
+        fs::create_dir_all(&self.folder).map_err(|error| io_told(&self.folder, &error))?;
+        if self.database.is_dir() {
+            return Err(StoreError::DatabaseIsFolder(self.database.clone()));
+        }
+        Ok(())
+    }
+
+    /// SQLite's own locks let a second writer in between two transactions; this one keeps it out for good, and
+    /// readers are free to look. The system drops it when the process ends, however it ends.
+    fn lock(&self) -> Result<File, StoreError> {
+        let path = self.folder.join("twinlease.lock");
+        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let mut file = opened.map_err(|error| io_told(&path, &error))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut pid = String::new();
+                let known = file.read_to_string(&mut pid).is_ok() && !pid.trim().is_empty();
+                let who = if known { format!("process {}", pid.trim()) } else { "its process is not known".into() };
+                return Err(StoreError::Locked { folder: self.folder.clone(), who });
+            }
+            Err(TryLockError::Error(error)) => return Err(io_told(&path, &error)),
+        }
+        // The number only helps to find the process: a full disk is no reason to stop here.
+        let noted = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
+        if let Err(error) = noted {
+            tracing::warn!("`{}` cannot be written: {error}", path.display());
+        }
+        Ok(file)
+    }
+
+    /// No file, or an empty one: what a power cut leaves of a file that was being made.
+    fn database_is_missing(&self) -> bool {
+        fs::metadata(&self.database).map_or(true, |metadata| metadata.is_file() && metadata.len() == 0)
+    }
+
+    /// A name beside the database, with SQLite's two companions: what is renamed must be renamed with them.
+    fn companions(path: &Path) -> [PathBuf; 3] {
+        ["", "-wal", "-shm"].map(|suffix| {
+            let mut name = path.as_os_str().to_owned();
+            name.push(suffix);
+            name.into()
+        })
+    }
+}
+
+/// Opens for writing, makes the tables where there are none, and brings older ones up to date. True: made new.
+fn connect(place: &Place) -> Result<(Connection, bool), Fault> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut connection = Connection::open_with_flags(&place.database, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    let version = version_of(&connection, &place.database)?;
+    // SQLite falls back to reading without a word.
+    if connection.is_readonly("main")? {
+        let reason = "the file is read-only".into();
+        return Err(Fault::Refused(StoreError::ReadOnly { path: place.database.clone(), reason }));
+    }
+    connection.pragma_update(None, "page_size", PAGE_BYTES)?;
+    let mode: String = connection.query_row("PRAGMA journal_mode = WAL", [], |row| row.get(0))?;
+    if mode != "wal" {
+        let reason = format!("the file system allows no write-ahead log, only `{mode}`");
+        return Err(Fault::Refused(StoreError::Other { path: place.database.clone(), reason }));
+    }
+    connection.execute_batch(&format!(
+        "PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON; PRAGMA cell_size_check = ON; PRAGMA mmap_size = 0;
+         PRAGMA temp_store = MEMORY; PRAGMA cache_size = -{PAGE_CACHE_KIB}; PRAGMA wal_autocheckpoint = {LOG_PAGES_MAX};
+         PRAGMA journal_size_limit = {}",
+        2 * LOG_PAGES * PAGE_BYTES
+    ))?;
+    keep_log_file(&connection)?;
+    for (from, sql) in MIGRATIONS.iter().enumerate().skip(version) {
+        let step = connection.transaction()?;
+        step.execute_batch(sql)?;
+        step.pragma_update(None, "application_id", APPLICATION_ID)?;
+        step.pragma_update(None, "user_version", from as i64 + 1)?;
+        step.commit()?;
+    }
+    Ok((connection, version == 0))
+}
+
+/// SQLite removes its log and its shared memory when the last connection closes. Kept, they let a server start on
+/// a full disk, and serve from memory what was durable before.
+fn keep_log_file(connection: &Connection) -> rusqlite::Result<()> {
+    let mut keep: std::ffi::c_int = 1;
+    // SAFETY: the handle is open, and SQLITE_FCNTL_PERSIST_WAL reads and writes one int through the pointer.
+    let code = unsafe {
+        ffi::sqlite3_file_control(connection.handle(), c"main".as_ptr(), ffi::SQLITE_FCNTL_PERSIST_WAL, (&raw mut keep).cast())
+    };
+    if code == ffi::SQLITE_OK { Ok(()) } else { Err(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)) }
+}
+
+/// Opens for reading only, and refuses what `connect` refuses.
+fn connect_to_read(path: &Path) -> Result<Connection, Fault> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    if version_of(&connection, path)? < MIGRATIONS.len() {
+        let reason = "it has the tables of an older version; start the server once to bring it up to date".into();
+        return Err(Fault::Refused(StoreError::Other { path: path.into(), reason }));
+    }
+    Ok(connection)
+}
+
+/// How many migrations the database has seen; zero: it is empty.
+fn version_of(connection: &Connection, path: &Path) -> Result<usize, Fault> {
+    let number = |sql: &str| connection.query_row(sql, [], |row| row.get::<_, i64>(0));
+    let application = number("PRAGMA application_id")?;
+    let version = number("PRAGMA user_version")?;
+    let tables = number("SELECT count(*) FROM sqlite_schema")?;
+    if application == 0 && version == 0 && tables == 0 {
+        return Ok(0);
+    }
+    if application != i64::from(APPLICATION_ID) {
+        return Err(Fault::Refused(StoreError::Foreign(path.into())));
+    }
+    match usize::try_from(version) {
+        Ok(known) if known <= MIGRATIONS.len() => Ok(known),
+        _ => Err(Fault::Refused(StoreError::Newer { path: path.into(), found: version, known: MIGRATIONS.len() })),
+    }
+}
+
+fn read_all(connection: &Connection, trust: WallTrust, reading: &Reading) -> Result<(Loaded, Ages), Fault> {
+    let (clock, slept) = Clock::resume(rows::load_stamp(connection)?, reading, trust);
+    let mut ages = Ages::load(connection)?;
+    if let Slept::Known(sleep) = slept {
+        ages.put(sleep);
+    }
+    let mut bindings = Vec::new();
+    let mut newest_version = Version::default();
+    rows::each_binding(connection, &ages, |binding| {
+        newest_version.first = newest_version.first.max(binding.version.first);
+        newest_version.second = newest_version.second.max(binding.version.second);
+        bindings.push(binding);
+    })?;
+    let settings = rows::load_settings(connection)?;
+    let mark = connection.query_row("SELECT 1 FROM meta WHERE name = 'restored'", [], |_| Ok(())).optional()?;
+    let restored = mark.is_some();
+    let notices = Vec::new();
+    let loaded = Loaded { settings, bindings, newest_version, clock, slept, notices, restored, is_new: false, trouble: None };
+    Ok((loaded, ages))
+}
+
+/// Sets the damaged database aside and opens the newest good snapshot in its place.
+fn replace_damaged(place: &Place, reason: String, notices: &mut Vec<String>) -> Result<Connection, StoreError> {
+    let path = place.database.clone();
+    let Some(good) = snapshot::newest_good(place) else {
+        return Err(StoreError::Damaged { path, reason });
+    };
+    let aside = snapshot::set_aside(place)?;
+    snapshot::restore(place, &good)?;
+    let (path, aside) = (path.display(), aside.display());
+    notices.push(format!("The database `{path}` was damaged ({reason}) and was set aside as `{aside}`. {}", good.notice()));
+    let (connection, _) = connect(place).map_err(|fault| fault.told(&place.database))?;
+    Ok(connection)
+}
+
+#[cfg(test)]
+mod tests;

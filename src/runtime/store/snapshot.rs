@@ -1,0 +1,155 @@
+//! Snapshots of the database: made once a day, seven kept, and put in the place of a damaged one.
+
+use std::{
+    fs::{self, File},
+    path::{Path, PathBuf},
+};
+
+use rusqlite::Connection;
+
+use super::{Fault, Place, StoreError, connect_to_read, io_told, rows};
+use crate::runtime::clock;
+
+const SNAPSHOTS_KEPT: usize = 7;
+/// A snapshot reads everything once: it shall not crowd out anything for that.
+const PAGE_CACHE_KIB: u32 = 512;
+
+/// A snapshot that was read through and found good.
+#[derive(Debug)]
+pub struct Good {
+    path: PathBuf,
+}
+
+impl Good {
+    /// How safe is this for a node alone? ARP finds a device that holds a forgotten lease only where it is
+    /// switched on and on this link.
+    pub fn notice(&self) -> String {
+        format!(
+            "The snapshot `{}` is in use instead: leases and settings newer than it are forgotten. Leave the ARP probe on, \
+             and until the longest lease time has passed, look at devices that report a duplicate address.",
+            self.path.display()
+        )
+    }
+}
+
+/// Makes a snapshot on a connection of its own, beside the writer. It takes its name only when it was read back.
+pub fn make(place: &Place) -> Result<PathBuf, String> {
+    let told = |fault: Fault| format!("The snapshot was not made: {}", fault.told(&place.snapshots));
+    let io = |error: std::io::Error| told(Fault::Refused(io_told(&place.snapshots, &error)));
+    fs::create_dir_all(&place.snapshots).map_err(io)?;
+    let making = place.snapshots.join("making");
+    let name = format!("{}.db", clock::wall_day_and_second().0);
+    let made = fill(place, &making).and_then(|()| check(&making)).map_err(told).and_then(|()| {
+        File::open(&making).and_then(|file| file.sync_all()).map_err(io)?;
+        let path = place.snapshots.join(name);
+        fs::rename(&making, &path).and_then(|()| sync_folder(&place.snapshots)).map_err(io)?;
+        Ok(path)
+    });
+    match &made {
+        Ok(_) => prune(place),
+        Err(_) => remove_quietly(&making),
+    }
+    made
+}
+
+fn fill(place: &Place, making: &Path) -> Result<(), Fault> {
+    remove_quietly(making);
+    let connection = connect_to_read(&place.database)?;
+    connection.pragma_update(None, "cache_size", -i64::from(PAGE_CACHE_KIB))?;
+    connection.execute("VACUUM INTO ?1", [making.to_string_lossy()])?;
+    Ok(())
+}
+
+/// Reads every row as a start would.
+fn check(path: &Path) -> Result<(), Fault> {
+    let connection = connect_to_read(path)?;
+    connection.pragma_update(None, "cache_size", -i64::from(PAGE_CACHE_KIB))?;
+    let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
+    if verdict != "ok" {
+        return Err(Fault::Damage(verdict));
+    }
+    rows::load_stamp(&connection)?;
+    rows::load_settings(&connection)?;
+    rows::each_binding(&connection, &rows::Ages::load(&connection)?, |_| {})
+}
+
+/// Node time at which the newest snapshot was made. `None`: there is none.
+pub fn newest_ms(place: &Place) -> Option<i64> {
+    by_age(place).first().map(|(node_ms, _)| *node_ms)
+}
+
+pub fn newest_good(place: &Place) -> Option<Good> {
+    by_age(place).into_iter().find_map(|(_, path)| match check(&path) {
+        Ok(()) => Some(Good { path }),
+        Err(fault) => {
+            tracing::warn!("a snapshot is no good: {}", fault.told(&path));
+            None
+        }
+    })
+}
+
+/// Newest first, by node time: a node without a clock gives every snapshot a wrong day.
+fn by_age(place: &Place) -> Vec<(i64, PathBuf)> {
+    let Ok(entries) = fs::read_dir(&place.snapshots) else { return Vec::new() };
+    let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    let databases = paths.filter(|path| path.extension().is_some_and(|extension| extension == "db"));
+    let mut stamped: Vec<(i64, PathBuf)> = databases.filter_map(|path| Some((made_ms(&path)?, path))).collect();
+    stamped.sort_by(|a, b| b.cmp(a));
+    stamped
+}
+
+fn made_ms(path: &Path) -> Option<i64> {
+    let connection = connect_to_read(path).ok()?;
+    Some(rows::load_stamp(&connection).ok()??.node_ms)
+}
+
+fn prune(place: &Place) {
+    for (_, path) in by_age(place).into_iter().skip(SNAPSHOTS_KEPT) {
+        remove_quietly(&path);
+    }
+}
+
+/// Renames the database and its companions. Gives its new name.
+pub fn set_aside(place: &Place) -> Result<PathBuf, StoreError> {
+    let mut name = place.database.clone().into_os_string();
+    name.push(format!(".damaged-{}", clock::wall_day_and_second().1));
+    let aside = PathBuf::from(name);
+    for (from, to) in Place::companions(&place.database).iter().zip(Place::companions(&aside)) {
+        if from.exists() {
+            fs::rename(from, to).map_err(|error| io_told(from, &error))?;
+        }
+    }
+    Ok(aside)
+}
+
+/// Puts a copy of the snapshot where the database was before it was set aside, marked as restored. The
+/// database's own name appears last.
+pub fn restore(place: &Place, good: &Good) -> Result<(), StoreError> {
+    let copy = place.folder.join("twinlease.db.restoring");
+    let io = |error: std::io::Error| io_told(&copy, &error);
+    remove_quietly(&copy);
+    fs::copy(&good.path, &copy).map_err(io)?;
+    mark_restored(&copy).map_err(|error| Fault::from(error).told(&copy))?;
+    File::open(&copy).and_then(|file| file.sync_all()).map_err(io)?;
+    fs::rename(&copy, &place.database).map_err(io)?;
+    sync_folder(&place.folder).map_err(io)
+}
+
+fn mark_restored(path: &Path) -> rusqlite::Result<()> {
+    let connection = Connection::open(path)?;
+    let second = clock::wall_day_and_second().1;
+    connection.execute("INSERT OR REPLACE INTO meta VALUES ('restored', ?1)", [second])?;
+    Ok(())
+}
+
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    File::open(folder)?.sync_all()
+}
+
+fn remove_quietly(path: &Path) {
+    match fs::remove_file(path) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => tracing::warn!("`{}` cannot be removed: {error}", path.display()),
+    }
+}

@@ -1,0 +1,442 @@
+//! The store's thread: makes commits durable, all that wait in one transaction, in their order.
+//!
+//! ```text
+//!             a write fails                    a probing write succeeds
+//!  Serving ───────────────────▶ Refusing ─────────────────────────────▶ Healed
+//!     ▲     Report::Failed          │  every commit: Report::Failed       │ Report::Recovered
+//!     └─────────────────────────────┴───────────── resume() ◀─────────────┘ (commits still refused)
+//! ```
+//!
+//! A commit that follows a failed one may build on it. So nothing is written any more until whoever sends the
+//! commits has seen `Recovered` and said `resume`: the queue is in order, hence every commit sent before that is refused.
+
+use std::{
+    collections::VecDeque,
+    ops::RangeInclusive,
+    path::PathBuf,
+    sync::{Arc, Condvar, Mutex, MutexGuard},
+    thread::{Builder, JoinHandle},
+    time::Duration,
+};
+
+use rusqlite::ErrorCode;
+
+use super::{Store, connect_to_read, log::LogCopier, snapshot};
+use crate::{
+    protocol::{Change, Commit, CommitId, StoreTrouble, time::Time},
+    runtime::clock::{Clock, Sleep},
+};
+
+/// Beyond this many waiting changes (a few MiB), commits are refused.
+const QUEUED_CHANGES_MAX: usize = 16_384;
+/// Changes in one transaction, give or take one commit. Bounds how long the first of them waits.
+const BATCH_CHANGES_MAX: usize = 4096;
+const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// How much uptime may be forgotten when nothing else is written. Longer spares the card.
+const STAMP_INTERVAL: Duration = Duration::from_secs(15 * 60);
+const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(24 * 3600);
+/// The first snapshot of a new database, and the next try after one that failed.
+const SNAPSHOT_RETRY: Duration = Duration::from_secs(3600);
+
+/// What the store tells, from its own thread.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    /// Every commit up to this one is durable, those reported as failed excepted.
+    Committed {
+        up_to: CommitId,
+    },
+    /// These are not durable, and the store refuses all others until `StoreHandle::resume`. (A crash right
+    /// now may still find them on the disk: they were never promised, so that is harmless.)
+    Failed {
+        ids: RangeInclusive<CommitId>,
+        trouble: StoreTrouble,
+    },
+    /// Writing works again. Call `StoreHandle::resume` before the next commit.
+    Recovered,
+    SnapshotMade(PathBuf),
+    /// As a sentence. Tried again in an hour.
+    SnapshotFailed(String),
+    /// The check in the background, once after the start, found the database damaged: a sentence.
+    Damaged(String),
+}
+
+/// The way to the store's thread. Dropped or closed, it ends the thread once all that waits is written.
+#[derive(Debug)]
+pub struct StoreHandle {
+    queue: Arc<Queue>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Store {
+    /// Starts the thread. `report` is called on it and should only pass the report on.
+    pub fn start(self, report: impl FnMut(Report) + Send + 'static) -> std::io::Result<StoreHandle> {
+        let queue = Arc::new(Queue::default());
+        let now = self.clock.now();
+        let snapshot_due = match snapshot::newest_ms(&self.place) {
+            Some(made_ms) => Time(made_ms.unsigned_abs()) + SNAPSHOT_INTERVAL,
+            None => now + SNAPSHOT_RETRY,
+        };
+        let mode = self.epoch_unwritten.clone().map_or(Mode::Serving, Mode::Refusing);
+        let for_log = queue.clone();
+        let log = LogCopier::start(&self.place.database, move || for_log.push(Message::LogCopied));
+        let writer = Writer {
+            store: self,
+            log,
+            queue: queue.clone(),
+            report,
+            mode,
+            probe_due: now + PROBE_INTERVAL,
+            stamp_due: now + STAMP_INTERVAL,
+            snapshot_due,
+            busy_aside: false,
+        };
+        let thread = Builder::new().name("store".into()).spawn(move || writer.run())?;
+        Ok(StoreHandle { queue, thread: Some(thread) })
+    }
+}
+
+impl StoreHandle {
+    /// Hands over a commit; `Report` tells what became of it. Never waits. An error: too much waits already.
+    /// This commit and all later ones are then refused here until `resume`; `Recovered` tells when.
+    pub fn commit(&self, commit: Commit) -> Result<(), StoreTrouble> {
+        let mut state = self.queue.lock();
+        if state.is_overflowed || state.changes >= QUEUED_CHANGES_MAX {
+            state.is_overflowed = true;
+            return Err(StoreTrouble::Other(
+                "The disk is slower than the changes that arrive: it may be failing, or the server is flooded.".into(),
+            ));
+        }
+        state.changes += commit.changes.len();
+        state.messages.push_back(Message::Commit(commit));
+        self.queue.ready.notify_one();
+        Ok(())
+    }
+
+    /// After `Report::Recovered` (and every `Failed` before it) was dealt with: commits sent from now on count again.
+    pub fn resume(&self) {
+        self.queue.lock().is_overflowed = false;
+        self.queue.push(Message::Resume);
+    }
+
+    /// A sleep became known. Call it before any commit whose bindings are aged by it, with the clock that told it.
+    pub fn set_slept(&self, sleep: Sleep, clock: Clock) {
+        self.queue.push(Message::Slept(sleep, clock));
+    }
+
+    /// Asks for a snapshot now; `Report` tells the outcome.
+    pub fn snapshot_now(&self) {
+        self.queue.push(Message::Snapshot);
+    }
+
+    /// Changes that are not durable yet.
+    pub fn backlog(&self) -> usize {
+        self.queue.lock().changes
+    }
+
+    /// Writes what waits, and returns when the database is closed.
+    pub fn close(mut self) {
+        self.end();
+    }
+
+    fn end(&mut self) {
+        self.queue.push(Message::Close);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the store's thread ended by a defect");
+        }
+    }
+}
+
+impl Drop for StoreHandle {
+    fn drop(&mut self) {
+        if self.thread.is_some() {
+            self.end();
+        }
+    }
+}
+
+#[derive(Debug)]
+enum Message {
+    Commit(Commit),
+    Resume,
+    Slept(Sleep, Clock),
+    Snapshot,
+    /// What the thread aside has done.
+    SnapshotDone(Result<PathBuf, String>),
+    Checked(Option<String>),
+    LogCopied,
+    Close,
+}
+
+/// In order of arrival. Commits are bounded; the other messages are rare and never refused.
+#[derive(Debug, Default)]
+struct Queue {
+    state: Mutex<QueueState>,
+    ready: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct QueueState {
+    messages: VecDeque<Message>,
+    /// Those in `messages` and those being written.
+    changes: usize,
+    is_overflowed: bool,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, QueueState> {
+        self.state.lock().expect("nobody panics while holding it")
+    }
+
+    fn push(&self, message: Message) {
+        self.lock().messages.push_back(message);
+        self.ready.notify_one();
+    }
+
+    /// What waits, at most a batch; empty when nothing came in time.
+    fn take(&self, wait: Duration) -> Vec<Message> {
+        let state = self.lock();
+        let waited = self.ready.wait_timeout_while(state, wait, |state| state.messages.is_empty());
+        let (mut state, _) = waited.expect("nobody panics while holding it");
+        let mut changes = 0;
+        let batch_len = state.messages.iter().take_while(|message| {
+            let room = changes < BATCH_CHANGES_MAX;
+            changes += message.changes();
+            room
+        });
+        let batch_len = batch_len.count();
+        state.messages.drain(..batch_len).collect()
+    }
+}
+
+impl Message {
+    fn changes(&self) -> usize {
+        if let Message::Commit(commit) = self { commit.changes.len() } else { 0 }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Mode {
+    Serving,
+    Refusing(StoreTrouble),
+    /// Writing works, `Recovered` was told, `resume` is awaited.
+    Healed(StoreTrouble),
+}
+
+struct Writer<F> {
+    store: Store,
+    log: LogCopier,
+    queue: Arc<Queue>,
+    report: F,
+    mode: Mode,
+    probe_due: Time,
+    stamp_due: Time,
+    snapshot_due: Time,
+    /// A snapshot or the check is running on a thread aside.
+    busy_aside: bool,
+}
+
+impl<F: FnMut(Report)> Writer<F> {
+    fn run(mut self) {
+        self.check_aside();
+        loop {
+            let batch = self.queue.take(self.wait());
+            let changes: usize = batch.iter().map(Message::changes).sum();
+            let closing = self.handle(batch);
+            let overflowed = {
+                let mut state = self.queue.lock();
+                state.changes -= changes;
+                state.is_overflowed && state.changes == 0
+            };
+            // What was refused at the door is reported as recovered when the queue has run dry.
+            if overflowed && self.mode == Mode::Serving {
+                let trouble = StoreTrouble::Other("The disk was slower than the changes that arrived.".into());
+                self.mode = Mode::Healed(trouble);
+                (self.report)(Report::Recovered);
+            }
+            if closing {
+                break;
+            }
+            self.do_what_is_due();
+        }
+        self.close();
+    }
+
+    fn wait(&self) -> Duration {
+        let due = match self.mode {
+            Mode::Refusing(_) => self.probe_due,
+            Mode::Serving | Mode::Healed(_) if self.busy_aside => self.stamp_due,
+            Mode::Serving | Mode::Healed(_) => self.stamp_due.min(self.snapshot_due),
+        };
+        self.store.clock.now().until(due)
+    }
+
+    /// True: close.
+    fn handle(&mut self, batch: Vec<Message>) -> bool {
+        let mut commits = Vec::new();
+        let mut closing = false;
+        for message in batch {
+            if let Message::Commit(commit) = message {
+                commits.push(commit);
+                continue;
+            }
+            self.commit(&std::mem::take(&mut commits));
+            match message {
+                Message::Commit(_) => {}
+                Message::Resume => {
+                    if matches!(self.mode, Mode::Healed(_)) {
+                        self.mode = Mode::Serving;
+                    }
+                }
+                Message::Slept(sleep, clock) => {
+                    self.store.ages.put(sleep);
+                    self.store.sleeps.insert(sleep.before, sleep);
+                    self.store.clock = clock;
+                    if self.mode == Mode::Serving {
+                        self.write_stamp();
+                    }
+                }
+                // While something runs aside, it starts when that is done.
+                Message::Snapshot => self.snapshot_due = Time::ZERO,
+                Message::SnapshotDone(outcome) => {
+                    self.busy_aside = false;
+                    let now = self.store.clock.now();
+                    self.snapshot_due = now + if outcome.is_ok() { SNAPSHOT_INTERVAL } else { SNAPSHOT_RETRY };
+                    (self.report)(match outcome {
+                        Ok(path) => Report::SnapshotMade(path),
+                        Err(sentence) => Report::SnapshotFailed(sentence),
+                    });
+                }
+                Message::Checked(damage) => {
+                    self.busy_aside = false;
+                    if let Some(sentence) = damage {
+                        (self.report)(Report::Damaged(sentence));
+                    }
+                }
+                Message::LogCopied => self.log.finish(&self.store.connection),
+                Message::Close => closing = true,
+            }
+        }
+        self.commit(&commits);
+        closing
+    }
+
+    fn commit(&mut self, commits: &[Commit]) {
+        let (Some(first), Some(last)) = (commits.first(), commits.last()) else { return };
+        if let Mode::Refusing(trouble) | Mode::Healed(trouble) = &self.mode {
+            let trouble = trouble.clone();
+            (self.report)(Report::Failed { ids: first.id..=last.id, trouble });
+            return;
+        }
+        match self.store.write_groups(&changes_of(commits)) {
+            Ok(()) => self.committed(last.id),
+            Err((nth, error)) => {
+                let trouble = self.store.trouble(&error);
+                // A record that the schema refuses is a defect of one commit: those before it are sound.
+                let sound = if error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation) { nth } else { 0 };
+                let sound = sound.min(commits.len() - 1);
+                let failed_from = match commits[..sound].last() {
+                    Some(last_sound) if self.store.write_groups(&changes_of(&commits[..sound])).is_ok() => {
+                        self.committed(last_sound.id);
+                        sound
+                    }
+                    Some(_) | None => 0,
+                };
+                tracing::error!("the store cannot write: {error}");
+                self.mode = Mode::Refusing(trouble.clone());
+                self.probe_due = self.store.clock.now() + PROBE_INTERVAL;
+                (self.report)(Report::Failed { ids: commits[failed_from].id..=last.id, trouble });
+            }
+        }
+    }
+
+    fn committed(&mut self, up_to: CommitId) {
+        self.stamp_due = self.store.clock.now() + STAMP_INTERVAL;
+        (self.report)(Report::Committed { up_to });
+        self.log.committed(&self.store.connection);
+    }
+
+    fn do_what_is_due(&mut self) {
+        let now = self.store.clock.now();
+        if matches!(self.mode, Mode::Refusing(_)) && self.probe_due <= now {
+            self.probe();
+        }
+        if self.mode == Mode::Serving && self.stamp_due <= now {
+            self.write_stamp();
+        }
+        if self.snapshot_due <= now && !self.busy_aside {
+            self.snapshot_aside();
+        }
+    }
+
+    fn probe(&mut self) {
+        match self.store.write(&[]) {
+            Ok(()) => {
+                if let Mode::Refusing(trouble) = &self.mode {
+                    self.mode = Mode::Healed(trouble.clone());
+                }
+                (self.report)(Report::Recovered);
+            }
+            Err(trouble) => {
+                self.mode = Mode::Refusing(trouble);
+                self.probe_due = self.store.clock.now() + PROBE_INTERVAL;
+            }
+        }
+    }
+
+    /// Nobody waits for it: where it fails, the next commit finds and tells the trouble.
+    fn write_stamp(&mut self) {
+        if let Err(trouble) = self.store.write(&[]) {
+            tracing::warn!("the clock's stamp cannot be written: {trouble:?}");
+        }
+        self.stamp_due = self.store.clock.now() + STAMP_INTERVAL;
+    }
+
+    fn snapshot_aside(&mut self) {
+        let place = self.store.place.clone();
+        self.snapshot_due = self.store.clock.now() + SNAPSHOT_RETRY;
+        self.aside(move || Message::SnapshotDone(snapshot::make(&place)));
+    }
+
+    /// A start reads every row; this reads what no query touched, without keeping the start waiting.
+    fn check_aside(&mut self) {
+        let place = self.store.place.clone();
+        self.aside(move || {
+            let verdict = connect_to_read(&place.database)
+                .and_then(|db| Ok(db.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))?));
+            let damage = match verdict {
+                Ok(verdict) if verdict == "ok" => None,
+                Ok(verdict) => Some(verdict),
+                Err(fault) => Some(format!("{fault:?}")),
+            };
+            let path = place.database.display();
+            Message::Checked(damage.map(|reason| {
+                format!("The database `{path}` is damaged ({reason}). Service goes on from memory. Export the settings, and look at the disk.")
+            }))
+        });
+    }
+
+    fn aside(&mut self, work: impl FnOnce() -> Message + Send + 'static) {
+        let queue = self.queue.clone();
+        let started = Builder::new().name("store-aside".into()).spawn(move || queue.push(work()));
+        self.busy_aside = started.is_ok();
+    }
+
+    fn close(mut self) {
+        if self.mode == Mode::Serving {
+            self.write_stamp();
+        }
+        self.log.stop();
+        let Store { connection, lock, .. } = self.store;
+        // The last connection copies the write-ahead log into the database as it closes.
+        if let Err((_, error)) = connection.close() {
+            tracing::warn!("the database did not close: {error}");
+        }
+        drop(lock);
+    }
+}
+
+fn changes_of(commits: &[Commit]) -> Vec<&[Change]> {
+    commits.iter().map(|commit| commit.changes.as_slice()).collect()
+}
