@@ -20,8 +20,9 @@ fn the_story_of_a_device_reads_as_it_happened() {
   asked for an address (DISCOVER)
     network 192.0.2.0/24, where it was heard
     no address is kept for it
-    192.0.2.11 is the next free address of 192.0.2.0/24
+    192.0.2.10 is the next free address of 192.0.2.0/24
     00:16:3e:00:00:ee answered under 192.0.2.10
+    192.0.2.11 is the next free address of 192.0.2.0/24
     nobody answered under 192.0.2.11 within 200 ms
     it asked for 5 s; the settings allow 2 min
   → offered 192.0.2.11 for 2 min
