@@ -40,8 +40,10 @@ impl Node {
         }
         let is_known = self.table.of_client(&client).next().is_some();
         if !is_known && let Some(binding) = named.and_then(|address| self.table.get(address)) {
-            // lwIP leaves out option 61 when it renews; it is the same device all the same.
-            if binding.hw == request.hw && binding.state == BindingState::Leased && binding.is_held(now) {
+            // lwIP leaves out option 61 when it renews; it is the same device all the same. Two different ones behind
+            // one MAC (ipvlan containers) are two devices.
+            let one_is_nameless = matches!(client, ClientId::Hardware(_)) || matches!(binding.client, ClientId::Hardware(_));
+            if one_is_nameless && binding.hw == request.hw && binding.state == BindingState::Leased && binding.is_held(now) {
                 steps.push(Step::RecognisedByAddress { address: binding.address });
                 return Identity { client: binding.client.clone(), rival: None };
             }

@@ -1,20 +1,20 @@
 //! DECIDES. A `Node` is handed events with the present moment and answers with actions; it reads no clock,
 //! opens no socket or file, takes no lock and starts no thread.
 
-pub mod allocator;
-pub mod dhcp;
-pub mod explain;
-pub mod lease;
-pub mod limit;
 pub mod node;
+pub mod dhcp;
+pub mod allocator;
+pub mod table;
+pub mod lease;
+pub mod time;
 pub mod plan;
 pub mod probe;
+pub mod limit;
+pub mod explain;
 #[cfg(test)]
 mod seeds;
 #[cfg(test)]
 mod simulation;
-pub mod table;
-pub mod time;
 
 use std::{collections::BTreeMap, net::Ipv4Addr, ops::RangeInclusive, sync::Arc, time::Duration};
 

@@ -231,3 +231,11 @@ fn a_nak_loop_is_cut_off() {
     let naks: usize = (0..100).map(|_| net.reboot(CAROL, ip("198.51.100.7")).0.len()).sum();
     assert_eq!(naks, usize::from(MAX_PER_WINDOW));
 }
+
+/// Containers on one card (ipvlan) share its MAC and differ by option 61 alone.
+#[test]
+fn two_client_ids_behind_one_mac_are_two_devices() {
+    let mut net = Net::home();
+    let address = net.lease_by(&Packet::discover(ALICE).id(&[0, 1, 1]));
+    net.send(&Packet::rebind(ALICE, address).id(&[0, 2, 2])).expect_nak();
+}
