@@ -24,8 +24,8 @@ const FAR: &str = r#"
 "#;
 
 /// Every message that one dnsmasq needs to be a relay or a rival and nothing else.
-const DNSMASQ: [&str; 6] =
-    ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--user=root", "--log-facility=-"];
+const DNSMASQ: [&str; 7] =
+    ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--user=root", "--group=root", "--log-facility=-"];
 
 fn a_house(lab: &Lab) {
     lab.bridge("lan");
