@@ -52,7 +52,9 @@ pub struct Node {
     notices: VecDeque<String>,
     /// Interfaces whose sockets cannot be opened now, each with a sentence that says why.
     not_listening: BTreeMap<String, String>,
-    epoch: Epoch,
+    pub(super) epoch: Epoch,
+    /// How long the machine was off before this boot is not known yet: records from before it may be older than they look.
+    pub(super) sleep_is_unknown: bool,
     version: u64,
     last_commit: CommitId,
     /// The store refuses every commit up to this one: it was sent before the store's recovery was known here.
@@ -91,6 +93,7 @@ impl Node {
             notices: VecDeque::new(),
             not_listening: BTreeMap::new(),
             epoch,
+            sleep_is_unknown: false,
             version,
             last_commit: CommitId(0),
             refused_up_to: CommitId(0),
@@ -110,7 +113,10 @@ impl Node {
             Event::CommitFailed { ids, trouble } => self.commit_failed(now, &ids, trouble, out),
             Event::StoreRecovered => self.store_recovered(now, out),
             Event::Command { id, command } => self.command(now, id, command, out),
-            Event::Slept { before, duration } => self.table.age(&self.plan, now, before, duration),
+            Event::Slept { before, duration } => {
+                self.sleep_is_unknown = false;
+                self.table.age(&self.plan, now, before, duration);
+            }
             Event::Notice(notice) => self.notice(notice),
             Event::NotListening(why) => self.not_listening = why,
             Event::Timer => self.timer(now, out),
@@ -120,6 +126,11 @@ impl Node {
     /// The store could not write from the start: nothing new is promised until `Event::StoreRecovered`.
     pub fn set_trouble(&mut self, trouble: StoreTrouble) {
         self.trouble = Some(trouble);
+    }
+
+    /// The clock is not confirmed since the boot: `Event::Slept` will tell.
+    pub fn set_sleep_unknown(&mut self) {
+        self.sleep_is_unknown = true;
     }
 
     fn notice(&mut self, notice: String) {

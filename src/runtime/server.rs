@@ -74,6 +74,9 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         env!("CARGO_PKG_VERSION")
     );
     let mut node = Node::new(loaded.settings, loaded.bindings, clock.epoch(), clock.now());
+    if loaded.slept == Slept::Unknown {
+        node.set_sleep_unknown();
+    }
     if let Some(trouble) = loaded.trouble {
         tracing::error!("{trouble}: clients are confirmed what they have, and nothing new is promised");
         node.set_trouble(trouble);

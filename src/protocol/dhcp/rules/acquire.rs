@@ -330,10 +330,12 @@ impl Node {
         self.conclude(now, request, asked, Outcome::AckedWhatIsDurable { address, secs }, out);
     }
 
-    /// Whole seconds left of what was promised.
+    /// Whole seconds left of what was promised. None where the machine was off for nobody knows how long: what is
+    /// counted from the record now, the confirmed clock may take off it later.
     fn durable_secs(&self, now: Time, address: Ipv4Addr) -> u32 {
         match self.table.get(address) {
             Some(binding) if binding.expiry == Time::NEVER => u32::MAX,
+            Some(binding) if self.sleep_is_unknown && binding.epoch < self.epoch => 0,
             Some(binding) => u32::try_from(now.until(binding.expiry).as_secs()).unwrap_or(u32::MAX - 1),
             None => 0,
         }
