@@ -206,6 +206,8 @@ pub enum Silence {
     PoolFull {
         network: Ipv4Net,
         size: u64,
+        /// Addresses of all pools that rest because a stranger answered under them.
+        aside: usize,
     },
     NoPool {
         network: Ipv4Net,
@@ -219,6 +221,10 @@ pub enum Silence {
     TooOften,
     ProbePending {
         address: Ipv4Addr,
+    },
+    /// So many addresses were asked about for this one request, and somebody answered under each.
+    StrangersAnswer {
+        count: usize,
     },
     BeingWritten {
         address: Ipv4Addr,
@@ -257,6 +263,7 @@ impl Outcome {
                 Silence::NotItsAddress => "silent-not-its-address",
                 Silence::TooOften => "silent-too-often",
                 Silence::ProbePending { .. } => "silent-probe-pending",
+                Silence::StrangersAnswer { .. } => "silent-strangers-answer",
                 Silence::BeingWritten { .. } => "silent-being-written",
                 Silence::DiskTrouble { .. } => "silent-disk-trouble",
                 Silence::StoreBehind => "silent-store-behind",

@@ -30,6 +30,7 @@ mod status;
 pub use commands::differences;
 pub(in crate::protocol) use durable::BindingChange;
 use durable::{Parked, Undo};
+pub(in crate::protocol) use probing::MAX_STRANGERS;
 use probing::Probing;
 pub use status::{Status, SubnetStatus};
 

@@ -99,9 +99,14 @@ impl fmt::Display for Silence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Silence::NoSubnet => write!(f, "no subnet is set up where it was heard. Add a [[subnet]] for its network"),
-            Silence::PoolFull { network, size } => {
+            Silence::PoolFull { network, size, aside: 0 } => {
                 write!(f, "the pool of {network} is full, {size} of {size}. Grow the pool, or shorten the leases")
             }
+            Silence::PoolFull { network, size, aside } => write!(
+                f,
+                "the pool of {network} is full, {size} of {size}. {aside} addresses rest because devices without a lease \
+                 answered under them: look for a router with proxy ARP, or for addresses set by hand"
+            ),
             Silence::NoPool { network } => {
                 write!(f, "{network} has no pool, and no address is kept for this device. Add a pool, or keep an address for it")
             }
@@ -111,6 +116,11 @@ impl fmt::Display for Silence {
             Silence::NotItsAddress => write!(f, "the address is not its own"),
             Silence::TooOften => write!(f, "it asks too often; others must not wait for it"),
             Silence::ProbePending { address } => write!(f, "{address} is just being asked for by ARP"),
+            Silence::StrangersAnswer { count } => write!(
+                f,
+                "devices without a lease answered under {count} addresses in a row. Look for a router with proxy ARP, or for \
+                 addresses set by hand"
+            ),
             Silence::BeingWritten { address } => write!(f, "its lease of {address} is just being written to disk"),
             Silence::DiskTrouble { why } => {
                 write!(f, "the disk takes nothing at present ({why}), so nothing new can be promised")

@@ -7,7 +7,7 @@ use crate::protocol::{
     Action,
     dhcp::rules::Request,
     explain::{Asked, Silence, Step},
-    probe::ProbeResult,
+    probe::{CACHE_TIME, ProbeResult},
     time::Time,
 };
 
@@ -15,6 +15,11 @@ use crate::protocol::{
 const MAX_PROBING: usize = 4096;
 /// How long an address under which a stranger answered is left alone.
 const STRANGER_REST: Duration = Duration::from_secs(600);
+/// When nothing else is free, such an address is asked about again after this.
+const STRANGER_REST_MIN: Duration = CACHE_TIME;
+/// Addresses under which strangers answered, for one request: then the client is left to ask again. Whoever answers
+/// every probe would else have the whole pool set aside by one packet.
+pub(in crate::protocol) const MAX_STRANGERS: usize = 8;
 
 /// A request that waits until it is known whether somebody uses the address.
 #[derive(Debug)]
@@ -76,7 +81,7 @@ impl Node {
                     if let Some(client) = self.table.offered(address).cloned() {
                         self.table.forget_offer(&self.plan, now, &client);
                     }
-                    self.table.set_aside(&self.plan, address, now + STRANGER_REST);
+                    self.table.set_aside(&self.plan, address, now + STRANGER_REST_MIN, now + STRANGER_REST);
                 }
             }
         }

@@ -204,7 +204,12 @@ impl World {
                 assert!(self.table.offer_to(&client_id(client)).is_none());
             }
             Step::SetAside { at, secs } => {
-                self.table.set_aside(plan, ADDRESSES[at].into(), now + Duration::from_secs(secs));
+                self.table.set_aside(
+                    plan,
+                    ADDRESSES[at].into(),
+                    now + Duration::from_secs(secs),
+                    now + Duration::from_secs(secs),
+                );
             }
             Step::Wait { ms } => self.now = now + Duration::from_millis(ms),
             Step::Settings { which } => {
