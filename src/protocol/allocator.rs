@@ -133,7 +133,9 @@ impl Node {
         }
         let largest = subnets.iter().map(|&subnet| &self.plan.subnets()[subnet]).max_by_key(|plan| plan.pool_size);
         match largest {
-            Some(plan) if plan.pool_size > 0 => Err(Silence::PoolFull { network: plan.subnet.network, size: plan.pool_size }),
+            Some(plan) if plan.pool_size > 0 => {
+                Err(Silence::PoolFull { network: plan.subnet.network, size: plan.pool_size, aside: self.table.aside_len() })
+            }
             Some(plan) => Err(Silence::NoPool { network: plan.subnet.network }),
             None => Err(Silence::NoSubnet),
         }

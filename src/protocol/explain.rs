@@ -302,6 +302,8 @@ pub enum Silence {
     PoolFull {
         network: Ipv4Net,
         size: u64,
+        /// Addresses of all pools that rest because a stranger answered under them.
+        aside: usize,
     },
     NoPool {
         network: Ipv4Net,
@@ -315,6 +317,10 @@ pub enum Silence {
     TooOften,
     ProbePending {
         address: Ipv4Addr,
+    },
+    /// So many addresses were asked about for this one request, and somebody answered under each.
+    StrangersAnswer {
+        count: usize,
     },
     BeingWritten {
         address: Ipv4Addr,
@@ -335,9 +341,14 @@ impl fmt::Display for Silence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Silence::NoSubnet => write!(f, "no subnet is set up where it was heard. Add a [[subnet]] for its network"),
-            Silence::PoolFull { network, size } => {
+            Silence::PoolFull { network, size, aside: 0 } => {
                 write!(f, "the pool of {network} is full, {size} of {size}. Grow the pool, or shorten the leases")
             }
+            Silence::PoolFull { network, size, aside } => write!(
+                f,
+                "the pool of {network} is full, {size} of {size}. {aside} addresses rest because devices without a lease \
+                 answered under them: look for a router with proxy ARP, or for addresses set by hand"
+            ),
             Silence::NoPool { network } => {
                 write!(f, "{network} has no pool, and no address is kept for this device. Add a pool, or keep an address for it")
             }
@@ -347,6 +358,11 @@ impl fmt::Display for Silence {
             Silence::NotItsAddress => write!(f, "the address is not its own"),
             Silence::TooOften => write!(f, "it asks too often; others must not wait for it"),
             Silence::ProbePending { address } => write!(f, "{address} is just being asked for by ARP"),
+            Silence::StrangersAnswer { count } => write!(
+                f,
+                "devices without a lease answered under {count} addresses in a row. Look for a router with proxy ARP, or for \
+                 addresses set by hand"
+            ),
             Silence::BeingWritten { address } => write!(f, "its lease of {address} is just being written to disk"),
             Silence::DiskTrouble { why } => {
                 write!(f, "the disk takes nothing at present ({why}), so nothing new can be promised")
@@ -406,6 +422,7 @@ impl Outcome {
                 Silence::NotItsAddress => "silent-not-its-address",
                 Silence::TooOften => "silent-too-often",
                 Silence::ProbePending { .. } => "silent-probe-pending",
+                Silence::StrangersAnswer { .. } => "silent-strangers-answer",
                 Silence::BeingWritten { .. } => "silent-being-written",
                 Silence::DiskTrouble { .. } => "silent-disk-trouble",
                 Silence::StoreBehind => "silent-store-behind",

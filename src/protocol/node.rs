@@ -21,7 +21,7 @@ use super::{
     lease::{Binding, BindingState, ClientId, HwAddr, Version},
     limit::Limiter,
     plan::Plan,
-    probe::{ProbeCache, ProbeResult},
+    probe::{CACHE_TIME, ProbeCache, ProbeResult},
     table::LeaseTable,
     time::{Epoch, Time},
 };
@@ -35,6 +35,11 @@ const MAX_NOTICES: usize = 16;
 pub(super) const MAX_PROBING: usize = 4096;
 /// How long an address under which a stranger answered is left alone.
 const STRANGER_REST: Duration = Duration::from_secs(600);
+/// When nothing else is free, such an address is asked about again after this.
+const STRANGER_REST_MIN: Duration = CACHE_TIME;
+/// Addresses under which strangers answered, for one request: then the client is left to ask again. Whoever answers
+/// every probe would else have the whole pool set aside by one packet.
+pub(super) const MAX_STRANGERS: usize = 8;
 
 /// The deciding half of a server.
 #[derive(Debug)]
@@ -496,7 +501,7 @@ impl Node {
                     if let Some(client) = self.table.offered(address).cloned() {
                         self.table.forget_offer(&self.plan, now, &client);
                     }
-                    self.table.set_aside(&self.plan, address, now + STRANGER_REST);
+                    self.table.set_aside(&self.plan, address, now + STRANGER_REST_MIN, now + STRANGER_REST);
                 }
             }
         }

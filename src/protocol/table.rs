@@ -36,11 +36,19 @@ pub struct LeaseTable {
     offers: HashMap<ClientId, Offer>,
     offered: HashMap<u32, ClientId>,
     /// Found in use by a stranger: nobody gets them until then.
-    aside: HashMap<u32, Time>,
+    aside: HashMap<u32, Aside>,
     aside_order: BTreeSet<(Time, u32)>,
     /// By subnet, as in `Plan::subnets`.
     free: Vec<FreeList>,
     own_addresses: Vec<Ipv4Addr>,
+}
+
+/// How long an address rests.
+#[derive(Debug, Clone, Copy)]
+struct Aside {
+    /// Not even where nothing else is free.
+    at_least: Time,
+    until: Time,
 }
 
 /// Addresses of one subnet that anybody may have, in the order of giving.
@@ -202,14 +210,19 @@ impl LeaseTable {
         let _ = list.offered.remove(&(made, address)) || list.offered_to_holder.remove(&(made, address));
     }
 
-    /// A stranger answers under this address: nobody is given it until then.
-    pub fn set_aside(&mut self, plan: &Plan, address: Ipv4Addr, until: Time) {
+    /// A stranger answers under this address: nobody is given it until then; where nothing else is free, only `at_least`.
+    pub fn set_aside(&mut self, plan: &Plan, address: Ipv4Addr, at_least: Time, until: Time) {
         let raw = u32::from(address);
         self.unlist(plan, raw);
-        if let Some(earlier) = self.aside.insert(raw, until) {
-            self.aside_order.remove(&(earlier, raw));
+        if let Some(earlier) = self.aside.insert(raw, Aside { at_least, until }) {
+            self.aside_order.remove(&(earlier.until, raw));
         }
         self.aside_order.insert((until, raw));
+    }
+
+    /// Addresses that rest at present.
+    pub fn aside_len(&self) -> usize {
+        self.aside.len()
     }
 
     /// The address that anybody may have next in this subnet: never used ones first, then the longest free.
@@ -240,7 +253,20 @@ impl LeaseTable {
         if let Some(&(_, address)) = list.reusable.first() {
             return Some(Ipv4Addr::from(address));
         }
-        self.stale_offer(plan, subnet, now)
+        self.stale_offer(plan, subnet, now).or_else(|| self.rested(plan, subnet, now))
+    }
+
+    /// The address of this subnet that has rested longest, if it is long enough for an emergency; it rests no more.
+    fn rested(&mut self, plan: &Plan, subnet: usize, now: Time) -> Option<Ipv4Addr> {
+        let has_rested = |address: &u32| self.aside[address].at_least <= now;
+        let is_here = |address: &u32| plan.subnet_of(Ipv4Addr::from(*address)) == Some(subnet);
+        let mut by_age = self.aside_order.iter().map(|&(_, address)| address).take_while(has_rested).filter(is_here);
+        let address = by_age.find(|&address| may_be_given(plan, &self.own_addresses, subnet, address))?;
+        let Aside { until, .. } = self.aside.remove(&address)?;
+        self.aside_order.remove(&(until, address));
+        self.index(plan, address, now);
+        let is_free = !self.by_address.get(&address).is_some_and(|binding| binding.is_held(now));
+        (is_free && !self.offered.contains_key(&address)).then(|| Ipv4Addr::from(address))
     }
 
     /// The oldest offer in this subnet that was not taken up in good time; it is forgotten. Never one of an address

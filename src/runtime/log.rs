@@ -79,6 +79,7 @@ fn is_trouble(decision: &Decision) -> bool {
         Outcome::Silent { why } => matches!(
             why,
             Silence::PoolFull { .. }
+                | Silence::StrangersAnswer { .. }
                 | Silence::DiskTrouble { .. }
                 | Silence::StoreBehind
                 | Silence::TooOften

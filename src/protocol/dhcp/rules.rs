@@ -11,7 +11,7 @@ use crate::protocol::{
     explain::{Asked, NakReason, Outcome, Refusal, Silence, Step, SubnetBy, whole_secs},
     lease::{Binding, BindingState, ClientId},
     limit::Admission,
-    node::{BindingChange, Node},
+    node::{BindingChange, MAX_STRANGERS, Node},
     probe::ProbeResult,
     time::Time,
 };
@@ -142,6 +142,10 @@ impl Node {
                 (None, _) => request.steps.push(Step::NotProbed),
                 (Some(_), Some(_)) => {}
                 (Some(wait), None) => {
+                    let count = request.steps.iter().filter(|step| matches!(step, Step::ProbeAnswered { .. })).count();
+                    if count >= MAX_STRANGERS {
+                        return self.silent(now, request, asked, Silence::StrangersAnswer { count }, out);
+                    }
                     self.table.set_offer(&self.plan, now, &client, address, request.message.hw);
                     self.probe(now, wait, address, request, out);
                     return;
