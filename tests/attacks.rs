@@ -267,3 +267,25 @@ fn no_escape_sequence_of_a_client_reaches_a_terminal() {
     assert!(raw.is_empty(), "{raw:?} in {shown:?}");
     assert!(!shown.lines().any(|line| line.starts_with("INFO forged")), "a line was forged");
 }
+
+#[test]
+fn a_storm_of_declines_by_many_devices_is_told_and_can_be_undone() {
+    let Some(lab) = lab::enter_or_skip("a_storm_of_declines_by_many_devices_is_told_and_can_be_undone") else { return };
+    let (server, victim, bad) = world(&lab, "storm", SETTINGS);
+    let had = victim.dora(mac(1), PATIENCE).expect("a calm server answers").yiaddr;
+    for device in 0x600..0x631 {
+        let ack = bad.dora(mac(device), PATIENCE).expect("the pool has 50 addresses");
+        bad.send(&Query::new(DECLINE, mac(device)).option(50, &ack.yiaddr.octets()).option(54, &SERVER_ID));
+    }
+    assert!(victim.ask(&Query::new(DISCOVER, mac(2)), &[OFFER], Duration::from_millis(500)).is_none(), "nothing is left");
+    let why = server.why("00:16:00:00:00:02");
+    assert!(why.contains("is full"), "{why}");
+    // Who has a lease, or a kept address, is not harmed.
+    assert_eq!(victim.dora(mac(1), PATIENCE).map(|ack| ack.yiaddr), Some(had));
+    assert!(victim.dora(mac(0xfff), PATIENCE).is_some());
+    for row in server.leases().iter().filter(|row| row["state"] == "declined") {
+        let freed = server.command(&["leases", "free", row["address"].as_str().expect("text")]);
+        assert!(freed.status.success(), "{}", said(&freed));
+    }
+    assert!(victim.dora(mac(2), PATIENCE).is_some(), "the pool is of use again");
+}
