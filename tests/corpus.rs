@@ -40,5 +40,5 @@ fn whatever_was_asked_is_answered_by_the_rules() {
 
 #[test]
 fn whatever_was_a_settings_file_is_read() {
-    replay("settings", targets::settings::run, 20);
+    replay("settings", targets::settings::run, 15);
 }

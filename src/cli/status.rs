@@ -52,6 +52,7 @@ pub fn why(place: &Place, what: &str, json: bool) -> anyhow::Result<u8> {
     if json {
         println!("{}", serde_json::to_string_pretty(&stories)?);
     } else if stories.is_empty() {
+        let what = what.escape_debug();
         println!("Nothing is known of `{what}`: no lease, and nothing heard from it since the server started.");
     } else {
         stories.iter().for_each(tell);

@@ -16,7 +16,7 @@ mod seeds;
 #[cfg(test)]
 mod simulation;
 
-use std::{collections::BTreeMap, net::Ipv4Addr, ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, net::Ipv4Addr, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
@@ -173,4 +173,13 @@ pub enum Destination {
     Broadcast,
     /// To `address` port 68 in a frame to `mac`, with no ARP: the client has no address yet.
     Frame { mac: [u8; 6], address: Ipv4Addr },
+}
+
+impl fmt::Display for StoreTrouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StoreTrouble::DiskFull => write!(f, "the disk is full"),
+            StoreTrouble::Other(why) => f.write_str(why),
+        }
+    }
 }

@@ -21,7 +21,7 @@ use super::{
     store::{self, Report, StoreHandle},
 };
 use crate::{
-    protocol::{Action, Event, Interface, Node, Reply, node::differences},
+    protocol::{Action, Event, Interface, Node, Reply, StoreTrouble, node::differences},
     settings::Settings,
 };
 
@@ -74,6 +74,9 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         env!("CARGO_PKG_VERSION")
     );
     let mut node = Node::new(loaded.settings, loaded.bindings, clock.epoch(), clock.now());
+    if loaded.slept == Slept::Unknown {
+        node.set_sleep_unknown();
+    }
     if let Some(trouble) = loaded.trouble {
         tracing::error!("{trouble}: clients are confirmed what they have, and nothing new is promised");
         node.set_trouble(trouble);
@@ -96,6 +99,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
             waiting: HashMap::new(),
             next_command: 0,
             log: DecisionLog::default(),
+            told_trouble: None,
         };
         for notice in loaded.notices {
             server.handle(Event::Notice(notice));
@@ -119,6 +123,8 @@ struct Server {
     waiting: HashMap<u64, oneshot::Sender<Result<(), String>>>,
     next_command: u64,
     log: DecisionLog,
+    /// The trouble of the disk that was logged last, until it is over.
+    told_trouble: Option<StoreTrouble>,
 }
 
 impl Server {
@@ -228,11 +234,16 @@ impl Server {
         match report {
             Report::Committed { up_to } => self.handle(Event::Committed { up_to }),
             Report::Failed { ids, trouble } => {
-                tracing::error!("{trouble}: clients are confirmed what they have, and nothing new is promised");
+                // Commits that were under way fail one after another: one line for all.
+                if self.told_trouble.as_ref() != Some(&trouble) {
+                    tracing::error!("{trouble}: clients are confirmed what they have, and nothing new is promised");
+                    self.told_trouble = Some(trouble.clone());
+                }
                 self.handle(Event::CommitFailed { ids, trouble });
             }
             Report::Recovered => {
                 tracing::info!("the disk takes changes again");
+                self.told_trouble = None;
                 self.store.resume();
                 self.handle(Event::StoreRecovered);
             }

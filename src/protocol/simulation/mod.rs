@@ -3,6 +3,7 @@
 
 mod device;
 mod disk;
+mod scenarios;
 mod world;
 
 use std::time::Duration;

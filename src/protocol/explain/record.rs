@@ -1,0 +1,113 @@
+//! The last decisions of each device, bounded in all, repeats folded.
+
+use std::{
+    collections::{BTreeMap, HashMap, VecDeque},
+    sync::Arc,
+};
+
+use serde::Serialize;
+
+use super::{Asked, Outcome, Step};
+use crate::protocol::{dhcp::Malformed, lease::HwAddr, time::Time};
+
+/// Decisions kept for one device.
+pub const MAX_PER_DEVICE: usize = 16;
+/// Decisions kept in all; the device that was silent for longest is forgotten first.
+pub const MAX_DECISIONS: usize = 8192;
+
+/// One decision with the way that led to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Decision {
+    pub at: Time,
+    pub hw: HwAddr,
+    /// The name the device gave itself, or the name of its kept address.
+    pub name: Option<Box<str>>,
+    pub asked: Asked,
+    pub xid: u32,
+    pub steps: Vec<Step>,
+    pub outcome: Outcome,
+    /// How often the same was asked and answered again since, folded into this one.
+    pub repeats: u32,
+    pub last_at: Time,
+}
+
+impl Decision {
+    fn same_as(&self, other: &Decision) -> bool {
+        self.asked == other.asked && same_outcome(&self.outcome, &other.outcome)
+    }
+}
+
+/// Equal but for figures that run with the clock.
+fn same_outcome(a: &Outcome, b: &Outcome) -> bool {
+    std::mem::discriminant(a) == std::mem::discriminant(b) && a.name() == b.name() && a.address() == b.address()
+}
+
+/// The last decisions of each device, bounded in all.
+#[derive(Debug, Default)]
+pub struct Explain {
+    devices: HashMap<HwAddr, Device>,
+    /// Devices by when they last got a decision: (sequence, device).
+    order: BTreeMap<u64, HwAddr>,
+    sequence: u64,
+    kept: usize,
+    /// Datagrams that were no request, by cause.
+    pub malformed: BTreeMap<Malformed, u64>,
+    /// Decisions by `Outcome::name`.
+    pub outcomes: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Debug, Default)]
+struct Device {
+    sequence: u64,
+    decisions: VecDeque<Arc<Decision>>,
+}
+
+impl Explain {
+    /// Keeps a decision. Returns it, as it now stands, where it is worth a line in the log: it is new, or it
+    /// was repeated 10, 100, 1000 … times.
+    pub fn record(&mut self, decision: Decision) -> Option<Arc<Decision>> {
+        *self.outcomes.entry(decision.outcome.name()).or_default() += 1;
+        self.sequence += 1;
+        let device = self.devices.entry(decision.hw).or_default();
+        self.order.remove(&device.sequence);
+        device.sequence = self.sequence;
+        self.order.insert(self.sequence, decision.hw);
+        if let Some(last) = device.decisions.back_mut()
+            && last.same_as(&decision)
+        {
+            let last = Arc::make_mut(last);
+            last.repeats += 1;
+            last.last_at = decision.at;
+            last.steps = decision.steps;
+            last.outcome = decision.outcome;
+            last.xid = decision.xid;
+            let power_of_ten = last.repeats >= 10 && last.repeats == 10u32.pow(last.repeats.ilog10());
+            // Renewals are worth a line each; the same question over and over is not.
+            return (power_of_ten || matches!(last.outcome, Outcome::Acked { .. }))
+                .then(|| device.decisions.back().expect("just looked at").clone());
+        }
+        if device.decisions.len() == MAX_PER_DEVICE {
+            device.decisions.pop_front();
+            self.kept -= 1;
+        }
+        let decision = Arc::new(decision);
+        device.decisions.push_back(decision.clone());
+        self.kept += 1;
+        while self.kept > MAX_DECISIONS
+            && let Some((_, oldest)) = self.order.pop_first()
+        {
+            self.kept -= self.devices.remove(&oldest).map_or(0, |device| device.decisions.len());
+        }
+        Some(decision)
+    }
+
+    /// Oldest first.
+    pub fn of_device(&self, hw: HwAddr) -> impl Iterator<Item = &Arc<Decision>> {
+        self.devices.get(&hw).into_iter().flat_map(|device| &device.decisions)
+    }
+
+    /// Devices with decisions kept, the latest first.
+    pub fn devices(&self) -> impl Iterator<Item = HwAddr> {
+        self.order.values().rev().copied()
+    }
+}

@@ -1,0 +1,72 @@
+//! How a node is doing, for people.
+
+use std::collections::BTreeMap;
+
+use super::Node;
+use crate::protocol::time::Time;
+
+/// How a node is doing, for people.
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct Status {
+    /// Answering clients (on at least one interface).
+    pub serving: bool,
+    pub interfaces: Vec<String>,
+    /// Why nothing new can be promised, as a sentence.
+    pub trouble: Option<String>,
+    /// What else somebody should look at, as sentences.
+    pub notices: Vec<String>,
+    /// Interfaces whose sockets cannot be opened, a sentence each.
+    pub not_listening: Vec<String>,
+    pub subnets: Vec<SubnetStatus>,
+    pub commits_waiting: usize,
+    /// Decisions since start, by outcome.
+    pub outcomes: BTreeMap<&'static str, u64>,
+    /// Datagrams since start that were no request, by cause.
+    pub malformed: BTreeMap<String, u64>,
+}
+
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct SubnetStatus {
+    pub network: String,
+    /// Addresses that can be given to anybody.
+    pub pool_size: u64,
+    /// How many of them are held.
+    pub pool_used: u64,
+}
+
+impl Node {
+    pub fn status(&self, now: Time) -> Status {
+        let mut used = vec![0; self.plan.subnets().len()];
+        for binding in self.table.iter().filter(|binding| binding.is_held(now)) {
+            if let Some(subnet) = self.plan.subnet_of(binding.address)
+                && self.plan.subnets()[subnet].is_dynamic(binding.address)
+            {
+                used[subnet] += 1;
+            }
+        }
+        let subnets = self.plan.subnets().iter().zip(used).map(|(plan, pool_used)| SubnetStatus {
+            network: plan.subnet.network.to_string(),
+            pool_size: plan.pool_size,
+            pool_used,
+        });
+        let mut interfaces: Vec<String> = self
+            .interfaces
+            .values()
+            .filter(|plan| !plan.subnets.is_empty() && plan.interface.up)
+            .filter(|plan| !self.not_listening.contains_key(&plan.interface.name))
+            .map(|plan| plan.interface.name.clone())
+            .collect();
+        interfaces.sort_unstable();
+        Status {
+            serving: !interfaces.is_empty(),
+            interfaces,
+            trouble: self.trouble.as_ref().map(ToString::to_string),
+            notices: self.notices.iter().cloned().collect(),
+            not_listening: self.not_listening.values().cloned().collect(),
+            subnets: subnets.collect(),
+            commits_waiting: self.undo.len(),
+            outcomes: self.explain.outcomes.clone(),
+            malformed: self.explain.malformed.iter().map(|(cause, count)| (cause.to_string(), *count)).collect(),
+        }
+    }
+}
