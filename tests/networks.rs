@@ -23,9 +23,8 @@ const FAR: &str = r#"
     options = { router = "198.51.100.1" }
 "#;
 
-/// Every message that one dnsmasq needs to be a relay or a rival and nothing else.
-const DNSMASQ: [&str; 7] =
-    ["dnsmasq", "--keep-in-foreground", "--conf-file=/dev/null", "--port=0", "--user=root", "--group=root", "--log-facility=-"];
+/// What makes a dnsmasq a relay or a rival and nothing else. Undaemonised it stays the user it is: a rootless world has no other.
+const DNSMASQ: [&str; 4] = ["dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--port=0"];
 
 fn a_house(lab: &Lab) {
     lab.bridge("lan");
@@ -65,6 +64,13 @@ fn clients_behind_a_relay_are_served_and_renew_by_unicast() {
             });
         }
     });
+
+    // A broadcast renewal goes by the relay.
+    let rebound = lab.client(Kind::Udhcpc, "udhcpc").rebind();
+    let word = node.last_word(&lab.mac("udhcpc"));
+    assert_eq!((word.asked(), word.outcome()), ("rebind", "acked"), "{}", word.steps());
+    assert_eq!(word.about("address"), rebound.address());
+    assert!(word.steps().contains("where its relay stands"), "{}", word.steps());
 
     // Without the relay only what the client sends to the server itself can arrive, and only routed answers come back.
     relay.kill();
