@@ -182,6 +182,68 @@ fn a_full_disk_stops_new_promises_only_and_heals_by_itself() {
     assert!(account.acks > 100, "the load was too small to show anything: {account}");
 }
 
+/// A card that wears out turns read-only in the middle of work; a failing one refuses to sync.
+#[test]
+fn a_disk_that_turns_read_only_or_fails_under_load_loses_nothing_that_was_acked() {
+    let name = "a_disk_that_turns_read_only_or_fails_under_load_loses_nothing_that_was_acked";
+    let Some(lab) = lab::enter_or_skip(name) else { return };
+    let Some(library) = failing_disk() else {
+        eprintln!("SKIPPED {name}: no C compiler (cc)");
+        return;
+    };
+    world(&lab);
+    let data = fresh_folder("failing");
+    let switch = data.with_extension("switch");
+    let _ = std::fs::remove_file(&switch);
+    let environment = [("LD_PRELOAD", library.as_path()), ("FAILING_DISK", &switch), ("FAILING_FOLDER", &data)];
+    let mut server = Server::start_with(&lab, "server", &program(), &data, Some(SETTINGS), &environment);
+    let (relay, client) = (Relay::at("relay"), Plug::at("client"));
+    let mut account = Account::default();
+    let known = client.dora(mac(0xAAAA), PATIENCE).expect("the disk is sound");
+    for (what, errno) in [("read-only", libc::EROFS), ("failing", libc::EIO)] {
+        relay.load_while(&mut account, || {
+            std::thread::sleep(Duration::from_millis(500));
+            std::fs::write(&switch, errno.to_string()).expect("a file can be written");
+            wait_until("the server sees that its disk fails", Duration::from_secs(10), || trouble(&server).is_some());
+            std::thread::sleep(Duration::from_millis(1500));
+        });
+        let sentence = trouble(&server).unwrap_or_else(|| panic!("{what}: healed without a cure"));
+        println!("{what}: {sentence}");
+        assert!(sentence.contains("cannot be written"), "{what}: {sentence}");
+        let reboot = Query::new(REQUEST, mac(0xAAAA)).option(50, &known.yiaddr.octets());
+        let again = client.ask(&reboot, &[ACK, NAK], PATIENCE).expect("known clients are answered from memory");
+        assert_eq!((again.kind, again.yiaddr), (ACK, known.yiaddr));
+        assert!(client.ask(&Query::new(DISCOVER, mac(0xBBBB)), &[OFFER], Duration::from_millis(500)).is_none());
+        assert!(server.why("00:16:00:00:bb:bb").contains("cannot be written"));
+        account.check(&server, what);
+        std::fs::remove_file(&switch).expect("it was there");
+        wait_until("service recovers by itself", Duration::from_secs(10), || trouble(&server).is_none());
+        relay.load_while(&mut account, || std::thread::sleep(Duration::from_millis(300)));
+        account.check(&server, &format!("healed after {what}"));
+        // And what was told from memory alone is not more than what a start finds.
+        server.daemon.kill();
+        account.check(&server, &format!("killed after {what}"));
+        server = Server::start_with(&lab, "server", &program(), &data, None, &environment);
+        account.check(&server, &format!("started after {what}"));
+    }
+    println!("{account}");
+}
+
+/// A library that lets writes into FAILING_FOLDER fail with the error number in the file FAILING_DISK while that is
+/// there. A file system that is in use cannot be turned read-only from outside.
+fn failing_disk() -> Option<std::path::PathBuf> {
+    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("failing_disk.so");
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/durability/failing_disk.c");
+    let built = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl").status();
+    match built {
+        Ok(status) => {
+            assert!(status.success(), "failing_disk.c does not compile");
+            Some(library)
+        }
+        Err(_) => None,
+    }
+}
+
 /// Takes every byte that is left.
 fn fill(ballast: &Path) {
     use std::io::Write;

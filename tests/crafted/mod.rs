@@ -244,17 +244,38 @@ pub struct Server {
 impl Server {
     /// Starts it, with settings the first time, and waits until it answers.
     pub fn start(lab: &Lab, host: &str, program: &Path, data: &Path, settings: Option<&str>) -> Server {
-        let server = Server::launch(lab, host, program, data, settings);
+        Server::start_with(lab, host, program, data, settings, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub fn start_with(
+        lab: &Lab,
+        host: &str,
+        program: &Path,
+        data: &Path,
+        settings: Option<&str>,
+        environment: &[(&str, &Path)],
+    ) -> Server {
+        let server = Server::launch(lab, host, program, data, settings, environment);
         wait_until("the server serves", Duration::from_secs(20), || {
             server.status().is_some_and(|status| status["serving"] == true)
         });
         server
     }
 
-    /// Starts it without waiting.
-    pub fn launch(lab: &Lab, host: &str, program: &Path, data: &Path, settings: Option<&str>) -> Server {
+    fn launch(
+        lab: &Lab,
+        host: &str,
+        program: &Path,
+        data: &Path,
+        settings: Option<&str>,
+        environment: &[(&str, &Path)],
+    ) -> Server {
         let text = |path: &Path| path.to_str().expect("the tests' paths are text").to_owned();
-        let mut words = vec![text(program), "run".into(), "--trust-clock".into(), "--data".into(), text(data)];
+        let mut words = Vec::new();
+        words.extend((!environment.is_empty()).then(|| "env".to_owned()));
+        words.extend(environment.iter().map(|(name, value)| format!("{name}={}", text(value))));
+        words.extend([text(program), "run".into(), "--trust-clock".into(), "--data".into(), text(data)]);
         if let Some(settings) = settings {
             let file = lab.folder().join(format!("{host}.toml"));
             std::fs::write(&file, settings).expect("the world's folder can be written");

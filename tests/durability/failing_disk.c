@@ -1,0 +1,89 @@
+/* A disk that fails on command: see failing_disk() in tests/durability.rs. */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+/* The error number of the hour, 0 while all is well. */
+static int failure(void)
+{
+    static int (*real_open)(const char *, int, ...);
+    char text[16] = "";
+    const char *path = getenv("FAILING_DISK");
+    if (!real_open)
+        real_open = dlsym(RTLD_NEXT, "open64");
+    int file = path ? real_open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (file < 0)
+        return 0;
+    ssize_t length = read(file, text, sizeof text - 1);
+    close(file);
+    return length > 0 ? atoi(text) : 0;
+}
+
+static int is_concerned(int file)
+{
+    char link[64], path[4096];
+    const char *folder = getenv("FAILING_FOLDER");
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+    ssize_t length = readlink(link, path, sizeof path - 1);
+    return folder && length > 0 && (size_t)length > strlen(folder) && !strncmp(path, folder, strlen(folder)) &&
+           path[strlen(folder)] == '/';
+}
+
+#define GUARD(file)                                                                                                    \
+    do {                                                                                                               \
+        int saved = errno, code = failure();                                                                           \
+        if (code && is_concerned(file)) {                                                                              \
+            errno = code;                                                                                              \
+            return -1;                                                                                                 \
+        }                                                                                                              \
+        errno = saved;                                                                                                 \
+    } while (0)
+
+#define REAL(name, ...)                                                                                                \
+    static __typeof__(name) *real;                                                                                     \
+    if (!real)                                                                                                         \
+        real = dlsym(RTLD_NEXT, #name);                                                                                \
+    return real(__VA_ARGS__)
+
+ssize_t pwrite64(int file, const void *bytes, size_t count, off64_t at)
+{
+    GUARD(file);
+    REAL(pwrite64, file, bytes, count, at);
+}
+
+ssize_t pwrite(int file, const void *bytes, size_t count, off_t at)
+{
+    GUARD(file);
+    REAL(pwrite, file, bytes, count, at);
+}
+
+ssize_t write(int file, const void *bytes, size_t count)
+{
+    GUARD(file);
+    REAL(write, file, bytes, count);
+}
+
+int fdatasync(int file)
+{
+    GUARD(file);
+    REAL(fdatasync, file);
+}
+
+int fsync(int file)
+{
+    GUARD(file);
+    REAL(fsync, file);
+}
+
+int ftruncate64(int file, off64_t length)
+{
+    GUARD(file);
+    REAL(ftruncate64, file, length);
+}
