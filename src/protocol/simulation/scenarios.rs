@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     Does::{self, AskFor, Discover, Renew, Take},
     Network, Step,
-    Step::{Admin, AdminFrees, DiskFails, DiskHeals, DiskWrites, NodeHears, Wait},
+    Step::{Admin, AdminFrees, ClockConfirmed, DiskFails, DiskHeals, DiskWrites, NodeHears, Restart, Wait},
     run,
 };
 use crate::protocol::seeds::Telling;
@@ -49,4 +49,11 @@ fn an_address_whose_ack_is_under_way_is_not_freed() {
     let asks = [Admin { settings: 1 }, DiskWrites(1), ALL, device(0, Discover), device(0, Take)];
     let freed = [AdminFrees { address: 10 }, DiskWrites(2), ALL, device(1, AskFor { address: 10 }), device(1, Take)];
     run(&[&asks[..], &freed].concat(), Telling::Aloud);
+}
+
+#[test]
+fn nothing_is_confirmed_from_memory_while_the_time_off_is_unknown() {
+    let leased = [device(0, Discover), A_SECOND, device(0, Take), DiskWrites(1), ALL];
+    let back = [Restart { off: Duration::from_secs(30), is_known: false }, device(0, Renew), DiskFails, ALL];
+    run(&[&leased[..], &back, &[ClockConfirmed]].concat(), Telling::Aloud);
 }
