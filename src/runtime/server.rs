@@ -81,7 +81,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         node.set_sleep_unknown();
     }
     if let Some(trouble) = loaded.trouble {
-        tracing::error!("{trouble}: clients are confirmed what they have, and nothing new is promised");
+        tracing::error!("clients are confirmed what they have, and nothing new is promised: {trouble}");
         node.set_trouble(trouble);
     }
     let (report_sender, reports) = mpsc::unbounded_channel();
@@ -267,7 +267,7 @@ impl Server {
             Report::Failed { ids, trouble } => {
                 // Commits that were under way fail one after another: one line for all.
                 if self.told_trouble.as_ref() != Some(&trouble) {
-                    tracing::error!("{trouble}: clients are confirmed what they have, and nothing new is promised");
+                    tracing::error!("clients are confirmed what they have, and nothing new is promised: {trouble}");
                     self.told_trouble = Some(trouble.clone());
                 }
                 self.handle(Event::CommitFailed { ids, trouble });
