@@ -1,6 +1,6 @@
 //! The way to the data: through a running server's control socket, or straight to the database of a stopped one.
 
-use std::io::ErrorKind;
+use std::{io::ErrorKind, time::Duration};
 
 use anyhow::{Context, anyhow, bail};
 use http_body_util::{BodyExt, Full};
@@ -20,6 +20,9 @@ use twinlease::{
 };
 
 use super::Place;
+
+/// How long the server may take to answer; a change is answered when it is on disk.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What is known of the server.
 pub enum Door {
@@ -69,7 +72,7 @@ impl Client {
             .header(header::HOST, "twinlease")
             .header(header::CONTENT_TYPE, "application/json")
             .body(Full::new(Bytes::from(body)))?;
-        let (status, body) = self.runtime.block_on(async {
+        let asked = async {
             let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(self.stream)).await?;
             let connection = tokio::spawn(connection);
             let response = sender.send_request(request).await?;
@@ -77,7 +80,15 @@ impl Client {
             let body = response.into_body().collect().await?.to_bytes();
             connection.abort();
             anyhow::Ok((status, body))
-        })?;
+        };
+        let answered = self.runtime.block_on(async { tokio::time::timeout(PATIENCE, asked).await });
+        let (status, body) = answered.map_err(|_| {
+            anyhow!(
+                "The server did not answer within {} s. A change may or may not have been made: look when it answers again. \
+                 It may be stopped, or its disk may hang; its log and `dmesg` say more.",
+                PATIENCE.as_secs()
+            )
+        })??;
         if status != StatusCode::OK {
             bail!("{}", String::from_utf8_lossy(&body));
         }

@@ -87,8 +87,8 @@ enum Command {
         #[arg(long = "interface")]
         interfaces: Vec<String>,
         /// How long to wait for answers, in seconds.
-        #[arg(long, default_value_t = 3.0)]
-        wait: f64,
+        #[arg(long, default_value = "3", value_parser = wait_secs)]
+        wait: Duration,
         #[arg(long)]
         json: bool,
     },
@@ -153,8 +153,8 @@ struct RunArgs {
     /// Taken over at the first start; later `twinlease import` is the way.
     #[arg(long)]
     settings: Option<PathBuf>,
-    /// error, warn, info, debug or trace. RUST_LOG beats it.
-    #[arg(long, default_value = "info")]
+    /// How much is logged. RUST_LOG beats it.
+    #[arg(long, default_value = "info", value_parser = ["error", "warn", "info", "debug", "trace"])]
     log: String,
     /// Believe the system's clock although nothing (NTP) keeps it right.
     #[arg(long)]
@@ -162,6 +162,12 @@ struct RunArgs {
 }
 
 pub fn run(args: Args) -> ExitCode {
+    // A server must outlive whoever hangs up on its socket or stops reading its log, so it goes on ignoring SIGPIPE.
+    if !matches!(args.command, Command::Run(_)) {
+        // Output cut short by `| head` is no error worth a word.
+        // SAFETY: no other thread runs yet, and the default action is a valid disposition.
+        unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
+    }
     let outcome = match args.command {
         Command::Run(args) => serve(args),
         Command::Check { path, json } => check::run(&path, json),
@@ -172,9 +178,7 @@ pub fn run(args: Args) -> ExitCode {
         Command::Reservations { action: ReservationsAction::Remove { what }, place } => reservations::remove(&place, &what),
         Command::Why { what, place, json } => status::why(&place, &what, json),
         Command::Status { place, json } => status::run(&place, json),
-        Command::Probe { interfaces, wait, json } => {
-            probe::run(&interfaces, Duration::from_secs_f64(wait.clamp(0.1, 60.0)), json)
-        }
+        Command::Probe { interfaces, wait, json } => probe::run(&interfaces, wait, json),
         Command::Export { file, place, json } => settings::export(&place, file.as_deref(), json),
         Command::Import { file, dry_run, place } => settings::import(&place, &file, dry_run),
         Command::Version { json } => version(json),
@@ -186,6 +190,11 @@ pub fn run(args: Args) -> ExitCode {
             ExitCode::from(UNREACHABLE)
         }
     }
+}
+
+fn wait_secs(text: &str) -> Result<Duration, String> {
+    let secs = text.parse::<f64>().ok().filter(|secs| (0.1..=60.0).contains(secs));
+    secs.map(Duration::from_secs_f64).ok_or_else(|| "it takes 0.1 to 60 seconds".into())
 }
 
 fn serve(args: RunArgs) -> anyhow::Result<u8> {

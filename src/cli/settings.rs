@@ -1,10 +1,15 @@
 //! `export` and `import`: all settings as one readable file.
 
-use std::{fs, path::Path};
+use std::{
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
 
 use anyhow::Context;
 use twinlease::{
     protocol::{Change, Command, node::differences},
+    runtime::store::StoreError,
     settings::{Record, RecordKey, Settings, parse, render, words::show_identifier},
 };
 
@@ -27,10 +32,35 @@ pub fn export(place: &Place, file: Option<&Path>, json: bool) -> anyhow::Result<
     let settings = door::settings(place)?;
     let text = if json { serde_json::to_string_pretty(&settings)? + "\n" } else { render::render(&settings) };
     match file {
-        None => print!("{text}"),
-        Some(path) => fs::write(path, text).with_context(|| format!("`{}` cannot be written", path.display()))?,
+        None => {
+            let mut out = io::stdout().lock();
+            out.write_all(text.as_bytes()).and_then(|()| out.flush()).context("The settings could not be written")?;
+        }
+        Some(path) => write(path, text.as_bytes()).with_context(|| {
+            format!("`{}` cannot be written. Name another file, or look at its disk and rights", path.display())
+        })?,
     }
     Ok(DONE)
+}
+
+/// All of it or nothing: a full disk must not cost an earlier export.
+fn write(path: &Path, text: &[u8]) -> io::Result<()> {
+    // Through a symbolic link to the file itself; a device or a pipe is written into, not replaced.
+    let path = &fs::canonicalize(path).unwrap_or_else(|_| path.into());
+    if path.exists() && !path.is_file() {
+        return fs::write(path, text);
+    }
+    let mut making = path.clone().into_os_string();
+    making.push(".making");
+    let making = PathBuf::from(making);
+    let written = File::create(&making)
+        .and_then(|mut file| file.write_all(text).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&making, path));
+    if written.is_err() {
+        // Not there, or of no use.
+        let _ = fs::remove_file(&making);
+    }
+    written
 }
 
 pub fn import(place: &Place, file: &Path, dry_run: bool) -> anyhow::Result<u8> {
@@ -44,7 +74,7 @@ pub fn import(place: &Place, file: &Path, dry_run: bool) -> anyhow::Result<u8> {
     let before = match door::settings(place) {
         Ok(before) => before,
         // A first import makes the database.
-        Err(error) if error.to_string().contains("does not exist") => Settings::default(),
+        Err(error) if matches!(error.downcast_ref(), Some(StoreError::Missing(_))) => Settings::default(),
         Err(error) => return Err(error),
     };
     let changes = differences(&before, &settings);

@@ -26,7 +26,8 @@ pub fn run(place: &Place, json: bool) -> anyhow::Result<u8> {
         println!("Nobody is answered: no interface that is up has an address in one of the subnets.");
     }
     if let Some(trouble) = status["trouble"].as_str() {
-        println!("Nothing new is promised: {trouble}.");
+        // Some troubles are whole sentences.
+        println!("Nothing new is promised: {}.", trouble.trim_end_matches('.'));
     }
     for notice in items(&status["not_listening"]).iter().chain(&items(&status["notices"])) {
         println!("{notice}");

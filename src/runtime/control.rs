@@ -6,11 +6,12 @@ use std::{
     os::unix::{fs::PermissionsExt, net::UnixListener as StdListener},
     path::{Path, PathBuf},
     thread::JoinHandle,
+    time::Duration,
 };
 
 use axum::{
     Json, Router,
-    extract::{Query, State},
+    extract::{DefaultBodyLimit, Query, State},
     http::StatusCode,
     response::{IntoResponse, Response},
     routing::{get, post},
@@ -24,6 +25,11 @@ use crate::{
     runtime::report::{DeviceStory, LeaseRow},
     settings::Settings,
 };
+
+/// All settings in one message: room for some 100,000 kept addresses.
+const BODY_BYTES_MAX: usize = 64 << 20;
+/// How long those who asked may take to read their answers when the server stops.
+const FAREWELL: Duration = Duration::from_secs(1);
 
 pub fn socket_path(data: &Path) -> PathBuf {
     data.join("control.sock")
@@ -51,9 +57,16 @@ pub fn start(data: &Path, handle: Handle) -> io::Result<Control> {
     let thread = std::thread::Builder::new().name("control".into()).spawn(move || {
         let served = runtime.block_on(async {
             let listener = UnixListener::from_std(listener)?;
+            let (farewell, said) = oneshot::channel::<()>();
+            let stop = async move {
+                // Dropped without a word: stop too.
+                let _ = stopped.await;
+                let _ = farewell.send(());
+            };
+            let serve = axum::serve(listener, routes(handle)).with_graceful_shutdown(stop);
             tokio::select! {
-                served = axum::serve(listener, routes(handle)) => served,
-                _ = stopped => Ok(()),
+                served = serve => served,
+                () = async { let _ = said.await; tokio::time::sleep(FAREWELL).await } => Ok(()),
             }
         });
         if let Err(error) = served {
@@ -64,6 +77,17 @@ pub fn start(data: &Path, handle: Handle) -> io::Result<Control> {
 }
 
 impl Control {
+    /// Takes the socket file away. To be called while the database is still locked: afterwards a file of this name
+    /// may be that of the next server.
+    pub fn hide(&self) {
+        if let Err(error) = fs::remove_file(&self.path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::warn!("`{}` cannot be removed: {error}", self.path.display());
+        }
+    }
+
+    /// Those who were answered get a moment to read it.
     pub fn stop(mut self) {
         if let Some(stop) = self.stop.take() {
             let _ = stop.send(());
@@ -73,8 +97,6 @@ impl Control {
         {
             tracing::error!("the control thread has panicked");
         }
-        // Gone already: nothing to do.
-        let _ = fs::remove_file(&self.path);
     }
 }
 
@@ -85,6 +107,7 @@ fn routes(handle: Handle) -> Router {
         .route("/settings", get(settings))
         .route("/why", get(why))
         .route("/command", post(command))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(handle)
 }
 

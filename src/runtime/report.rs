@@ -111,8 +111,9 @@ impl DeviceStory {
     /// Devices that a MAC (any notation, or a part), an address or a name (or a part) points to.
     pub fn find(node: &Node, clock: &Clock, what: &str) -> Vec<DeviceStory> {
         let mut devices: Vec<HwAddr> = Vec::new();
+        // Bounded here already: one letter may point to every lease, and the loop waits for this.
         let mut add = |hw: HwAddr| {
-            if !devices.contains(&hw) {
+            if devices.len() < MAX_STORIES && !devices.contains(&hw) {
                 devices.push(hw);
             }
         };
@@ -142,7 +143,6 @@ impl DeviceStory {
             let told_name = |hw: &HwAddr| node.explain().of_device(*hw).any(|decision| by_name(decision.name.as_deref()));
             node.explain().devices().filter(|hw| by_mac(hw) || told_name(hw)).for_each(&mut add);
         }
-        devices.truncate(MAX_STORIES);
         devices.into_iter().map(|hw| DeviceStory::of(node, clock, hw)).collect()
     }
 

@@ -2,6 +2,7 @@
 
 use std::{collections::HashMap, path::PathBuf, time::Duration};
 
+use anyhow::bail;
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot},
@@ -11,7 +12,7 @@ use tokio::{
 use super::{
     arp::Arp,
     clock::{Clock, Slept, WallTrust},
-    control,
+    control::{self, Control},
     handle::{Handle, Message},
     links::Links,
     log::DecisionLog,
@@ -27,6 +28,8 @@ use crate::{
 
 /// How often what failed is tried again: sockets, interfaces without an address, the wall clock.
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);
+/// How long a stopping server waits for its disk.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(30);
 /// Commands and look-ups taken between two batches of packets.
 const MESSAGES_PER_TURN: usize = 8;
 
@@ -78,13 +81,20 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         node.set_sleep_unknown();
     }
     if let Some(trouble) = loaded.trouble {
-        tracing::error!("{trouble}: clients are confirmed what they have, and nothing new is promised");
+        tracing::error!("clients are confirmed what they have, and nothing new is promised: {trouble}");
         node.set_trouble(trouble);
     }
     let (report_sender, reports) = mpsc::unbounded_channel();
     let store = store.start(move |report| drop(report_sender.send(report)))?;
     let (handle, inbox) = Handle::new();
-    let control = control::start(&options.data, handle)?;
+    // Without this door DHCP is served all the same: a disk too full for a socket file takes nobody's address.
+    let control = control::start(&options.data, handle).inspect_err(|error| {
+        tracing::error!(
+            "`{}` cannot be made ({error}), so `twinlease status` and the like do not reach this server. Look at the length of that path, its rights and its disk, then start again.",
+            control::socket_path(&options.data).display()
+        );
+    });
+    let control = control.ok();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let outcome = runtime.block_on(async {
         let mut server = Server {
@@ -104,9 +114,11 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         for notice in loaded.notices {
             server.handle(Event::Notice(notice));
         }
-        server.serve(reports, inbox).await
+        server.serve(reports, inbox, control.as_ref()).await
     });
-    control.stop();
+    if let Some(control) = control {
+        control.stop();
+    }
     outcome
 }
 
@@ -132,6 +144,7 @@ impl Server {
         mut self,
         mut reports: mpsc::UnboundedReceiver<Report>,
         mut inbox: mpsc::Receiver<Message>,
+        control: Option<&Control>,
     ) -> anyhow::Result<()> {
         let mut links = Links::default();
         let mut terminate = signal(SignalKind::terminate())?;
@@ -145,7 +158,11 @@ impl Server {
                 () = self.sockets.readable() => {}
                 () = self.arp.readable() => {}
                 () = sleep_until(deadline) => {}
-                Some(report) = reports.recv() => self.report(report),
+                report = reports.recv() => match report {
+                    Some(report) => self.report(report),
+                    // Going on would leave every REQUEST without an answer: whoever started us may start us again.
+                    None => bail!("The store's thread ended by a defect, so nothing can be made durable. Start twinlease again."),
+                },
                 Some(message) = inbox.recv() => self.message(message),
                 interfaces = links.changed() => {
                     self.interfaces = interfaces.clone();
@@ -170,17 +187,31 @@ impl Server {
             self.send();
         }
         tracing::info!("twinlease stops");
-        self.store.close();
-        // What became durable while closing may still be told.
-        while let Ok(report) = reports.try_recv() {
-            if let Report::Committed { up_to } = report {
-                self.node.handle(self.clock.now(), Event::Committed { up_to }, &mut self.actions);
+        control.inspect(|control| control.hide());
+        self.store.begin_close();
+        // What becomes durable while the store closes is still told, to each as soon as it is true.
+        let patience = tokio::time::sleep(CLOSE_PATIENCE);
+        tokio::pin!(patience);
+        let hangs = loop {
+            tokio::select! {
+                report = reports.recv() => match report {
+                    Some(report) => self.report(report),
+                    None => break false,
+                },
+                () = &mut patience => break true,
+                // Whoever asks twice will not wait.
+                _ = terminate.recv() => break true,
+                _ = interrupt.recv() => break true,
             }
+            self.send();
+        };
+        if hangs {
+            self.store.abandon();
+            bail!(
+                "The disk did not take what was waiting. Nobody was promised it; the rest is safe. Look at the disk; `dmesg` says more."
+            );
         }
-        self.replies.extend(
-            self.actions.drain(..).filter_map(|action| if let Action::Reply(reply) = action { Some(reply) } else { None }),
-        );
-        self.sockets.send(&mut self.replies);
+        self.store.close();
         Ok(())
     }
 
@@ -236,7 +267,7 @@ impl Server {
             Report::Failed { ids, trouble } => {
                 // Commits that were under way fail one after another: one line for all.
                 if self.told_trouble.as_ref() != Some(&trouble) {
-                    tracing::error!("{trouble}: clients are confirmed what they have, and nothing new is promised");
+                    tracing::error!("clients are confirmed what they have, and nothing new is promised: {trouble}");
                     self.told_trouble = Some(trouble.clone());
                 }
                 self.handle(Event::CommitFailed { ids, trouble });

@@ -12,8 +12,9 @@ mod writer;
 
 use std::{
     collections::BTreeMap,
-    fs::{self, File, OpenOptions, TryLockError},
-    io::{Read, Seek, Write},
+    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
+    io::{self, Read, Seek, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -131,6 +132,11 @@ fn open_at(folder: &Path, trust: WallTrust, reading: &Reading) -> Result<(Store,
 /// Reads all of a database, beside a running server too. Nothing is changed. Bindings as `Loaded` has them.
 pub fn view(folder: &Path, trust: WallTrust) -> Result<Loaded, StoreError> {
     let place = Place::new(folder);
+    if let Err(error) = fs::metadata(&place.database)
+        && error.kind() == io::ErrorKind::PermissionDenied
+    {
+        return Err(io_told(&place.database, &error));
+    }
     if place.database_is_missing() {
         return Err(StoreError::Missing(place.database));
     }
@@ -238,7 +244,7 @@ impl Place {
         if self.folder.is_file() {
             return Err(StoreError::FolderIsFile(self.folder.clone()));
         }
-        fs::create_dir_all(&self.folder).map_err(|error| io_told(&self.folder, &error))?;
+        private_folder(&self.folder).map_err(|error| io_told(&self.folder, &error))?;
         if self.database.is_dir() {
             return Err(StoreError::DatabaseIsFolder(self.database.clone()));
         }
@@ -249,8 +255,7 @@ impl Place {
     /// readers are free to look. The system drops it when the process ends, however it ends.
     fn lock(&self) -> Result<File, StoreError> {
         let path = self.folder.join("twinlease.lock");
-        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        let mut file = opened.map_err(|error| io_told(&path, &error))?;
+        let mut file = private_file(&path).map_err(|error| io_told(&path, &error))?;
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
@@ -284,9 +289,23 @@ impl Place {
     }
 }
 
+/// Who has which device and when it was here is nobody else's business. A folder that is there keeps its rights.
+fn private_folder(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// Opened for writing, and made where it is not there, for the owner alone.
+fn private_file(path: &Path) -> io::Result<File> {
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
 /// Opens for writing, makes the tables where there are none, and brings older ones up to date. True: made new.
 fn connect(place: &Place) -> Result<(Connection, bool), Fault> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    // SQLite gives its companions the rights of the database, and would give that those of the umask.
+    if !place.database.exists() {
+        private_file(&place.database).map_err(|error| Fault::Refused(io_told(&place.database, &error)))?;
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut connection = Connection::open_with_flags(&place.database, flags)?;
     connection.busy_timeout(BUSY_TIMEOUT)?;
     let version = version_of(&connection, &place.database)?;

@@ -2,12 +2,13 @@
 
 use std::{
     fs::{self, File},
+    io,
     path::{Path, PathBuf},
 };
 
 use rusqlite::Connection;
 
-use super::{Fault, Place, StoreError, connect_to_read, io_told, rows};
+use super::{Fault, Place, StoreError, connect_to_read, io_told, private_file, private_folder, rows};
 use crate::runtime::clock;
 
 const SNAPSHOTS_KEPT: usize = 7;
@@ -35,8 +36,8 @@ impl Good {
 /// Makes a snapshot on a connection of its own, beside the writer. It takes its name only when it was read back.
 pub fn make(place: &Place) -> Result<PathBuf, String> {
     let told = |fault: Fault| format!("The snapshot was not made: {}", fault.told(&place.snapshots));
-    let io = |error: std::io::Error| told(Fault::Refused(io_told(&place.snapshots, &error)));
-    fs::create_dir_all(&place.snapshots).map_err(io)?;
+    let io = |error: io::Error| told(Fault::Refused(io_told(&place.snapshots, &error)));
+    private_folder(&place.snapshots).map_err(io)?;
     let making = place.snapshots.join("making");
     let name = format!("{}.db", clock::wall_day_and_second().0);
     let made = fill(place, &making).and_then(|()| check(&making)).map_err(told).and_then(|()| {
@@ -126,13 +127,15 @@ pub fn set_aside(place: &Place) -> Result<PathBuf, StoreError> {
 /// database's own name appears last.
 pub fn restore(place: &Place, good: &Good) -> Result<(), StoreError> {
     let copy = place.folder.join("twinlease.db.restoring");
-    let io = |error: std::io::Error| io_told(&copy, &error);
+    let told = |error: io::Error| io_told(&copy, &error);
     remove_quietly(&copy);
-    fs::copy(&good.path, &copy).map_err(io)?;
+    // Not `fs::copy`, which would give the database the rights of the snapshot.
+    let mut copied = private_file(&copy).map_err(told)?;
+    File::open(&good.path).and_then(|mut from| io::copy(&mut from, &mut copied)).map_err(told)?;
     mark_restored(&copy).map_err(|error| Fault::from(error).told(&copy))?;
-    File::open(&copy).and_then(|file| file.sync_all()).map_err(io)?;
-    fs::rename(&copy, &place.database).map_err(io)?;
-    sync_folder(&place.folder).map_err(io)
+    File::open(&copy).and_then(|file| file.sync_all()).map_err(told)?;
+    fs::rename(&copy, &place.database).map_err(told)?;
+    sync_folder(&place.folder).map_err(told)
 }
 
 fn mark_restored(path: &Path) -> rusqlite::Result<()> {

@@ -21,7 +21,7 @@ use std::{
 
 use rusqlite::ErrorCode;
 
-use super::{Store, connect_to_read, log::LogCopier, snapshot};
+use super::{Fault, Store, connect_to_read, log::LogCopier, snapshot};
 use crate::{
     protocol::{Change, Commit, CommitId, StoreTrouble, time::Time},
     runtime::clock::{Clock, Sleep},
@@ -133,13 +133,24 @@ impl StoreHandle {
         self.queue.lock().changes
     }
 
+    /// Asks for what waits to be written and the database to be closed. What becomes of it is still reported; when
+    /// the thread has ended, `report` is dropped.
+    pub fn begin_close(&self) {
+        self.queue.push(Message::Close);
+    }
+
+    /// Leaves the thread behind with what it has not written: a disk that hangs gives no way to end it.
+    pub fn abandon(mut self) {
+        self.thread = None;
+    }
+
     /// Writes what waits, and returns when the database is closed.
     pub fn close(mut self) {
         self.end();
     }
 
     fn end(&mut self) {
-        self.queue.push(Message::Close);
+        self.begin_close();
         if let Some(thread) = self.thread.take()
             && thread.join().is_err()
         {
@@ -388,7 +399,7 @@ impl<F: FnMut(Report)> Writer<F> {
     /// Nobody waits for it: where it fails, the next commit finds and tells the trouble.
     fn write_stamp(&mut self) {
         if let Err(trouble) = self.store.write(&[]) {
-            tracing::warn!("the clock's stamp cannot be written: {trouble:?}");
+            tracing::warn!("the clock's stamp cannot be written: {trouble}");
         }
         self.stamp_due = self.store.clock.now() + STAMP_INTERVAL;
     }
@@ -408,7 +419,12 @@ impl<F: FnMut(Report)> Writer<F> {
             let damage = match verdict {
                 Ok(verdict) if verdict == "ok" => None,
                 Ok(verdict) => Some(verdict),
-                Err(fault) => Some(format!("{fault:?}")),
+                Err(Fault::Damage(reason)) => Some(reason),
+                // Too many open files, say: that proves nothing about the database.
+                Err(fault) => {
+                    tracing::warn!("the database was not checked: {}", fault.told(&place.database));
+                    None
+                }
             };
             let path = place.database.display();
             Message::Checked(damage.map(|reason| {
