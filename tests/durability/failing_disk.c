@@ -1,4 +1,4 @@
-/* A disk that fails on command: see failing_disk() in tests/durability.rs. */
+/* A disk that is slow, and fails on command: see failing_disk() in tests/durability.rs. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -36,6 +36,13 @@ static int is_concerned(int file)
            path[strlen(folder)] == '/';
 }
 
+static void be_slow(int file)
+{
+    const char *pause_us = getenv("SLOW_WRITE_US");
+    if (pause_us && is_concerned(file))
+        usleep((useconds_t)atoi(pause_us));
+}
+
 #define GUARD(file)                                                                                                    \
     do {                                                                                                               \
         int saved = errno, code = failure();                                                                           \
@@ -54,12 +61,14 @@ static int is_concerned(int file)
 
 ssize_t pwrite64(int file, const void *bytes, size_t count, off64_t at)
 {
+    be_slow(file);
     GUARD(file);
     REAL(pwrite64, file, bytes, count, at);
 }
 
 ssize_t pwrite(int file, const void *bytes, size_t count, off_t at)
 {
+    be_slow(file);
     GUARD(file);
     REAL(pwrite, file, bytes, count, at);
 }
