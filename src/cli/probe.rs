@@ -26,10 +26,12 @@ pub fn run(names: &[String], wait: Duration, json: bool) -> anyhow::Result<u8> {
         bail!("No Ethernet interface is up and has an address. Name one with --interface.");
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let mut found = Vec::new();
+    let (mut found, mut failures) = (Vec::new(), Vec::new());
     for interface in meant {
-        for rival in runtime.block_on(rivals::find_rivals(interface, &own, wait))? {
-            found.push((interface.name.clone(), rival));
+        match runtime.block_on(rivals::find_rivals(interface, &own, wait)) {
+            Ok(rivals) => found.extend(rivals.into_iter().map(|rival| (interface.name.clone(), rival))),
+            // What the others found is worth telling all the same.
+            Err(error) => failures.push(error),
         }
     }
     if json {
@@ -40,7 +42,7 @@ pub fn run(names: &[String], wait: Duration, json: bool) -> anyhow::Result<u8> {
             })
         });
         println!("{}", serde_json::to_string_pretty(&rows.collect::<Vec<_>>())?);
-    } else if found.is_empty() {
+    } else if found.is_empty() && failures.is_empty() {
         println!("No other DHCP server answered within {} s.", wait.as_secs_f32());
     }
     for (interface, rival) in found.iter().filter(|_| !json) {
@@ -56,7 +58,10 @@ pub fn run(names: &[String], wait: Duration, json: bool) -> anyhow::Result<u8> {
             list(&rival.dns),
         );
     }
-    Ok(if found.is_empty() { DONE } else { FOUND })
+    match failures.pop() {
+        Some(error) => Err(error.into()),
+        None => Ok(if found.is_empty() { DONE } else { FOUND }),
+    }
 }
 
 fn mac(bytes: [u8; 6]) -> String {

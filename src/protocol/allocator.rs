@@ -32,11 +32,10 @@ impl Node {
     /// §4.2, and what clients do in the field. `named` is the address that the message claims as its own.
     pub(super) fn identify(&self, now: Time, request: &Message, named: Option<Ipv4Addr>, steps: &mut Vec<Step>) -> Identity {
         let client = request.client_id();
-        if let ClientId::Given(id) = &client {
-            let clone = ClientId::Clone(id.clone(), request.hw);
-            if self.table.of_client(&clone).next().is_some() || self.table.offer_to(&clone).is_some() {
-                return Identity { client: clone, rival: None };
-            }
+        if let ClientId::Given(id) = &client
+            && self.table.is_clone(id, request.hw)
+        {
+            return Identity { client: ClientId::Clone(id.clone(), request.hw), rival: None };
         }
         let is_known = self.table.of_client(&client).next().is_some();
         if !is_known && let Some(binding) = named.and_then(|address| self.table.get(address)) {

@@ -1,8 +1,8 @@
 //! How often one device is answered: storms and NAK loops of one client must not cost the others.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
-use super::{lease::HwAddr, time::Time};
+use super::{Map, lease::HwAddr, time::Time};
 
 /// A device is answered at most this often …
 pub const MAX_PER_WINDOW: u16 = 30;
@@ -23,7 +23,7 @@ pub enum Admission {
 #[derive(Debug, Default)]
 pub struct Limiter {
     started: Time,
-    counts: HashMap<HwAddr, u16>,
+    counts: Map<HwAddr, u16>,
 }
 
 impl Limiter {

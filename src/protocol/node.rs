@@ -5,12 +5,12 @@
 //! is parked until the store says that the change is on disk. Where the store fails, the change is taken back.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     net::Ipv4Addr,
 };
 
 use super::{
-    Action, CommitId, Event, Interface, StoreTrouble,
+    Action, CommitId, Event, Interface, Map, StoreTrouble,
     dhcp::Message,
     explain::{Asked, Decision, Explain, Outcome, Step},
     lease::Binding,
@@ -42,9 +42,9 @@ const MAX_NOTICES: usize = 16;
 pub struct Node {
     pub(super) plan: Plan,
     pub(super) table: LeaseTable,
-    pub(super) interfaces: HashMap<u32, InterfacePlan>,
+    pub(super) interfaces: Map<u32, InterfacePlan>,
     pub(super) probes: ProbeCache,
-    pub(super) probing: HashMap<Ipv4Addr, Probing>,
+    pub(super) probing: Map<Ipv4Addr, Probing>,
     probe_deadlines: BTreeSet<(Time, Ipv4Addr)>,
     pub(super) limiter: Limiter,
     pub(super) explain: Explain,
@@ -60,10 +60,12 @@ pub struct Node {
     last_commit: CommitId,
     /// The store refuses every commit up to this one: it was sent before the store's recovery was known here.
     refused_up_to: CommitId,
+    /// Commits under way, and since when, oldest first.
+    sent: VecDeque<(CommitId, Time)>,
     /// What to take back if the commit fails, oldest first.
     undo: VecDeque<(CommitId, Undo)>,
     /// Addresses with a commit under way, and the latest of it.
-    pending: HashMap<Ipv4Addr, CommitId>,
+    pending: Map<Ipv4Addr, CommitId>,
     /// What waits for its commit, oldest first.
     parked: VecDeque<(CommitId, Parked)>,
 }
@@ -84,9 +86,9 @@ impl Node {
         Node {
             plan,
             table,
-            interfaces: HashMap::new(),
+            interfaces: Map::default(),
             probes: ProbeCache::default(),
-            probing: HashMap::new(),
+            probing: Map::default(),
             probe_deadlines: BTreeSet::new(),
             limiter: Limiter::default(),
             explain: Explain::default(),
@@ -98,8 +100,9 @@ impl Node {
             version,
             last_commit: CommitId(0),
             refused_up_to: CommitId(0),
+            sent: VecDeque::new(),
             undo: VecDeque::new(),
-            pending: HashMap::new(),
+            pending: Map::default(),
             parked: VecDeque::new(),
         }
     }
@@ -165,8 +168,8 @@ impl Node {
         &self.explain
     }
 
-    /// Names of the interfaces to listen on: those that have an address in one of the subnets; all of them where
-    /// a subnet is reached only by way of a relay; or those that the settings name.
+    /// Names of the interfaces to listen on: those that have an address in one of the subnets; all that are up
+    /// and have an address where a subnet is reached only by way of a relay; or those that the settings name.
     pub fn wanted_interfaces(&self) -> Vec<String> {
         let named = &self.plan.settings.server.interfaces;
         if !named.is_empty() {
@@ -174,10 +177,13 @@ impl Node {
         }
         let is_local = |subnet: usize| self.interfaces.values().any(|plan| plan.subnets.contains(&subnet));
         let some_relayed = (0..self.plan.subnets().len()).any(|subnet| !is_local(subnet));
+        let can_have_relays = |plan: &&InterfacePlan| {
+            some_relayed && plan.interface.up && plan.interface.addresses.iter().any(|net| !net.addr().is_loopback())
+        };
         let mut wanted: Vec<String> = self
             .interfaces
             .values()
-            .filter(|plan| some_relayed || !plan.subnets.is_empty())
+            .filter(|plan| !plan.subnets.is_empty() || can_have_relays(plan))
             .map(|plan| plan.interface.name.clone())
             .collect();
         wanted.sort_unstable();

@@ -1,12 +1,11 @@
 //! Settings in the form that answering a packet needs: look-ups by identifier and address, options ready to send.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    net::Ipv4Addr,
-    sync::Arc,
-};
+use std::{collections::BTreeMap, net::Ipv4Addr, sync::Arc};
 
-use super::dhcp::{Message, code};
+use super::{
+    Map,
+    dhcp::{Message, code},
+};
 use crate::settings::{AddressRange, Identifier, LeaseTimes, Reservation, Settings, Subnet, options::OptionSet};
 
 /// Where an option's value comes from; a later one beats an earlier one.
@@ -28,8 +27,8 @@ pub type OptionTable = BTreeMap<u8, (Source, Arc<[u8]>)>;
 #[derive(Debug)]
 pub struct Plan {
     pub settings: Settings,
-    by_identifier: HashMap<Identifier, usize>,
-    by_address: HashMap<Ipv4Addr, usize>,
+    by_identifier: Map<Identifier, usize>,
+    by_address: Map<Ipv4Addr, usize>,
     subnets: Vec<SubnetPlan>,
 }
 

@@ -1,12 +1,8 @@
 //! Is somebody using this address already? ARP answers heard, kept for a short while.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    net::Ipv4Addr,
-    time::Duration,
-};
+use std::{collections::VecDeque, net::Ipv4Addr, time::Duration};
 
-use super::time::Time;
+use super::{Map, time::Time};
 
 /// How long an answer, or its absence, counts.
 pub const CACHE_TIME: Duration = Duration::from_secs(30);
@@ -22,7 +18,7 @@ pub enum ProbeResult {
 /// Results by address, oldest forgotten first.
 #[derive(Debug, Default)]
 pub struct ProbeCache {
-    results: HashMap<Ipv4Addr, (Time, ProbeResult)>,
+    results: Map<Ipv4Addr, (Time, ProbeResult)>,
     order: VecDeque<(Time, Ipv4Addr)>,
 }
 

@@ -1,12 +1,13 @@
 //! All binding records and offers, found by address, by client, by expiry, and by who is free next.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, VecDeque},
     net::Ipv4Addr,
     time::Duration,
 };
 
 use super::{
+    Map,
     lease::{Binding, ClientId, HwAddr},
     plan::Plan,
     time::{Epoch, Time},
@@ -29,20 +30,22 @@ pub struct Offer {
 /// free lists (`fresh`, `returned` or `reusable`).
 #[derive(Debug, Default)]
 pub struct LeaseTable {
-    by_address: HashMap<u32, Binding>,
-    by_client: HashMap<ClientId, Addresses>,
+    by_address: Map<u32, Binding>,
+    by_client: Map<ClientId, Addresses>,
     /// Held records that will run out.
     by_expiry: BTreeSet<(Time, u32)>,
-    offers: HashMap<ClientId, Offer>,
-    offered: HashMap<u32, ClientId>,
+    offers: Map<ClientId, Offer>,
+    offered: Map<u32, ClientId>,
     /// Offers in order of making, by address.
     offer_order: BTreeSet<(Time, u32)>,
     /// Found in use by a stranger: nobody gets them until then.
-    aside: HashMap<u32, Aside>,
+    aside: Map<u32, Aside>,
     aside_order: BTreeSet<(Time, u32)>,
     /// By subnet, as in `Plan::subnets`.
     free: Vec<FreeList>,
     own_addresses: Vec<Ipv4Addr>,
+    /// Some record or offer is a clone's: only then a packet costs the look-up.
+    has_clones: bool,
 }
 
 /// How long an address rests.
@@ -116,6 +119,14 @@ impl LeaseTable {
         self.by_client.get(client).map_or(&[][..], Addresses::as_slice).iter().map(|address| &self.by_address[address])
     }
 
+    /// Whether this device is known as a clone: another one has the same client-id.
+    pub fn is_clone(&self, id: &[u8], hw: HwAddr) -> bool {
+        self.has_clones && {
+            let clone = ClientId::Clone(id.into(), hw);
+            self.by_client.contains_key(&clone) || self.offers.contains_key(&clone)
+        }
+    }
+
     pub fn offer_to(&self, client: &ClientId) -> Option<&Offer> {
         self.offers.get(client)
     }
@@ -176,6 +187,7 @@ impl LeaseTable {
             self.forget_offer(plan, now, &other);
         }
         self.unlist(plan, raw);
+        self.has_clones |= matches!(client, ClientId::Clone(..));
         self.offers.insert(client.clone(), Offer { address, hw, made: now });
         self.offered.insert(raw, client.clone());
         self.offer_order.insert((now, raw));
@@ -382,6 +394,7 @@ impl LeaseTable {
     }
 
     fn link_client(&mut self, client: &ClientId, address: u32) {
+        self.has_clones |= matches!(client, ClientId::Clone(..));
         match self.by_client.get_mut(client) {
             None => drop(self.by_client.insert(client.clone(), Addresses::One(address))),
             Some(Addresses::Several(addresses)) if !addresses.contains(&address) => addresses.push(address),

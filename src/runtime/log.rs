@@ -35,17 +35,22 @@ pub struct DecisionLog {
 }
 
 impl DecisionLog {
+    /// Tells of what was left out, once its second is over. To be called now and then.
+    pub fn tick(&mut self, now: Time) {
+        if now - self.second >= Duration::from_secs(1) {
+            if self.left_out > 0 {
+                tracing::warn!("{} more decisions within a second, not logged one by one", self.left_out);
+            }
+            *self = DecisionLog { second: now, lines: 0, left_out: 0 };
+        }
+    }
+
     pub fn write(&mut self, now: Time, decision: &Decision) {
         let trouble = is_trouble(decision);
         if !trouble && !tracing::enabled!(tracing::Level::INFO) {
             return;
         }
-        if now - self.second >= Duration::from_secs(1) {
-            if self.left_out > 0 {
-                tracing::warn!("{} more decisions in the last second, not logged one by one", self.left_out);
-            }
-            *self = DecisionLog { second: now, lines: 0, left_out: 0 };
-        }
+        self.tick(now);
         self.lines += 1;
         if self.lines > LINES_PER_SECOND {
             self.left_out += 1;

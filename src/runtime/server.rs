@@ -22,7 +22,7 @@ use super::{
     store::{self, Report, StoreHandle},
 };
 use crate::{
-    protocol::{Action, Event, Interface, Node, Reply, StoreTrouble, node::differences},
+    protocol::{Action, Event, Interface, Node, Reply, node::differences},
     settings::Settings,
 };
 
@@ -81,7 +81,6 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         node.set_sleep_unknown();
     }
     if let Some(trouble) = loaded.trouble {
-        tracing::error!("clients are confirmed what they have, and nothing new is promised: {trouble}");
         node.set_trouble(trouble);
     }
     let (report_sender, reports) = mpsc::unbounded_channel();
@@ -109,7 +108,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
             waiting: HashMap::new(),
             next_command: 0,
             log: DecisionLog::default(),
-            told_trouble: None,
+            told_trouble: false,
         };
         for notice in loaded.notices {
             server.handle(Event::Notice(notice));
@@ -136,7 +135,7 @@ struct Server {
     next_command: u64,
     log: DecisionLog,
     /// The trouble of the disk that was logged last, until it is over.
-    told_trouble: Option<StoreTrouble>,
+    told_trouble: bool,
 }
 
 impl Server {
@@ -265,18 +264,13 @@ impl Server {
         match report {
             Report::Committed { up_to } => self.handle(Event::Committed { up_to }),
             Report::Failed { ids, trouble } => {
-                // Commits that were under way fail one after another: one line for all.
-                if self.told_trouble.as_ref() != Some(&trouble) {
-                    tracing::error!("clients are confirmed what they have, and nothing new is promised: {trouble}");
-                    self.told_trouble = Some(trouble.clone());
-                }
                 self.handle(Event::CommitFailed { ids, trouble });
+                self.tell_trouble();
             }
             Report::Recovered => {
-                tracing::info!("the disk takes changes again");
-                self.told_trouble = None;
                 self.store.resume();
                 self.handle(Event::StoreRecovered);
+                self.tell_trouble();
             }
             Report::SnapshotMade(path) => tracing::info!("snapshot made: {}", path.display()),
             Report::SnapshotFailed(why) => tracing::warn!("{why}"),
@@ -303,10 +297,26 @@ impl Server {
 
     fn retry(&mut self) {
         self.update_sockets();
+        self.log.tick(self.clock.now());
+        self.tell_trouble();
         if let Some(sleep) = self.clock.confirm_now() {
             tracing::info!("the clock is confirmed: this machine was off for {} s", sleep.duration.as_secs());
             self.store.set_slept(sleep, self.clock.clone());
             self.handle(Event::Slept { before: sleep.before, duration: sleep.duration });
+        }
+    }
+
+    /// One line when the disk's trouble begins, and one when it is over; commits that were under way fail one by one.
+    fn tell_trouble(&mut self) {
+        let trouble = self.node.disk_trouble(self.clock.now());
+        if trouble.is_some() != self.told_trouble {
+            self.told_trouble = trouble.is_some();
+            match trouble {
+                Some(trouble) => {
+                    tracing::error!("clients are confirmed what they have, and nothing new is promised: {trouble}");
+                }
+                None => tracing::info!("the disk takes changes again"),
+            }
         }
     }
 

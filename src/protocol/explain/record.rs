@@ -1,19 +1,19 @@
 //! The last decisions of each device, bounded in all, repeats folded.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
 };
 
 use serde::Serialize;
 
 use super::{Asked, Outcome, Step};
-use crate::protocol::{dhcp::Malformed, lease::HwAddr, time::Time};
+use crate::protocol::{Map, dhcp::Malformed, lease::HwAddr, time::Time};
 
 /// Decisions kept for one device.
 pub const MAX_PER_DEVICE: usize = 16;
 /// Decisions kept in all; the device that was silent for longest is forgotten first.
-pub const MAX_DECISIONS: usize = 8192;
+pub const MAX_DECISIONS: usize = 4096;
 
 /// One decision with the way that led to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -45,7 +45,7 @@ fn same_outcome(a: &Outcome, b: &Outcome) -> bool {
 /// The last decisions of each device, bounded in all.
 #[derive(Debug, Default)]
 pub struct Explain {
-    devices: HashMap<HwAddr, Device>,
+    devices: Map<HwAddr, Device>,
     /// Devices by when they last got a decision: (sequence, device).
     order: BTreeMap<u64, HwAddr>,
     sequence: u64,

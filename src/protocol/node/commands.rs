@@ -21,7 +21,7 @@ impl Node {
 
     /// `None`: on its way to the disk.
     fn change_settings(&mut self, now: Time, id: u64, command: Command, out: &mut Vec<Action>) -> Option<Result<(), String>> {
-        if let Some(trouble) = &self.trouble {
+        if let Some(trouble) = self.disk_trouble(now) {
             return Some(Err(format!("Nothing was changed: {trouble}")));
         }
         let before = self.plan.settings.clone();
@@ -43,7 +43,7 @@ impl Node {
         if changes.is_empty() {
             return Some(Ok(()));
         }
-        let commit = self.next_commit();
+        let commit = self.next_commit(now);
         self.set_settings(now, after);
         self.undo.push_back((commit, Undo::Settings(Box::new(before))));
         self.parked.push_back((commit, Parked::Command(id)));

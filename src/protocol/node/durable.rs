@@ -1,6 +1,6 @@
 //! Promises: applied at once, parked until they are on disk, taken back where the disk refuses.
 
-use std::{net::Ipv4Addr, ops::RangeInclusive};
+use std::{net::Ipv4Addr, ops::RangeInclusive, time::Duration};
 
 use super::Node;
 use crate::{
@@ -14,6 +14,8 @@ use crate::{
     settings::Settings,
 };
 
+/// A disk that has not answered for so long counts as one in trouble: devices are told what they have, nothing new.
+const STALL: Duration = Duration::from_secs(5);
 /// Commits under way; past this, clients are left to ask again.
 const MAX_PENDING: usize = 16_384;
 
@@ -76,7 +78,7 @@ impl Node {
     }
 
     pub(in crate::protocol) fn commit(&mut self, now: Time, bindings: Vec<Binding>, out: &mut Vec<Action>) -> CommitId {
-        let id = self.next_commit();
+        let id = self.next_commit(now);
         for binding in &bindings {
             let address = binding.address;
             let before = self.table.insert(&self.plan, now, binding.clone());
@@ -87,9 +89,19 @@ impl Node {
         id
     }
 
-    pub(super) fn next_commit(&mut self) -> CommitId {
+    pub(super) fn next_commit(&mut self, now: Time) -> CommitId {
         self.last_commit.0 += 1;
+        self.sent.push_back((self.last_commit, now));
         self.last_commit
+    }
+
+    /// Why nothing new can be promised now, as a sentence: the disk refuses, or says nothing at all.
+    pub fn disk_trouble(&self, now: Time) -> Option<String> {
+        if let Some(trouble) = &self.trouble {
+            return Some(trouble.to_string());
+        }
+        let silent_for = now - self.sent.front()?.1;
+        (silent_for >= STALL).then(|| format!("the disk has not answered for {} s", silent_for.as_secs()))
     }
 
     pub(in crate::protocol) fn is_behind(&self) -> bool {
@@ -110,6 +122,9 @@ impl Node {
     }
 
     pub(super) fn committed(&mut self, now: Time, up_to: CommitId, out: &mut Vec<Action>) {
+        while self.sent.front().is_some_and(|(id, _)| *id <= up_to) {
+            self.sent.pop_front();
+        }
         while let Some((id, undo)) = self.undo.front()
             && *id <= up_to
         {
@@ -160,6 +175,9 @@ impl Node {
     /// Commits from this one on are not durable: undone latest first, then what waited for them is answered.
     fn take_back(&mut self, now: Time, from: CommitId, out: &mut Vec<Action>) {
         let sentence = self.trouble.as_ref().map(ToString::to_string).unwrap_or_default();
+        while self.sent.back().is_some_and(|(id, _)| *id >= from) {
+            self.sent.pop_back();
+        }
         while let Some((id, _)) = self.undo.back()
             && *id >= from
         {

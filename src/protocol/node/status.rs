@@ -60,7 +60,7 @@ impl Node {
         Status {
             serving: !interfaces.is_empty(),
             interfaces,
-            trouble: self.trouble.as_ref().map(ToString::to_string),
+            trouble: self.disk_trouble(now),
             notices: self.notices.iter().cloned().collect(),
             not_listening: self.not_listening.values().cloned().collect(),
             subnets: subnets.collect(),

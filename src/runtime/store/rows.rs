@@ -24,6 +24,9 @@ pub struct Ages {
     later_ms: Vec<u64>,
 }
 
+/// No machine boots more often; a larger number is damage.
+const EPOCHS_MAX: u32 = 10_000_000;
+
 impl Ages {
     pub fn put(&mut self, sleep: Sleep) {
         self.slept_ms.insert(sleep.before.0, millis(sleep.duration.as_millis()));
@@ -35,7 +38,11 @@ impl Ages {
         let mut statement = connection.prepare("SELECT number, slept_ms FROM epoch WHERE slept_ms > 0")?;
         let mut rows = statement.query([])?;
         while let Some(row) = rows.next()? {
-            ages.slept_ms.insert(row.get(0)?, unsigned(row, 1)?);
+            let number: u32 = row.get(0)?;
+            if number > EPOCHS_MAX {
+                return Err(Fault::Damage(format!("it has a boot number {number}")));
+            }
+            ages.slept_ms.insert(number, unsigned(row, 1)?);
         }
         ages.sum_up();
         Ok(ages)

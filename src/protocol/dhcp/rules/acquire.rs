@@ -67,8 +67,8 @@ impl Node {
         let address = choice.address;
         let subnet = self.plan.subnet_of(address).expect("a chosen address lies in a subnet");
         if choice.is_new {
-            if let Some(trouble) = &self.trouble {
-                let why = Silence::DiskTrouble { why: trouble.to_string() };
+            if let Some(why) = self.disk_trouble(now) {
+                let why = Silence::DiskTrouble { why };
                 return self.silent(now, request, asked, why, out);
             }
             match (can_probe, self.probes.get(now, address)) {
@@ -85,7 +85,7 @@ impl Node {
                 }
             }
         }
-        let secs = match &self.trouble {
+        let secs = match self.disk_trouble(now) {
             None => self.lease_secs(&request.message, subnet, &mut request.steps),
             Some(trouble) => {
                 let why = trouble.to_string();
@@ -98,7 +98,7 @@ impl Node {
             }
         };
         let wants_rapid = self.plan.settings.server.rapid_commit && request.message.options.get(code::RAPID_COMMIT).is_some();
-        if wants_rapid && self.trouble.is_none() {
+        if wants_rapid && self.disk_trouble(now).is_none() {
             if self.is_pending(address) {
                 return self.silent(now, request, asked, Silence::BeingWritten { address }, out);
             }
@@ -242,7 +242,7 @@ impl Node {
         if self.is_behind() {
             return self.silent(now, request, asked, Silence::StoreBehind, out);
         }
-        if self.trouble.is_some() {
+        if self.disk_trouble(now).is_some() {
             return self.answer_from_memory(now, ParkedAck { request, asked, client, address, secs: 0, since: now }, out);
         }
         self.ack(now, request, asked, client, address, out);
@@ -322,7 +322,7 @@ impl Node {
     /// The disk takes nothing: what is durable already is confirmed for the time that is left of it.
     pub(in crate::protocol) fn answer_from_memory(&mut self, now: Time, ack: ParkedAck, out: &mut Vec<Action>) {
         let ParkedAck { mut request, asked, client, address, .. } = ack;
-        let why = self.trouble.as_ref().map(ToString::to_string).unwrap_or_default();
+        let why = self.disk_trouble(now).unwrap_or_default();
         let holds =
             self.table.get(address).is_some_and(|b| b.client == client && b.state == BindingState::Leased && b.is_held(now));
         let secs = self.durable_secs(now, address);

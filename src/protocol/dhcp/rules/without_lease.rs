@@ -58,8 +58,8 @@ impl Node {
         if is_recorded && !self.is_pending(address) {
             return self.bootp_reply(now, request, address, out);
         }
-        if let Some(trouble) = &self.trouble {
-            let why = Silence::DiskTrouble { why: trouble.to_string() };
+        if let Some(why) = self.disk_trouble(now) {
+            let why = Silence::DiskTrouble { why };
             return self.silent(now, request, asked, why, out);
         }
         if self.is_pending(address) {
