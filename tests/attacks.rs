@@ -218,7 +218,9 @@ fn answer_every_arp(host: &str, over: &AtomicBool) {
     socket.set_nonblocking(false).expect("a socket option");
     socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a socket option");
     let mut frame = [0; 64];
-    while !over.load(Ordering::Relaxed) {
+    // An end of its own: a failed assertion beside it must not wait for ever.
+    let start = Instant::now();
+    while !over.load(Ordering::Relaxed) && start.elapsed() < Duration::from_secs(25) {
         let Ok(42..) = (&socket).read(&mut frame) else { continue };
         if frame[20..22] != [0, 1] {
             continue;
