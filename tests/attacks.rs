@@ -182,7 +182,7 @@ fn odd_options_are_survived() {
 #[test]
 fn whoever_answers_every_arp_probe_does_not_silence_the_server_for_ever() {
     let Some(lab) = lab::enter_or_skip("whoever_answers_every_arp_probe_does_not_silence_the_server_for_ever") else { return };
-    let settings = SETTINGS.replace("probe = false", "probe = \"100ms\"");
+    let settings = SETTINGS.replace("probe = false", "probe = \"500ms\"");
     let (server, victim, _bad) = world(&lab, "liar", &settings);
     let held = victim.dora(mac(1), PATIENCE).expect("a calm server answers").yiaddr;
     // A router with a badly set proxy ARP, or a thief: it answers for every address.
