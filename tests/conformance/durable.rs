@@ -78,8 +78,26 @@ fn an_address_under_way_to_the_disk_is_given_to_nobody_else() {
     net.disk = Disk::Slow;
     let address = net.discover(ALICE).offer().yiaddr();
     net.request(ALICE, address).expect_silence();
-    net.at(60).send(&Packet::discover(BOB).option(50, &address.octets())).expect_offer(ip("192.0.2.11"));
+    net.at(4).send(&Packet::discover(BOB).option(50, &address.octets())).expect_offer(ip("192.0.2.11"));
     net.request(BOB, address).expect_nak();
+}
+
+/// A card that stalls reports no error, it says nothing.
+#[test]
+fn a_disk_that_does_not_answer_is_a_disk_in_trouble() {
+    let mut net = Net::home();
+    let held = net.lease(ALICE);
+    net.disk = Disk::Slow;
+    let promised = net.at(100).discover(BOB).offer().yiaddr();
+    net.request(BOB, promised).expect_silence();
+    // Alice is told what she has, and no more; Carol is promised nothing.
+    let ack = net.at(110).renew(ALICE, held).expect_ack(held);
+    assert!(ack.lease_secs() < 12 * 3600 - 100, "{}", ack.lease_secs());
+    net.discover(CAROL).expect_silence();
+    assert!(matches!(net.outcome(CAROL), Outcome::Silent { why: Silence::DiskTrouble { .. } }));
+    // It was only slow.
+    net.commits_all().expect_ack(promised);
+    net.discover(CAROL).offer();
 }
 
 #[test]
