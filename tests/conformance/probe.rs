@@ -129,3 +129,13 @@ fn a_second_device_does_not_take_the_probe_of_the_first() {
     assert_eq!(offer.mac(), ALICE);
     assert!(matches!(net.outcome(BOB), Outcome::Silent { why: Silence::ProbePending { .. } }));
 }
+
+/// Found by reading: what answered for its own offer, and never took it up, is a stranger to everybody else.
+#[test]
+fn an_address_under_which_a_device_answered_itself_is_offered_to_nobody_else() {
+    let mut net = Net::with("[[subnet]]\nnetwork = \"192.0.2.0/24\"\npools = [\"192.0.2.10\"]\n");
+    net.uses(ALICE, ip("192.0.2.10"));
+    net.discover(ALICE).expect_offer(ip("192.0.2.10"));
+    net.at(6).discover(BOB).expect_silence();
+    assert!(net.last_decision(BOB).steps.contains(&Step::ProbeAnswered { address: ip("192.0.2.10"), mac: ALICE }));
+}

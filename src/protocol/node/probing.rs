@@ -78,13 +78,18 @@ impl Node {
                 request.steps.push(Step::ProbeAnswered { address, mac });
                 let is_leased = self.table.get(address).is_some_and(|b| b.is_held(now) && b.hw.mac() == Some(mac));
                 if is_stranger(mac) && !is_leased {
-                    if let Some(client) = self.table.offered(address).cloned() {
-                        self.table.forget_offer(&self.plan, now, &client);
-                    }
-                    self.table.set_aside(&self.plan, address, now + STRANGER_REST_MIN, now + STRANGER_REST);
+                    self.leave_to_stranger(now, address);
                 }
             }
         }
         self.discover(now, request, out);
+    }
+
+    /// Somebody without a lease uses the address: it rests.
+    pub(in crate::protocol) fn leave_to_stranger(&mut self, now: Time, address: Ipv4Addr) {
+        if let Some(client) = self.table.offered(address).cloned() {
+            self.table.forget_offer(&self.plan, now, &client);
+        }
+        self.table.set_aside(&self.plan, address, now + STRANGER_REST_MIN, now + STRANGER_REST);
     }
 }

@@ -13,6 +13,7 @@
 use std::{
     collections::VecDeque,
     ops::RangeInclusive,
+    panic::{self, AssertUnwindSafe},
     path::PathBuf,
     sync::{Arc, Condvar, Mutex, MutexGuard},
     thread::{Builder, JoinHandle},
@@ -435,7 +436,11 @@ impl<F: FnMut(Report)> Writer<F> {
 
     fn aside(&mut self, work: impl FnOnce() -> Message + Send + 'static) {
         let queue = self.queue.clone();
-        let started = Builder::new().name("store-aside".into()).spawn(move || queue.push(work()));
+        let started = Builder::new().name("store-aside".into()).spawn(move || {
+            // Whatever happens here, the writer must hear of the end, or no snapshot is ever made again.
+            let message = panic::catch_unwind(AssertUnwindSafe(work));
+            queue.push(message.unwrap_or_else(|_| Message::SnapshotDone(Err("the work aside the store has panicked".into()))));
+        });
         self.busy_aside = started.is_ok();
     }
 

@@ -71,14 +71,20 @@ impl Node {
                 let why = Silence::DiskTrouble { why };
                 return self.silent(now, request, asked, why, out);
             }
+            let count = request.steps.iter().filter(|step| matches!(step, Step::ProbeAnswered { .. })).count();
             match (can_probe, self.probes.get(now, address)) {
                 (None, _) => request.steps.push(Step::NotProbed),
-                (Some(_), Some(_)) => {}
+                (Some(_), None | Some(ProbeResult::UsedBy(_))) if count >= MAX_STRANGERS => {
+                    return self.silent(now, request, asked, Silence::StrangersAnswer { count }, out);
+                }
+                (Some(_), Some(ProbeResult::UsedBy(mac))) if request.message.hw.mac() != Some(mac) => {
+                    // It was asked for another client's sake, who answered itself and then did not take it.
+                    request.steps.push(Step::ProbeAnswered { address, mac });
+                    self.leave_to_stranger(now, address);
+                    return self.discover(now, request, out);
+                }
+                (Some(_), Some(ProbeResult::Silent | ProbeResult::UsedBy(_))) => {}
                 (Some(wait), None) => {
-                    let count = request.steps.iter().filter(|step| matches!(step, Step::ProbeAnswered { .. })).count();
-                    if count >= MAX_STRANGERS {
-                        return self.silent(now, request, asked, Silence::StrangersAnswer { count }, out);
-                    }
                     self.table.set_offer(&self.plan, now, &client, address, request.message.hw);
                     self.probe(now, wait, address, request, out);
                     return;
