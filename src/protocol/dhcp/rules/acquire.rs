@@ -4,7 +4,7 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use dhcproto::v4::MessageType;
 
-use super::{ParkedAck, Request};
+use super::{Link, ParkedAck, Request};
 use crate::protocol::{
     Action,
     allocator::Identity,
@@ -93,8 +93,7 @@ impl Node {
         }
         let secs = match self.disk_trouble(now) {
             None => self.lease_secs(&request.message, subnet, &mut request.steps),
-            Some(trouble) => {
-                let why = trouble.to_string();
+            Some(why) => {
                 let secs = self.durable_secs(now, address);
                 if secs == 0 {
                     return self.silent(now, request, asked, Silence::DiskTrouble { why }, out);
@@ -150,19 +149,10 @@ impl Node {
     }
 
     /// The client remembers an address and wants to know whether it is still right.
-    pub(super) fn init_reboot(&mut self, now: Time, mut request: Request, out: &mut Vec<Action>) {
+    pub(super) fn init_reboot(&mut self, now: Time, request: Request, out: &mut Vec<Action>) {
         let asked = Asked::InitReboot;
         let address = request.message.requested_address().expect("this is what makes it INIT-REBOOT");
-        let Some(link) = self.link(&request, None) else { return self.silent(now, request, asked, Silence::NoSubnet, out) };
-        self.note_link(&mut request, &link);
-        if !self.is_on(&link, address) {
-            return self.nak(now, request, asked, NakReason::WrongNetwork { address }, out);
-        }
-        let Identity { client, rival } = self.identify(now, &request.message, Some(address), &mut request.steps);
-        if let Some(rival) = rival {
-            let why = NakReason::ClientIdInUse { asked: address, hw: rival.hw };
-            return self.nak(now, request, asked, why, out);
-        }
+        let Some((request, link, client)) = self.recognise(now, request, asked, address, None, out) else { return };
         let kept = self.reservation_for(&request.message).map(|kept| kept.address);
         let records = || self.table.of_client(&client).filter(|binding| self.is_on(&link, binding.address));
         if kept == Some(address) || records().any(|binding| binding.address == address) {
@@ -179,7 +169,7 @@ impl Node {
     }
 
     /// RENEWING and REBINDING.
-    pub(super) fn prolong(&mut self, now: Time, mut request: Request, asked: Asked, out: &mut Vec<Action>) {
+    pub(super) fn prolong(&mut self, now: Time, request: Request, asked: Asked, out: &mut Vec<Action>) {
         let address = request.message.ciaddr;
         if let Some(server) = request.message.server_id()
             && !self.is_me(&request, server)
@@ -188,16 +178,7 @@ impl Node {
         }
         // A relayed client renews without its relay: its address tells the subnet, not where the packet came in.
         let named = (asked == Asked::Renew).then_some(address);
-        let Some(link) = self.link(&request, named) else { return self.silent(now, request, asked, Silence::NoSubnet, out) };
-        self.note_link(&mut request, &link);
-        if !self.is_on(&link, address) {
-            return self.nak(now, request, asked, NakReason::WrongNetwork { address }, out);
-        }
-        let Identity { client, rival } = self.identify(now, &request.message, Some(address), &mut request.steps);
-        if let Some(rival) = rival {
-            let why = NakReason::ClientIdInUse { asked: address, hw: rival.hw };
-            return self.nak(now, request, asked, why, out);
-        }
+        let Some((request, _, client)) = self.recognise(now, request, asked, address, named, out) else { return };
         if self.table.of_client(&client).any(|binding| binding.address == address) {
             return self.confirm(now, request, asked, client, address, out);
         }
@@ -206,6 +187,33 @@ impl Node {
         } else {
             self.silent(now, request, asked, Silence::UnknownClient, out);
         }
+    }
+
+    /// Where the client is and who it is, for an address that it says it has. `None`: it has been answered.
+    fn recognise(
+        &mut self,
+        now: Time,
+        mut request: Request,
+        asked: Asked,
+        address: Ipv4Addr,
+        named: Option<Ipv4Addr>,
+        out: &mut Vec<Action>,
+    ) -> Option<(Request, Link, ClientId)> {
+        let Some(link) = self.link(&request, named) else {
+            self.silent(now, request, asked, Silence::NoSubnet, out);
+            return None;
+        };
+        self.note_link(&mut request, &link);
+        if !self.is_on(&link, address) {
+            self.nak(now, request, asked, NakReason::WrongNetwork { address }, out);
+            return None;
+        }
+        let Identity { client, rival } = self.identify(now, &request.message, Some(address), &mut request.steps);
+        if let Some(rival) = rival {
+            self.nak(now, request, asked, NakReason::ClientIdInUse { asked: address, hw: rival.hw }, out);
+            return None;
+        }
+        Some((request, link, client))
     }
 
     /// The client may have the address unless something speaks against it.
