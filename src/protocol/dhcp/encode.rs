@@ -51,6 +51,26 @@ pub struct Answer<'a> {
     pub max_len: usize,
 }
 
+impl<'a> Answer<'a> {
+    /// An answer of nothing but what is copied from the request (table 3). The rest stands in its own line where it differs.
+    pub fn to(request: &'a Message) -> Answer<'a> {
+        Answer {
+            request,
+            hw: request.hw,
+            kind: None,
+            ciaddr: Ipv4Addr::UNSPECIFIED,
+            yiaddr: Ipv4Addr::UNSPECIFIED,
+            siaddr: Ipv4Addr::UNSPECIFIED,
+            server_name: None,
+            boot_file: None,
+            force_broadcast_flag: false,
+            options: Vec::new(),
+            relay_agent: request.options.get(code::RELAY_AGENT),
+            max_len: DEFAULT_MAX_LEN,
+        }
+    }
+}
+
 /// Largest payload for this client on a link of this MTU.
 pub fn max_len(request: &Message, mtu: u16) -> usize {
     match request.max_size() {

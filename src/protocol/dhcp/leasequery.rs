@@ -1,12 +1,10 @@
 //! LEASEQUERY (RFC 4388): a relay asks who has an address, or which address a device has. Off by default.
 
-use std::net::Ipv4Addr;
-
 use dhcproto::v4::MessageType;
 
 use super::{
     Message, code,
-    encode::{Answer, DEFAULT_MAX_LEN, encode},
+    encode::{Answer, encode},
     rules::Request,
 };
 use crate::protocol::{
@@ -51,20 +49,7 @@ impl Node {
                 options.push((code::ASSOCIATED_IP, others.into()));
             }
         }
-        let answer = Answer {
-            request: message,
-            hw,
-            kind: Some(kind),
-            ciaddr,
-            yiaddr: Ipv4Addr::UNSPECIFIED,
-            siaddr: Ipv4Addr::UNSPECIFIED,
-            server_name: None,
-            boot_file: None,
-            force_broadcast_flag: false,
-            options,
-            relay_agent: message.options.get(code::RELAY_AGENT),
-            max_len: DEFAULT_MAX_LEN,
-        };
+        let answer = Answer { hw, kind: Some(kind), ciaddr, options, ..Answer::to(message) };
         let payload = encode(&answer).0;
         out.push(Action::Reply(self.reply(&request, Destination::Relay(message.giaddr), payload)));
         self.conclude(now, request, asked, Outcome::QueryAnswered, out);

@@ -84,18 +84,15 @@ impl Node {
 
         let boot = Boot::of(message, &table);
         let answer = Answer {
-            request: message,
-            hw: message.hw,
             kind: Some(kind),
             ciaddr: if message.kind == Some(MessageType::Request) { message.ciaddr } else { Ipv4Addr::UNSPECIFIED },
             yiaddr: address,
             siaddr: boot.next_server,
             server_name: boot.server_name,
             boot_file: boot.file,
-            force_broadcast_flag: false,
             options,
-            relay_agent: message.options.get(code::RELAY_AGENT),
             max_len: max_len(message, self.mtu(request.interface)),
+            ..Answer::to(message)
         };
         let (payload, dropped) = encode(&answer);
         let to = destination(message, address, kept.is_some_and(|kept| kept.force_broadcast));
@@ -115,18 +112,14 @@ impl Node {
         self.add_echoes(message, kept, &table, &mut options);
         let boot = Boot::of(message, &table);
         let answer = Answer {
-            request: message,
-            hw: message.hw,
             kind: Some(MessageType::Ack),
             ciaddr: message.ciaddr,
-            yiaddr: Ipv4Addr::UNSPECIFIED,
             siaddr: boot.next_server,
             server_name: boot.server_name,
             boot_file: boot.file,
-            force_broadcast_flag: false,
             options,
-            relay_agent: message.options.get(code::RELAY_AGENT),
             max_len: max_len(message, self.mtu(request.interface)),
+            ..Answer::to(message)
         };
         let (payload, dropped) = encode(&answer);
         if !dropped.is_empty() {
@@ -145,20 +138,8 @@ impl Node {
         if let Some(id) = message.options.get(code::CLIENT_ID).filter(|_| self.echoes_client_id(message)) {
             options.push((code::CLIENT_ID, id.into()));
         }
-        let answer = Answer {
-            request: message,
-            hw: message.hw,
-            kind: Some(MessageType::Nak),
-            ciaddr: Ipv4Addr::UNSPECIFIED,
-            yiaddr: Ipv4Addr::UNSPECIFIED,
-            siaddr: Ipv4Addr::UNSPECIFIED,
-            server_name: None,
-            boot_file: None,
-            force_broadcast_flag: message.is_relayed(),
-            options,
-            relay_agent: message.options.get(code::RELAY_AGENT),
-            max_len: DEFAULT_MAX_LEN,
-        };
+        let answer =
+            Answer { kind: Some(MessageType::Nak), force_broadcast_flag: message.is_relayed(), options, ..Answer::to(message) };
         let to = if message.is_relayed() { Destination::Relay(message.giaddr) } else { Destination::Broadcast };
         self.reply(request, to, encode(&answer).0)
     }
@@ -172,18 +153,14 @@ impl Node {
         self.add_configured(message, kept, &table, &mut options);
         let boot = Boot::of(message, &table);
         let answer = Answer {
-            request: message,
-            hw: message.hw,
-            kind: None,
             ciaddr: message.ciaddr,
             yiaddr: address,
             siaddr: boot.next_server,
             server_name: boot.server_name,
             boot_file: boot.file,
-            force_broadcast_flag: false,
             options,
-            relay_agent: message.options.get(code::RELAY_AGENT),
             max_len: MIN_LEN,
+            ..Answer::to(message)
         };
         let to = destination(message, address, kept.is_some_and(|kept| kept.force_broadcast));
         self.reply(request, to, encode(&answer).0)
