@@ -125,7 +125,14 @@ fn renews_rebinds_and_releases(kind: Kind, test_name: &str) {
     assert_acked(&node, &mac, "select", &first);
 
     let renewed = client.renew();
-    assert_acked(&node, &mac, "renew", &renewed);
+    if kind == Kind::Udhcpc && node.last_word(&mac).asked() == "rebind" {
+        // udhcpc sends its unicast REQUEST from a second socket on its port, connected to the server, and closes it:
+        // an ACK that is there before the close goes to that socket and is lost. It asks again by broadcast.
+        assert_eq!((node.why(&mac)[1].asked(), node.why(&mac)[1].outcome()), ("renew", "acked"));
+        assert_acked(&node, &mac, "rebind", &renewed);
+    } else {
+        assert_acked(&node, &mac, "renew", &renewed);
+    }
     let rebound = client.rebind();
     assert_acked(&node, &mac, "rebind", &rebound);
     assert_eq!((renewed.address(), rebound.address()), (first.address(), first.address()));
