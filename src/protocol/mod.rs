@@ -8,6 +8,8 @@ pub mod table;
 pub mod lease;
 pub mod time;
 pub mod plan;
+pub mod replica;
+pub mod failover;
 pub mod probe;
 pub mod limit;
 pub mod explain;
@@ -23,8 +25,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::settings::{Record, RecordKey, Settings};
 use explain::Decision;
+use failover::{Envelope, GivenUp, Memory};
 use lease::Binding;
 pub use node::Node;
+use replica::Entry;
 use time::Epoch;
 
 /// Keys come from the wire, so the hash is seeded at random; it costs a fraction of the standard one, and every packet
@@ -67,6 +71,8 @@ pub enum Event<'a> {
     Notice(String),
     /// Interfaces whose sockets cannot be opened now, each with a sentence that says why.
     NotListening(BTreeMap<String, String>),
+    /// The twin said something. It is who it says it is; everything else about it may be wrong.
+    Partner(Envelope),
     /// `next_deadline` has passed.
     Timer,
 }
@@ -81,6 +87,8 @@ pub enum Action {
         address: Ipv4Addr,
     },
     Commit(Commit),
+    /// For the twin; may be lost.
+    Send(Envelope),
     /// A command is durable, or refused with a sentence.
     Done {
         id: u64,
@@ -102,6 +110,21 @@ pub enum Command {
     Replace(Box<Settings>),
     /// Whoever holds this address is gone: anybody may have it.
     Free(Ipv4Addr),
+    Twin(TwinCommand),
+}
+
+/// What an admin says about the pair.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TwinCommand {
+    /// The other one becomes the active.
+    Switch,
+    /// "The other one is off": it is off, and when it starts again it can reach this one (rule 10).
+    DeclareDown,
+    /// This one is about to be switched off; the twin is told.
+    ShutDown,
+    /// Goes on without the twin after a shutdown of its own, or though it may have forgotten (rules 11, 12).
+    Serve,
 }
 
 /// One durable step: the after-image of one record. Bindings and settings travel the same way, to the disk
@@ -112,6 +135,11 @@ pub enum Change {
     Bind(Binding),
     Put(Record),
     Remove(RecordKey),
+    /// A setting as both twins hold it. `Put` and `Remove` beside it say what it makes of the settings in force.
+    Setting(Entry),
+    GiveUp(GivenUp),
+    /// What the node must know of its pair; `None`: it has none any more.
+    Pair(Option<Memory>),
 }
 
 /// Numbers the commits that a node asks for; later is larger. The store makes them durable in this order.

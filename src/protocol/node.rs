@@ -24,12 +24,14 @@ use crate::settings::Settings;
 
 mod commands;
 mod durable;
+mod pair;
 mod probing;
 mod status;
 
 pub use commands::differences;
 pub(in crate::protocol) use durable::BindingChange;
 use durable::{Parked, Undo};
+pub use pair::Pair;
 pub(in crate::protocol) use probing::MAX_STRANGERS;
 use probing::Probing;
 pub use status::{Status, SubnetStatus};
@@ -123,6 +125,7 @@ impl Node {
             }
             Event::Notice(notice) => self.notice(notice),
             Event::NotListening(why) => self.not_listening = why,
+            Event::Partner(envelope) => self.partner_said(now, envelope, out),
             Event::Timer => self.timer(now, out),
         }
     }

@@ -244,6 +244,7 @@ impl Server {
                         self.node.handle(now, Event::CommitFailed { ids: id..=id, trouble }, &mut self.actions);
                     }
                 }
+                Action::Send(_) => {}
                 Action::Done { id, result } => {
                     if let Some(done) = self.waiting.remove(&id) {
                         // Whoever asked may have gone away meanwhile.

@@ -34,6 +34,7 @@ impl Node {
                 findings => Err(findings),
             },
             Command::Free(address) => return self.free(now, id, address, out),
+            Command::Twin(command) => return self.twin_command(now, id, command, out),
         };
         let after = match after {
             Ok(after) => after,

@@ -73,6 +73,7 @@ impl Disk {
                     }
                     Change::Put(record) => self.settings.put(record),
                     Change::Remove(key) => self.settings.remove(&key),
+                    Change::Setting(_) | Change::GiveUp(_) | Change::Pair(_) => {}
                 }
             }
         }

@@ -238,7 +238,7 @@ impl World {
                     self.disk.hand_over(commit);
                 }
                 Action::Probe { address, .. } => self.probe(address, network),
-                Action::Done { .. } => {}
+                Action::Done { .. } | Action::Send(_) => {}
                 Action::Decided(decision) => self.tell(|| format!("            {}", decision.outcome)),
             }
         }

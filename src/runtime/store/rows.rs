@@ -81,7 +81,7 @@ pub fn write_changes(connection: &Connection, changes: &[Change], ages: &Ages) -
         match change {
             Change::Put(Record::Reservation(reservation)) => remove_reservation(connection, &reservation.identifier)?,
             Change::Remove(RecordKey::Reservation(identifier)) => remove_reservation(connection, identifier)?,
-            Change::Bind(_) | Change::Put(_) | Change::Remove(_) => {}
+            Change::Bind(_) | Change::Put(_) | Change::Remove(_) | Change::Setting(_) | Change::GiveUp(_) | Change::Pair(_) => {}
         }
     }
     for change in changes {
@@ -89,6 +89,7 @@ pub fn write_changes(connection: &Connection, changes: &[Change], ages: &Ages) -
             Change::Bind(binding) => put_binding(connection, binding, ages)?,
             Change::Put(record) => put_record(connection, record)?,
             Change::Remove(key) => remove_record(connection, key)?,
+            Change::Setting(_) | Change::GiveUp(_) | Change::Pair(_) => {}
         }
     }
     Ok(())

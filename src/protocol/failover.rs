@@ -1,0 +1,95 @@
+//! Two nodes that act as one: who may give which address, which reply may leave and with which lease time, and
+//! what each must know before it serves.
+
+pub mod message;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::{
+    lease::Version,
+    time::{Epoch, Time},
+};
+pub use message::{Ack, Body, Envelope, Heartbeat, Page, Pull, Session, Update, WireBinding};
+
+/// Which of the two a node is: fixed at pairing, never edited (rule 3). The first owns the even addresses, the second
+/// the odd ones.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Rank {
+    First,
+    Second,
+}
+
+impl Rank {
+    pub fn other(self) -> Rank {
+        match self {
+            Rank::First => Rank::Second,
+            Rank::Second => Rank::First,
+        }
+    }
+
+    /// The owner of an address, by the raw integer's parity.
+    pub fn of(address: std::net::Ipv4Addr) -> Rank {
+        if u32::from(address).is_multiple_of(2) { Rank::First } else { Rank::Second }
+    }
+}
+
+/// Where a node stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum State {
+    /// Has no twin.
+    Alone,
+    /// Just started: looks for its twin.
+    Startup,
+    /// Answers nobody until it knows again what it may have forgotten (rule 12), or what happened while it was shut down.
+    Recover,
+    /// Together.
+    Normal,
+    CommunicationsInterrupted,
+    PartnerDown,
+    /// The link is back: both pull, both go on serving as if apart.
+    Reconcile,
+    ShuttingDown,
+}
+
+/// Why a node may have forgotten promises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Forgot {
+    /// The disk was empty, and this is no first pairing.
+    Blank,
+    /// The database was made from a snapshot.
+    Restored,
+    /// The partner has a number from this node that this node does not know (an old copy was put back by hand).
+    RolledBack,
+}
+
+/// What a node must know of its pair after a restart. One row on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Memory {
+    pub rank: Rank,
+    /// Since when the partner is known to be down, and the boot in which that was stamped.
+    pub partner_down: Option<(Time, Epoch)>,
+    /// Ended by a shutdown of its own, of which the partner was told: silent until contact, or the admin's word.
+    pub shut_down: bool,
+    pub forgot: Option<Forgot>,
+    /// The highest of the partner's numbers that it reported as durable.
+    pub partner_number: u64,
+    /// The longest lead and lease that were ever in force, here or there (rule 13).
+    pub longest_mclt: Duration,
+    pub longest_lease: Duration,
+    /// What the partner said last of its own `longest_…`: a promise goes no further.
+    pub partner_mclt: Duration,
+    pub partner_lease: Duration,
+}
+
+/// The non-owner gives up this exact record (rule 5): until it sees a newer one, it gives the address to nobody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenUp {
+    pub address: std::net::Ipv4Addr,
+    pub generation: u32,
+    pub version: Version,
+}

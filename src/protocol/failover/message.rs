@@ -1,0 +1,127 @@
+//! What twins tell each other. Every message is idempotent and may be lost, doubled, late or out of order; durations
+//! travel, never dates (rule 8).
+
+use std::net::Ipv4Addr;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Forgot, GivenUp, State};
+use crate::protocol::{
+    lease::{BindingState, ClientId, HwAddr, Version},
+    replica::Entry,
+};
+
+/// One run of a node's process: random, new at each start (rule 9). A message for another session is dropped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Session(pub u64);
+
+/// What one node sends another.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Envelope {
+    pub from: Session,
+    /// Whom the sender heard last; `None`: nobody yet, which only a heartbeat may say.
+    pub to: Option<Session>,
+    pub body: Body,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Body {
+    Heartbeat(Heartbeat),
+    Update(Box<Update>),
+    Ack(Box<Ack>),
+    /// A setting as it stands on the sender's disk.
+    Setting(Box<Entry>),
+    /// The receiver's setting of this version is on the sender's disk.
+    SettingAck(Box<Entry>),
+    GiveUp(GivenUp),
+    /// The sender shuts down and serves nobody from now on.
+    ShuttingDown,
+    Pull(Pull),
+    Page(Box<Page>),
+}
+
+/// Sent every 250 ms, from memory.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    pub state: State,
+    /// In `Recover`: why, where the sender may have forgotten.
+    pub forgot: Option<Forgot>,
+    /// All records, but not their expiries (rule 15).
+    pub digest: u64,
+    pub settings_digest: u64,
+    /// The sender's highest number that is on its disk.
+    pub number: u64,
+    /// The receiver's highest number that the sender has heard to be on the receiver's disk.
+    pub heard_number: u64,
+    /// In ms: the longest lead and lease that the sender counts its waits by.
+    pub longest_mclt_ms: u64,
+    pub longest_lease_ms: u64,
+    /// Requests of clients heard since its start: a count that stands still while others hear clients shows a deaf port.
+    pub clients_heard: u64,
+    /// It cannot promise anything now (its disk).
+    pub in_trouble: bool,
+    /// Records whose last change the receiver has not confirmed.
+    pub unconfirmed: u64,
+}
+
+/// A record as it travels: durations count from the moment of sending.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WireBinding {
+    pub address: Ipv4Addr,
+    pub client: ClientId,
+    pub hw: HwAddr,
+    pub state: BindingState,
+    /// Ms since the present state was entered.
+    pub age_ms: u64,
+    /// Ms to the expiry, negative where it has passed; `None`: never.
+    pub left_ms: Option<i64>,
+    pub generation: u32,
+    pub version: Version,
+    pub host_name: Option<Box<str>>,
+}
+
+/// The sender's record of an address.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Update {
+    pub record: WireBinding,
+    /// The sender's own expiry of this record, on its own timeline: handed back in the `Ack`, and opaque to others.
+    pub expiry: u64,
+}
+
+/// The record of an `Update` is on the disk of whoever sends this.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ack {
+    pub address: Ipv4Addr,
+    pub client: ClientId,
+    pub state: BindingState,
+    pub generation: u32,
+    pub version: Version,
+    pub expiry: u64,
+    /// Where it was not taken over as sent: what the sender of this has instead.
+    pub instead: Option<WireBinding>,
+}
+
+/// Asks for all records from `after` on; `None`: from the first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pull {
+    /// Tells the pages of one pull from those of another.
+    pub number: u64,
+    pub after: Option<Ipv4Addr>,
+}
+
+/// Committed records in the order of their addresses.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Page {
+    pub pull: u64,
+    pub after: Option<Ipv4Addr>,
+    pub records: Vec<WireBinding>,
+    /// With the last page: every setting.
+    pub settings: Option<Vec<Entry>>,
+    /// More follows.
+    pub more: bool,
+    /// Where the sender stood: who pulls from one that may have forgotten waits too (w32).
+    pub state: State,
+    pub forgot: Option<Forgot>,
+}
