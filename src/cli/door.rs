@@ -144,7 +144,7 @@ fn submit_to_database(place: &Place, command: Command) -> anyhow::Result<Result<
                 store.commit_now(&commit.changes).map_err(|trouble| anyhow!("Nothing was changed: {trouble}"))?
             }
             Action::Done { result, .. } => return Ok(result),
-            Action::Reply(_) | Action::Probe { .. } | Action::Decided(_) => {}
+            Action::Reply(_) | Action::Probe { .. } | Action::Decided(_) | Action::Send(_) => {}
         }
     }
     Ok(Ok(()))

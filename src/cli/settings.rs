@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Context;
 use twinlease::{
-    protocol::{Change, Command, node::differences},
+    protocol::{Change, Command, failover::GivenUp, lease::Binding, node::differences},
     runtime::store::StoreError,
     settings::{Record, RecordKey, Settings, parse, render, words::show_identifier},
 };
@@ -123,6 +123,9 @@ fn describe(change: &Change, before: &Settings) -> String {
             RecordKey::Reservation(identifier) => format!("remove kept address for {}", show_identifier(identifier)),
             RecordKey::Server | RecordKey::Lease | RecordKey::Options | RecordKey::CustomOptions => format!("reset {key:?}"),
         },
-        Change::Bind(binding) => format!("change the lease of {}", binding.address),
+        Change::Bind(Binding { address, .. }) | Change::GiveUp(GivenUp { address, .. }) => {
+            format!("change the lease of {address}")
+        }
+        Change::Setting(_) | Change::Pair(_) => "change what the twin is told".into(),
     }
 }
