@@ -124,8 +124,9 @@ impl Node {
             }
         }
 
+        let halves = self.halves(now);
         for &subnet in subnets {
-            if let Some(address) = self.table.next_free(&self.plan, subnet, now) {
+            if let Some(address) = self.table.next_free(&self.plan, subnet, halves, now) {
                 let network = self.plan.subnets()[subnet].subnet.network;
                 steps.push(Step::NextFree { address, network });
                 return Ok(self.choice(now, client, address));

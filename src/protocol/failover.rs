@@ -3,6 +3,8 @@
 
 pub mod loose;
 pub mod message;
+pub mod merge;
+pub(in crate::protocol) mod partnership;
 
 use std::time::Duration;
 
@@ -85,6 +87,23 @@ pub struct Memory {
     /// What the partner said last of its own `longest_…`: a promise goes no further.
     pub partner_mclt: Duration,
     pub partner_lease: Duration,
+}
+
+impl Memory {
+    /// At pairing: both start with what is set here.
+    pub fn new(rank: Rank, mclt: Duration, lease: Duration, forgot: Option<Forgot>) -> Memory {
+        Memory {
+            rank,
+            partner_down: None,
+            shut_down: false,
+            forgot,
+            partner_number: 0,
+            longest_mclt: mclt,
+            longest_lease: lease,
+            partner_mclt: mclt,
+            partner_lease: lease,
+        }
+    }
 }
 
 /// The non-owner gives up this exact record (rule 5): until it sees a newer one, it gives the address to nobody.
