@@ -1,6 +1,7 @@
 //! Two nodes that act as one: who may give which address, which reply may leave and with which lease time, and
 //! what each must know before it serves.
 
+pub mod loose;
 pub mod message;
 
 use std::time::Duration;
