@@ -16,6 +16,14 @@ pub struct Entry {
     pub other: Option<Other>,
 }
 
+impl Entry {
+    /// Whether its records are those that its key names. To be asked of whatever comes from outside.
+    pub fn is_sound(&self) -> bool {
+        let other = self.other.as_ref().and_then(|other| other.record.as_ref());
+        self.record.iter().chain(other).all(|record| record.key() == self.key)
+    }
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Other {
     pub record: Option<Record>,
