@@ -58,6 +58,22 @@ pub enum State {
     ShuttingDown,
 }
 
+/// After "this one is …".
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            State::Alone => "alone, without a twin",
+            State::Startup => "just starting, and looking for its twin",
+            State::Recover => "silent until it knows again what it may have forgotten",
+            State::Normal => "together with its twin",
+            State::CommunicationsInterrupted => "serving, out of reach of its twin",
+            State::PartnerDown => "serving alone, its twin is down",
+            State::Reconcile => "serving, and comparing notes with its twin",
+            State::ShuttingDown => "shut down, and can be switched off",
+        })
+    }
+}
+
 /// Why a node may have forgotten promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

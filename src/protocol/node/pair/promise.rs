@@ -220,6 +220,21 @@ impl Node {
         }
     }
 
+    /// Both serve, and know the same.
+    pub(in crate::protocol) fn is_together(&self) -> bool {
+        self.twin.as_ref().is_none_or(|twin| twin.is_together())
+    }
+
+    /// An address of the partner's half while apart: what is not known of it here, the partner may have promised (rule 13).
+    pub(in crate::protocol) fn twin_may_know(&self, address: Ipv4Addr) -> bool {
+        self.twin.as_ref().is_some_and(|twin| !twin.is_together() && !twin.owns(address))
+    }
+
+    /// A promise without end is one that the partner has confirmed as such.
+    pub(in crate::protocol) fn twin_knows_for_ever(&self, address: Ipv4Addr) -> bool {
+        self.twin.as_ref().is_none_or(|twin| twin.acked.get(&address) == Some(&Time::NEVER))
+    }
+
     /// No promise beyond rule 2 from what is remembered while the disk takes nothing.
     pub(in crate::protocol) fn cut_to_limit(&self, now: Time, address: Ipv4Addr, secs: u32) -> u32 {
         let Some(twin) = &self.twin else { return secs };
@@ -245,7 +260,7 @@ pub(in crate::protocol) fn secs_until(now: Time, end: Time) -> u32 {
 
 impl Partnership {
     /// The record of this address is another one now: what was known of the old one says nothing (rule 2).
-    pub(super) fn record_changed(&mut self, before: Option<&Binding>, after: &Binding) {
+    pub(in crate::protocol) fn record_changed(&mut self, before: Option<&Binding>, after: &Binding) {
         let address = after.address;
         let is_same = before.is_some_and(|before| before.generation == after.generation && before.client == after.client);
         if !is_same && !is_loose(Rule::W3) {

@@ -29,8 +29,8 @@ impl Node {
         for address in records {
             twin.unconfirmed.entry(address).or_insert(None);
         }
-        for key in twin.replica.keys() {
-            twin.unconfirmed_settings.entry(key).or_insert(None);
+        for key in twin.replica.entries.keys() {
+            twin.unconfirmed_settings.entry(key.clone()).or_insert(None);
         }
         twin.pulls += 1;
         twin.pull = Some(PullUnderWay { number: twin.pulls, after: None, asked: now });
@@ -89,7 +89,7 @@ impl Node {
             None => self.table.get(*address).cloned(),
         });
         let records = records.map(|record| to_wire(&record, now)).collect();
-        let settings_are_on_disk = !self.undo.iter().any(|(_, undo)| matches!(undo, Undo::Settings(_)));
+        let settings_are_on_disk = !self.undo.iter().any(|(_, undo)| matches!(undo, Undo::Settings { .. }));
         if !more && !settings_are_on_disk {
             // Asked for again in a moment, when they are.
             return;
@@ -98,7 +98,7 @@ impl Node {
             pull: pull.number,
             after: pull.after,
             records,
-            settings: (!more).then(|| twin.replica.entries()),
+            settings: (!more).then(|| twin.replica.entries.values().cloned().collect()),
             more,
             state: twin.state,
             forgot: twin.memory.forgot,

@@ -20,7 +20,7 @@ const SWEEP: usize = 4096;
 
 impl Node {
     /// To the partner, if it has been heard of.
-    pub(super) fn send(&mut self, body: Body, out: &mut Vec<Action>) {
+    pub(in crate::protocol) fn send(&mut self, body: Body, out: &mut Vec<Action>) {
         if let Some(twin) = &self.twin
             && twin.partner_session.is_some()
         {
