@@ -81,9 +81,9 @@ impl Node {
         }
         let Some((_, addresses)) = &twin.serving_pull else { return };
         let start = pull.after.map_or(0, |after| addresses.partition_point(|address| *address <= after));
-        let page = &addresses[start..(start + BATCH).min(addresses.len())];
+        let page = addresses[start..(start + BATCH).min(addresses.len())].to_vec();
         let more = start + page.len() < addresses.len();
-        let on_disk = self.images_on_disk(page);
+        let on_disk = self.images_on_disk(&page);
         let records = page.iter().filter_map(|address| match on_disk.get(address) {
             Some(image) => image.clone(),
             None => self.table.get(*address).cloned(),
@@ -94,6 +94,7 @@ impl Node {
             // Asked for again in a moment, when they are.
             return;
         }
+        let Some(twin) = &mut self.twin else { return };
         let page = Page {
             pull: pull.number,
             after: pull.after,
