@@ -1,10 +1,6 @@
 //! All binding records and offers, found by address, by client, by expiry, and by who is free next.
 
-use std::{
-    collections::BTreeSet,
-    net::Ipv4Addr,
-    time::Duration,
-};
+use std::{collections::BTreeSet, net::Ipv4Addr, time::Duration};
 
 mod free;
 

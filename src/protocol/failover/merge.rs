@@ -118,7 +118,11 @@ fn concurrent(is_owner: bool, is_same_client: bool, mine: &Binding, theirs: &Bin
         }
         // Two clients, or two that were freed.
         (false, false) | (true, true) => {
-            if is_owner { mine.clone() } else { theirs.clone() }
+            if is_owner {
+                mine.clone()
+            } else {
+                theirs.clone()
+            }
         }
     }
 }

@@ -48,12 +48,20 @@ pub(super) enum Parked {
     /// A reply of this address may leave now, if the twin has confirmed it (`pair::promise`).
     Settle(Ipv4Addr),
     /// For the twin, as long as it is still that session of it.
-    Send { to: Option<Session>, body: Box<Body> },
+    Send {
+        to: Option<Session>,
+        body: Box<Body>,
+    },
     /// Settings that the twin has not confirmed.
     TellSettings,
-    MemoryStored { is_down: bool },
+    MemoryStored {
+        is_down: bool,
+    },
     /// All that the twin has; and where it stood.
-    Pulled { state: State, forgot: Option<Forgot> },
+    Pulled {
+        state: State,
+        forgot: Option<Forgot>,
+    },
 }
 
 impl Node {

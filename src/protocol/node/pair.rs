@@ -160,14 +160,7 @@ impl Node {
         }
     }
 
-    fn heartbeat(
-        &mut self,
-        now: Time,
-        from: Session,
-        to: Option<Session>,
-        heartbeat: Heartbeat,
-        out: &mut Vec<Action>,
-    ) {
+    fn heartbeat(&mut self, now: Time, from: Session, to: Option<Session>, heartbeat: Heartbeat, out: &mut Vec<Action>) {
         let durable_number = self.durable_number;
         let Some(twin) = &mut self.twin else { return };
         if twin.state == State::ShuttingDown {
@@ -184,8 +177,7 @@ impl Node {
         }
         twin.memory.partner_number = twin.memory.partner_number.max(heartbeat.number);
         let before = (twin.memory.longest_mclt, twin.memory.longest_lease, twin.memory.partner_mclt, twin.memory.partner_lease);
-        let (mclt, lease) =
-            (Duration::from_millis(heartbeat.longest_mclt_ms), Duration::from_millis(heartbeat.longest_lease_ms));
+        let (mclt, lease) = (Duration::from_millis(heartbeat.longest_mclt_ms), Duration::from_millis(heartbeat.longest_lease_ms));
         (twin.memory.partner_mclt, twin.memory.partner_lease) = (mclt, lease);
         twin.memory.longest_mclt = twin.memory.longest_mclt.max(mclt);
         twin.memory.longest_lease = twin.memory.longest_lease.max(lease);
@@ -341,19 +333,14 @@ impl Node {
                 self.enter(now, State::CommunicationsInterrupted, out);
             }
             State::Startup if now - twin.booted >= STARTUP_PATIENCE => {
-                let next =
-                    if twin.memory.partner_down.is_some() { State::PartnerDown } else { State::CommunicationsInterrupted };
+                let next = if twin.memory.partner_down.is_some() { State::PartnerDown } else { State::CommunicationsInterrupted };
                 self.enter(now, next, out);
             }
             State::Recover => (twin.pulled, twin.pull) = (None, None),
             State::CommunicationsInterrupted if assume_after.is_some_and(|after| now - twin.since >= after) => {
                 self.partner_is_down(now, out);
             }
-            State::Startup
-            | State::CommunicationsInterrupted
-            | State::PartnerDown
-            | State::Alone
-            | State::ShuttingDown => {}
+            State::Startup | State::CommunicationsInterrupted | State::PartnerDown | State::Alone | State::ShuttingDown => {}
         }
     }
 
@@ -445,11 +432,8 @@ impl Node {
             twin.pulled = None;
             // Not apart: both compare everything while they go on.
             twin.pulls += 1;
-            twin.pull = Some(crate::protocol::failover::partnership::PullUnderWay {
-                number: twin.pulls,
-                after: None,
-                asked: Time::ZERO,
-            });
+            twin.pull =
+                Some(crate::protocol::failover::partnership::PullUnderWay { number: twin.pulls, after: None, asked: Time::ZERO });
             self.notice("The two twins did not have the same records; they compared all of them and repaired it.".into());
         }
     }

@@ -145,9 +145,7 @@ impl Node {
         let Some(record) = self.table.get(address) else { return };
         let is_lease = matches!(record.state, BindingState::Leased | BindingState::Tentative);
         let is_same = record.generation == ack.generation && record.client == ack.client;
-        if matches!(ack.state, BindingState::Leased | BindingState::Tentative)
-            && (is_loose_match || (is_lease && is_same))
-        {
+        if matches!(ack.state, BindingState::Leased | BindingState::Tentative) && (is_loose_match || (is_lease && is_same)) {
             let acked = twin.acked.entry(address).or_insert(Time::ZERO);
             *acked = (*acked).max(Time(ack.expiry));
         }

@@ -78,9 +78,12 @@ impl Node {
 
     /// A raised lead or lease time counts for the waits at once (rule 13). True: the memory changed.
     pub(super) fn note_limits(&mut self) -> bool {
-        let longest_lease = self.plan.subnets().iter().map(|subnet| &subnet.lease).map(|lease| {
-            if lease.infinite { Duration::from_secs(u32::MAX.into()) } else { lease.max.max(lease.default) }
-        });
+        let longest_lease = self
+            .plan
+            .subnets()
+            .iter()
+            .map(|subnet| &subnet.lease)
+            .map(|lease| if lease.infinite { Duration::from_secs(u32::MAX.into()) } else { lease.max.max(lease.default) });
         let longest_lease = longest_lease.max().unwrap_or_default();
         let mclt = self.plan.settings.twin.mclt;
         let Some(twin) = &mut self.twin else { return false };

@@ -62,9 +62,10 @@ impl Node {
             | State::ShuttingDown => None,
         };
         let is_under_way = twin.needs_sending() || twin.partner.as_ref().is_none_or(|partner| partner.unconfirmed > 0);
-        let is_same = twin.partner.as_ref().is_some_and(|partner| {
-            partner.digest == self.table.digest() && partner.settings_digest == twin.replica.digest()
-        });
+        let is_same = twin
+            .partner
+            .as_ref()
+            .is_some_and(|partner| partner.digest == self.table.digest() && partner.settings_digest == twin.replica.digest());
         Some(TwinStatus {
             rank: twin.memory.rank,
             state: twin.state,
