@@ -5,6 +5,8 @@ pub mod loose;
 pub mod message;
 pub mod merge;
 pub(in crate::protocol) mod partnership;
+#[cfg(test)]
+mod transcripts;
 
 use std::time::Duration;
 

@@ -187,6 +187,11 @@ impl Node {
             twin.unheard_since = None;
         }
         let forgot_here = heartbeat.heard_number > durable_number;
+        let has_moved = twin.partner.as_ref().is_none_or(|partner| partner.state != heartbeat.state);
+        if let Some(pull) = twin.pull.as_mut().filter(|_| has_moved) {
+            // It may tell now what it did not tell in the state before.
+            pull.asked = Time::ZERO;
+        }
         let partner_recovers = heartbeat.state == State::Recover;
         let partner_starts = heartbeat.state == State::Startup;
         twin.partner = Some(heartbeat);
@@ -285,6 +290,8 @@ impl Node {
             && matches!(twin.state, State::Recover | State::Reconcile | State::Normal)
         {
             twin.pulled = Some(from);
+            self.resend(now, out);
+            self.resend_settings(now, out);
             self.move_on(now, out);
         }
     }
@@ -314,13 +321,11 @@ impl Node {
         if twin.memory.partner_number != twin.stored_partner_number && now - twin.memory_stored >= MEMORY_INTERVAL {
             self.store_memory(now, out);
         }
-        if sweep_is_due {
-            self.resend(now, out);
-            self.resend_settings(now, out);
-            if self.trouble.is_none() {
-                self.sweep(now, out);
-                self.keep_records(now, out);
-            }
+        self.resend(now, out);
+        self.resend_settings(now, out);
+        if sweep_is_due && self.trouble.is_none() {
+            self.sweep(now, out);
+            self.keep_records(now, out);
         }
     }
 

@@ -15,6 +15,8 @@ use crate::protocol::{
     time::Time,
 };
 
+/// Records sent again at one tick.
+const RESENT: usize = 4096;
 /// Run-out records that are looked at in one sweep.
 const SWEEP: usize = 4096;
 
@@ -248,7 +250,7 @@ impl Node {
         }
         let is_due = |sent: &Option<Time>| sent.is_none_or(|sent| now - sent >= RESEND_AFTER);
         let due = twin.unconfirmed.iter().filter(|(_, sent)| is_due(sent)).map(|(address, _)| *address);
-        let due: Vec<Ipv4Addr> = due.filter(|address| !self.pending.contains_key(address)).take(BATCH).collect();
+        let due: Vec<Ipv4Addr> = due.filter(|address| !self.pending.contains_key(address)).take(RESENT).collect();
         for address in due {
             self.send_update(now, address, out);
         }

@@ -78,6 +78,10 @@ impl Node {
 
     /// A raised lead or lease time counts for the waits at once (rule 13). True: the memory changed.
     pub(super) fn note_limits(&mut self) -> bool {
+        if self.plan.subnets().is_empty() {
+            // Nobody can have been promised anything.
+            return false;
+        }
         let longest_lease = self
             .plan
             .subnets()
