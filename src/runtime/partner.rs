@@ -50,7 +50,7 @@ pub use shared::{CodeFacts, Facts, Found, INBOUND_MAX, Inbound, Received, Standi
 
 use self::{
     desk::Desk,
-    key::random,
+    key::{PublicKey, random},
     meet::Failure,
     pairing::{Refusal, Secret},
     queue::Lane,
@@ -130,6 +130,7 @@ enum Order {
     ShowCode(oneshot::Sender<Result<CodeFacts, String>>),
     HideCode,
     EnterCode { secret: Secret, address: Option<SocketAddr>, reply: oneshot::Sender<Result<(), String>> },
+    SetPairKey(Option<Secret>),
     Unpair(oneshot::Sender<Result<(), String>>),
 }
 
@@ -154,7 +155,9 @@ impl Link {
         ));
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let keeper = Keeper { shared: Arc::clone(&shared), lanes: JoinSet::new(), meeting: None, pair_key_after: Instant::now() };
+        let told = *shared.partner.borrow();
+        let keeper =
+            Keeper { told, shared: Arc::clone(&shared), lanes: JoinSet::new(), meeting: None, pair_key_after: Instant::now() };
         let (listen, discovery) = (config.listen, config.discovery);
         let thread = std::thread::Builder::new().name("twin-link".into()).spawn(move || {
             runtime.block_on(keeper.run(listen, discovery, taken, heard, stopped));
@@ -230,7 +233,13 @@ impl LinkHandle {
         self.ask(|reply| Order::EnterCode { secret, address, reply }).await
     }
 
-    /// Forgets the twin. To replace a dead one, pair anew afterwards; `Standing::fixed_rank` keeps this node's rank.
+    /// The words in the settings file have changed, or shall count again after `unpair`.
+    pub async fn set_pair_key(&self, pair_key: Option<Secret>) {
+        let _ = self.orders.send(Order::SetPairKey(pair_key)).await;
+    }
+
+    /// Forgets the twin, and the pair key until the next start or `set_pair_key`: otherwise the two would be twins again
+    /// at once. To replace a dead one, pair anew afterwards; `Standing::fixed_rank` keeps this node's rank.
     pub async fn unpair(&self) -> Result<(), String> {
         self.ask(Order::Unpair).await
     }
@@ -249,6 +258,8 @@ struct Keeper {
     lanes: JoinSet<()>,
     meeting: Option<Meeting>,
     pair_key_after: Instant,
+    /// The twin that the server's loop knows of.
+    told: Option<PublicKey>,
 }
 
 /// The one attempt to pair that is under way.
@@ -332,6 +343,7 @@ impl Keeper {
                 Ok(address) => self.meet(address, secret, reply),
                 Err(refusal) => drop(reply.send(Err(refusal))),
             },
+            Order::SetPairKey(pair_key) => self.shared.desk.lock().await.set_pair_key(pair_key),
             Order::Unpair(reply) => drop(reply.send(self.unpair().await)),
         }
     }
@@ -381,6 +393,7 @@ impl Keeper {
             return Err("This node has no twin.".into());
         }
         desk.unpair().map_err(|refusal| refusal.to_string())?;
+        desk.set_pair_key(None);
         self.shared.publish(&desk, Instant::now());
         drop(desk);
         self.settle().await;
@@ -395,7 +408,7 @@ impl Keeper {
                 self.shared.note_found(found, Instant::now());
                 let twin = self.shared.live.borrow().record.as_ref().map(|record| record.key.fingerprint().prefix());
                 if is_new && twin == Some(id) {
-                    self.shared.heard.notify_waiters();
+                    self.shared.called.notify_waiters();
                 }
             }
             News::Cloned(from) => {
@@ -490,10 +503,12 @@ impl Keeper {
     async fn settle(&mut self) {
         let record = self.shared.desk.lock().await.record().cloned().filter(|record| record.step == Step::Paired);
         let key = record.as_ref().map(|record| record.key);
-        if *self.shared.partner.borrow() == key {
+        if self.told == key {
             return;
         }
         self.lanes.shutdown().await;
+        // Nobody is let in between one twin and the next.
+        self.shared.partner.send_replace(None);
         self.shared.queue.clear();
         let told = match &record {
             Some(record) => Inbound::Paired(Box::new(record.clone())),
@@ -503,11 +518,13 @@ impl Keeper {
         if !matches!(timeout(INBOUND_PATIENCE, self.shared.inbound.send(told)).await, Ok(Ok(()))) {
             return;
         }
-        self.shared.partner.send_replace(key);
+        self.told = key;
         self.shared.live.send_modify(|live| {
             live.address = record.as_ref().and_then(|record| record.address);
-            (live.trouble, live.heard, live.round_trip, live.software) = (None, None, None, None);
+            (live.called_from, live.trouble, live.heard) = (None, None, None);
+            (live.round_trip, live.software, live.clock_skew_ms) = (None, None, None);
         });
+        self.shared.partner.send_replace(key);
         match record {
             Some(record) => {
                 tracing::info!("paired with {} ({})", record.name, record.key.fingerprint().prefix());

@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// Bodies up to this size have room of their own, so that pages never keep a heartbeat out.
-pub const SMALL_BODY_BYTES: usize = 64 << 10;
+pub const SMALL_BODY_BYTES: usize = 256 << 10;
 /// Every setting goes with the last page: room for some 100,000 kept addresses.
 pub const BODY_BYTES_MAX: usize = 32 << 20;
 /// Batches that were taken from the network and not yet handled by the server.
@@ -41,6 +41,8 @@ const ADDRESSES_MAX: usize = 8;
 /// Nodes on this network that are remembered.
 const FOUND_MAX: usize = 32;
 const FOUND_LIFE: Duration = Duration::from_secs(30);
+/// A link that comes and goes in many ways fills no log.
+const TROUBLE_LOG_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What the link tells the server. The channel shall have room for `INBOUND_MAX`.
 #[derive(Debug)]
@@ -153,7 +155,11 @@ pub struct Live {
     pub clock_skew_ms: Option<i64>,
     pub software: Option<String>,
     pub trouble: Option<String>,
+    pub trouble_logged: Option<Instant>,
+    /// Where it answered last.
     pub address: Option<SocketAddr>,
+    /// From where it called last, and where it listens there.
+    pub called_from: Option<SocketAddr>,
     pub pairing: Option<String>,
     pub code: Option<super::desk::Code>,
     pub found: BTreeMap<Prefix, (Found, Instant)>,
@@ -174,8 +180,10 @@ pub struct Shared {
     pub closing: watch::Sender<bool>,
     pub inbound: mpsc::Sender<Inbound>,
     pub news: mpsc::Sender<News>,
-    /// The twin was heard: whoever waits before the next attempt need not wait any longer.
-    pub heard: Notify,
+    /// The twin has called: whoever waits before the next attempt need not wait any longer.
+    pub called: Notify,
+    /// A heartbeat was not answered: connections that nobody uses at this moment are most likely dead too.
+    pub broken: Notify,
     pub small_room: Arc<Semaphore>,
     pub large_room: Arc<Semaphore>,
     connections: AtomicUsize,
@@ -213,7 +221,8 @@ impl Shared {
             closing: watch::Sender::new(false),
             inbound,
             news,
-            heard: Notify::new(),
+            called: Notify::new(),
+            broken: Notify::new(),
             small_room: Arc::new(Semaphore::new(SMALL_BODIES_MAX)),
             large_room: Arc::new(Semaphore::new(LARGE_BODIES_MAX)),
             connections: AtomicUsize::new(0),
@@ -248,13 +257,13 @@ impl Shared {
         Wall::now(self.wall_trust)
     }
 
-    /// Where the twin may be: where it was last, where the owner says it is, where it was heard.
+    /// Where the twin may be: where it answered last, from where it calls, where the owner says it is, where it was heard.
     pub fn addresses(&self) -> Vec<SocketAddr> {
         let live = self.live.borrow();
         let id = live.record.as_ref().map(|record| record.key.fingerprint().prefix());
         let heard = live.found.values().filter(|(found, _)| Some(found.id) == id).map(|(found, _)| found.address);
         let mut addresses: Vec<SocketAddr> = Vec::new();
-        for address in live.address.into_iter().chain(self.configured.iter().copied()).chain(heard) {
+        for address in live.address.into_iter().chain(live.called_from).chain(self.configured.iter().copied()).chain(heard) {
             if !addresses.contains(&address) && addresses.len() < ADDRESSES_MAX {
                 addresses.push(address);
             }
@@ -271,17 +280,22 @@ impl Shared {
     }
 
     pub fn trouble(&self, trouble: String) {
-        let changed = self.live.send_if_modified(|live| {
-            let changed = live.trouble.as_ref() != Some(&trouble);
+        let now = Instant::now();
+        let is_news = self.live.send_if_modified(|live| {
+            let is_news = live.trouble.as_ref() != Some(&trouble)
+                && live.trouble_logged.is_none_or(|logged| now - logged >= TROUBLE_LOG_INTERVAL);
             live.trouble = Some(trouble.clone());
-            changed
+            if is_news {
+                live.trouble_logged = Some(now);
+            }
+            is_news
         });
-        if changed {
+        if is_news {
             tracing::warn!("the link to the twin: {trouble}");
         }
     }
 
-    /// One more connection to the twin, until the guard is dropped.
+    /// One more connection for heartbeats, until the guard is dropped.
     pub fn connected(self: &Arc<Self>, address: SocketAddr) -> Connected {
         if self.connections.fetch_add(1, Ordering::Relaxed) == 0 {
             tracing::info!(%address, "the link to the twin is up");
