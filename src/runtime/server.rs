@@ -1,6 +1,6 @@
 //! The loop: gather what has happened → `Node::handle` → perform. Never blocks on a disk, a terminal or a browser.
 
-use std::{collections::HashMap, path::PathBuf, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use anyhow::bail;
 use tokio::{
@@ -40,6 +40,18 @@ pub struct Options {
     /// Taken over at the first start only; afterwards the database knows better.
     pub first_settings: Option<Settings>,
     pub wall_trust: WallTrust,
+    pub twin: TwinOptions,
+}
+
+/// How a twin is reached.
+#[derive(Debug, Clone, Default)]
+pub struct TwinOptions {
+    /// Where the link listens; `None`: there is none.
+    pub listen: Option<SocketAddr>,
+    /// Where the twin may stand, for networks on which it is not found.
+    pub addresses: Vec<SocketAddr>,
+    /// The same words on both: they pair by themselves.
+    pub pair_key: Option<String>,
 }
 
 /// Serves until SIGTERM or SIGINT.
@@ -87,7 +99,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     let store = store.start(move |report| drop(report_sender.send(report)))?;
     let (handle, inbox) = Handle::new();
     // Without this door DHCP is served all the same: a disk too full for a socket file takes nobody's address.
-    let control = control::start(&options.data, handle).inspect_err(|error| {
+    let control = control::start(&options.data, handle, None).inspect_err(|error| {
         tracing::error!(
             "`{}` cannot be made ({error}), so `twinlease status` and the like do not reach this server. Look at the length of that path, its rights and its disk, then start again.",
             control::socket_path(&options.data).display()
