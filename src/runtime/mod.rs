@@ -12,6 +12,7 @@ pub mod socket;
 pub mod arp;
 pub mod rivals;
 pub mod led;
+pub mod partner;
 
 // What sockets are made of.
 pub mod served;

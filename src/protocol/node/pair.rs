@@ -65,7 +65,7 @@ impl Node {
         let Pair { mut memory, session, given_up, entries } = pair;
         let newest = self.table.iter().map(|record| record.version.of(memory.rank)).max().unwrap_or(0);
         let newest_entry = entries.iter().map(|entry| entry.version.of(memory.rank)).max().unwrap_or(0);
-        self.version = self.version.max(newest).max(newest_entry);
+        self.version = self.version.max(newest).max(newest_entry).max(memory.own_number);
         let replica = Replica::new(entries);
         let shut_down = memory.shut_down;
         let state = if memory.forgot.is_some() || shut_down { State::Recover } else { State::Startup };
@@ -362,6 +362,10 @@ impl Node {
                     None => alone,
                 };
                 if is_over {
+                    let heard = twin.partner.as_ref().map_or(0, |partner| partner.heard_number);
+                    self.version = self.version.max(heard);
+                    self.durable_number = self.durable_number.max(heard);
+                    twin.memory.own_number = twin.memory.own_number.max(heard);
                     let next = if twin.pulled.is_some() { State::Reconcile } else { State::CommunicationsInterrupted };
                     twin.memory.forgot = None;
                     twin.memory.shut_down = false;

@@ -106,6 +106,8 @@ impl Node {
             mine.epoch = self.epoch;
         }
         let merged = merge(twin.me(), mine.as_ref(), theirs);
+        // A node that has lost its disk learns from its partner which of its own numbers are spent.
+        self.version = self.version.max(merged.record.version.of(twin.me()));
         if merged.is_shared {
             twin.unconfirmed.remove(&address);
         } else {
