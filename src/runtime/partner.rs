@@ -13,7 +13,7 @@ pub mod record;
 pub mod pairing;
 pub mod beacon;
 
-mod desk;
+pub mod desk;
 mod dial;
 mod discovery;
 mod file;
