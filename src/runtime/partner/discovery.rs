@@ -17,9 +17,10 @@ use tokio::{
 
 use super::{
     beacon::{BEACON_BYTES_MAX, Beacon},
+    facts::Found,
     key::Prefix,
     pairing::clean,
-    shared::{Found, News, Shared},
+    shared::{News, Shared},
 };
 use crate::{protocol::Interface, runtime::links};
 
