@@ -56,6 +56,7 @@ pub(super) enum Parked {
     TellSettings,
     MemoryStored {
         is_down: bool,
+        shut_down: bool,
     },
     /// All that the twin has; and where it stood.
     Pulled {
@@ -201,7 +202,7 @@ impl Node {
                     }
                 }
                 Parked::TellSettings => self.tell_settings(now, out),
-                Parked::MemoryStored { is_down } => self.memory_stored(is_down),
+                Parked::MemoryStored { is_down, shut_down } => self.memory_stored(is_down, shut_down),
                 Parked::Pulled { state, forgot } => self.pull_stored(now, (state, forgot), out),
             }
         }
@@ -282,7 +283,8 @@ impl Node {
                     }
                 }
                 // Tried again by whoever waits for it.
-                Parked::Send { .. } | Parked::TellSettings | Parked::MemoryStored { .. } | Parked::Pulled { .. } => {}
+                Parked::Send { .. } | Parked::TellSettings | Parked::Pulled { .. } => {}
+                Parked::MemoryStored { .. } => self.memory_not_stored(now, out),
             }
         }
     }
