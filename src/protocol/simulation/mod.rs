@@ -3,6 +3,7 @@
 
 mod device;
 mod disk;
+mod pair;
 mod scenarios;
 mod world;
 
