@@ -177,7 +177,7 @@ impl World {
                 if subnet < plan.subnets().len() {
                     let free = self.free_in(subnet);
                     let plan = &self.plans[self.plan];
-                    match self.table.next_free(plan, subnet, now) {
+                    match self.table.next_free(plan, subnet, Halves::Any, now) {
                         Some(address) => {
                             assert!(free.contains(&address), "{address} is given, which nobody may have now: {free:?}");
                             self.table.set_offer(plan, now, &client_id(client), address, hw(client));
