@@ -1,6 +1,6 @@
 //! The settings of the pair in the simulation: one small pool, short leases.
 
-use std::{cell::RefCell, collections::HashMap, time::Duration};
+use std::{cell::RefCell, collections::HashMap};
 
 use super::step::{POOL, Setup};
 use crate::{
@@ -18,18 +18,14 @@ fn parse_settings(setup: &Setup) -> Settings {
     let last = POOL + setup.addresses - 1;
     let text = format!(
         "[server]\nprobe = false\ndecline-quarantine = \"1m\"\n[lease]\nmin = \"10s\"\ndefault = \"{0}s\"\nmax = \"{0}s\"\n\
+         [twin]\nmode = \"{2}\"\nmclt = \"{1}s\"\n\
          [[subnet]]\nnetwork = \"192.0.2.0/24\"\npools = [\"192.0.2.{POOL}-192.0.2.{last}\"]\n",
-        setup.lease_secs
+        setup.lease_secs,
+        setup.mclt_secs,
+        if setup.balanced { "load-balancing" } else { "hot-standby" }
     );
     parse::parse(&text).unwrap_or_else(|problems| panic!("{problems:?}"))
 }
-
-/// The lead time in these settings.
-pub fn mclt(_settings: &Settings) -> Duration {
-    Duration::from_secs(40)
-}
-
-pub fn set_mclt(_settings: &mut Settings, _mclt: Duration) {}
 
 pub fn mac(who: usize) -> [u8; 6] {
     [2, 0, 0, 0, 0, who as u8]

@@ -119,7 +119,7 @@ impl Machine {
     }
 
     pub fn state(&self) -> Option<State> {
-        self.node.as_ref().map(state_of)
+        self.node.as_ref().map(Node::pair_state)
     }
 
     /// Where it is on and answers clients, as the rules have it.
@@ -235,22 +235,5 @@ impl Machine {
 /// What both know after they were paired for the first time.
 fn first_memory(side: usize, setup: &Setup) -> Memory {
     let settings = config::settings(setup);
-    let (mclt, lease) = (config::mclt(&settings), settings.lease.max);
-    Memory {
-        rank: rank(side),
-        partner_down: None,
-        shut_down: false,
-        forgot: None,
-        partner_number: 0,
-        longest_mclt: mclt,
-        longest_lease: lease,
-        partner_mclt: mclt,
-        partner_lease: lease,
-    }
-}
-
-/// Where the node stands.
-fn state_of(node: &Node) -> State {
-    let _ = node;
-    State::Alone
+    Memory::new(rank(side), settings.twin.mclt, settings.lease.max, None)
 }

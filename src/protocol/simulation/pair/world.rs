@@ -22,7 +22,7 @@ use crate::{
         seeds::Telling,
         time::Time,
     },
-    settings::Record,
+    settings::{Record, RecordKey, Twin},
 };
 
 /// Clients that steps move.
@@ -531,13 +531,10 @@ impl World {
             Edit::Keep { address: last, who } => {
                 self.command(at, Command::Put(Record::Reservation(config::reservation(who, address(last)))));
             }
-            Edit::Unkeep { who } => {
-                self.command(at, Command::Remove(crate::settings::RecordKey::Reservation(config::identifier(who))))
-            }
+            Edit::Unkeep { who } => self.command(at, Command::Remove(RecordKey::Reservation(config::identifier(who)))),
             Edit::RaiseMclt => {
-                let mut settings = self.machines[at].settings().clone();
-                config::set_mclt(&mut settings, 2 * config::mclt(&plain));
-                self.command(at, Command::Replace(Box::new(settings)));
+                let twin = self.machines[at].settings().twin;
+                self.command(at, Command::Put(Record::Twin(Twin { mclt: 2 * plain.twin.mclt, ..twin })));
             }
             Edit::RaiseLease => {
                 let mut lease = plain.lease.clone();
