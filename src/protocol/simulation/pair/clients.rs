@@ -58,10 +58,6 @@ impl Client {
         self.claims.iter().any(|claim| claim.address == address && now < claim.end)
     }
 
-    pub fn live_claim(&self, now: Time) -> Option<Claim> {
-        self.claims.iter().filter(|claim| now < claim.end).max_by_key(|claim| claim.end).copied()
-    }
-
     /// It uses no address any more.
     fn lets_go(&mut self) {
         self.claims.clear();

@@ -18,11 +18,11 @@ fn parse_settings(setup: &Setup) -> Settings {
     let last = POOL + setup.addresses - 1;
     let text = format!(
         "[server]\nprobe = false\ndecline-quarantine = \"1m\"\n[lease]\nmin = \"10s\"\ndefault = \"{0}s\"\nmax = \"{0}s\"\n\
-         [twin]\nmode = \"{2}\"\nmclt = \"{1}s\"\n\
+         [twin]\nmode = \"{1}\"\nmclt = \"{2}s\"\n\
          [[subnet]]\nnetwork = \"192.0.2.0/24\"\npools = [\"192.0.2.{POOL}-192.0.2.{last}\"]\n",
         setup.lease_secs,
-        setup.mclt_secs,
-        if setup.balanced { "load-balancing" } else { "hot-standby" }
+        if setup.balanced { "load-balancing" } else { "hot-standby" },
+        setup.mclt_secs
     );
     parse::parse(&text).unwrap_or_else(|problems| panic!("{problems:?}"))
 }

@@ -17,8 +17,8 @@ use crate::protocol::{
     time::Time,
 };
 
-/// Clocks that run too fast, and whole seconds.
-pub const TOLERANCE: Duration = Duration::from_millis(400);
+/// Clocks that run too fast, and a server that counts whole seconds.
+pub const TOLERANCE: Duration = Duration::from_millis(1400);
 /// Commits that a disk which stands still may be given to hold.
 const MAX_WAITING: usize = 4096;
 

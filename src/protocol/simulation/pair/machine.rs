@@ -165,7 +165,7 @@ impl Machine {
         let interface = Interface { index: 1, name: "lan".into(), mac, mtu: 1500, addresses, up: true };
         node.handle(at, Event::Interfaces(vec![interface]), out);
         self.node = Some(node);
-        (self.paused_until, self.write_is_due) = (None, false);
+        (self.paused_until, self.write_is_due, self.disk_is_stalled) = (None, false, false);
     }
 
     fn confirm_at_start(&mut self, now: Time, ahead: Duration) {

@@ -128,7 +128,7 @@ fn take(world: &mut World, step: Step, steps: &mut Vec<Step>) {
 }
 
 fn random_setup(random: &mut Random, salt: u64) -> Setup {
-    let (lease_secs, mclt_secs) = random.of(&[(60, 20), (60, 20), (120, 30), (40, 60)]);
+    let (lease_secs, mclt_secs) = random.of(&[(120, 60), (120, 60), (180, 60), (40, 60)]);
     Setup {
         addresses: random.of(&[2, 2, 3, 4]),
         lease_secs,

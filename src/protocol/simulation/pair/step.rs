@@ -39,8 +39,8 @@ pub struct Setup {
 impl Setup {
     pub const QUIET: Setup = Setup {
         addresses: 2,
-        lease_secs: 120,
-        mclt_secs: 40,
+        lease_secs: 180,
+        mclt_secs: 60,
         balanced: false,
         link_ms: [2, 2],
         disk_ms: [5, 5],
@@ -248,11 +248,11 @@ pub enum Edit {
     Unkeep {
         who: usize,
     },
-    /// The lead time is doubled.
+    /// The lead time is tripled.
     RaiseMclt,
     /// The lease time is doubled.
     RaiseLease,
-    /// Back to what the setup says.
+    /// The lease times as the setup has them, and no kept addresses.
     Plain,
     /// The holder is gone; only where that is true.
     Free {

@@ -77,6 +77,7 @@ pub struct World {
     sequence: u64,
     pub xid: u32,
     commands: u64,
+    last_result_is_ok: bool,
     calls: [(Time, u32); 2],
     spare: Vec<Action>,
     /// The first thing that went wrong.
@@ -101,6 +102,7 @@ impl World {
             sequence: 0,
             xid: 0,
             commands: 0,
+            last_result_is_ok: false,
             calls: [(Time(0), 0); 2],
             spare: Vec::new(),
             fault: None,
@@ -297,6 +299,7 @@ impl World {
                 }
                 Action::Send(envelope) => self.send(at, envelope),
                 Action::Done { id, result } => {
+                    self.last_result_is_ok = result.is_ok();
                     tell!(
                         self,
                         "          {} answers command {id}: {}",
@@ -520,6 +523,7 @@ impl World {
             return;
         }
         self.commands += 1;
+        self.last_result_is_ok = false;
         tell!(self, "admin at {}, command {}: {}", name(at), self.commands, tell::command(&command));
         self.handle(at, Event::Command { id: self.commands, command });
     }
@@ -534,14 +538,20 @@ impl World {
             Edit::Unkeep { who } => self.command(at, Command::Remove(RecordKey::Reservation(config::identifier(who)))),
             Edit::RaiseMclt => {
                 let twin = self.machines[at].settings().twin;
-                self.command(at, Command::Put(Record::Twin(Twin { mclt: 2 * plain.twin.mclt, ..twin })));
+                self.command(at, Command::Put(Record::Twin(Twin { mclt: 3 * plain.twin.mclt, ..twin })));
             }
             Edit::RaiseLease => {
                 let mut lease = plain.lease.clone();
                 (lease.default, lease.max) = (2 * lease.default, 2 * lease.max);
                 self.command(at, Command::Put(Record::Lease(lease)));
             }
-            Edit::Plain => self.command(at, Command::Replace(Box::new(plain))),
+            Edit::Plain => {
+                self.command(at, Command::Put(Record::Lease(plain.lease)));
+                let kept = self.machines[at].settings().reservations.clone();
+                for reservation in kept {
+                    self.command(at, Command::Remove(RecordKey::Reservation(reservation.identifier)));
+                }
+            }
             Edit::Free { address: last } => {
                 let now = self.now;
                 if last >= POOL && !self.clients.iter().any(|client| client.claims_any(address(last), now)) {
@@ -563,11 +573,16 @@ impl World {
                 {
                     return;
                 }
-                self.machines[1 - at].declared = true;
             }
             TwinCommand::Switch | TwinCommand::ShutDown => {}
         }
         self.command(at, Command::Twin(says));
+        let is_taken = match says {
+            TwinCommand::DeclareDown => self.machines[at].state() == Some(State::PartnerDown),
+            TwinCommand::Serve => self.last_result_is_ok,
+            TwinCommand::Switch | TwinCommand::ShutDown => false,
+        };
+        self.machines[1 - at].declared |= is_taken;
     }
 }
 
