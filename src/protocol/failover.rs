@@ -5,6 +5,8 @@ pub mod loose;
 pub mod message;
 pub mod merge;
 pub(in crate::protocol) mod partnership;
+#[cfg(test)]
+mod transcripts;
 
 use std::time::Duration;
 
@@ -97,6 +99,9 @@ pub struct Memory {
     pub forgot: Option<Forgot>,
     /// The highest of the partner's numbers that it reported as durable.
     pub partner_number: u64,
+    /// This node's own numbers up to here are spent, whether or not a record on its disk has them: the partner has heard of them.
+    #[serde(default)]
+    pub own_number: u64,
     /// The longest lead and lease that were ever in force, here or there (rule 13).
     pub longest_mclt: Duration,
     pub longest_lease: Duration,
@@ -114,6 +119,7 @@ impl Memory {
             shut_down: false,
             forgot,
             partner_number: 0,
+            own_number: 0,
             longest_mclt: mclt,
             longest_lease: lease,
             partner_mclt: mclt,

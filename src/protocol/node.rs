@@ -60,13 +60,13 @@ pub struct Node {
     pub(super) epoch: Epoch,
     /// How long the machine was off before this boot is not known yet: records from before it may be older than they look.
     pub(super) sleep_is_unknown: bool,
-    /// The last number that this node gave a record, and the last one of which all before are on disk.
+    /// The last number that this node gave a record, and the last one that a record on its disk has.
     version: u64,
     durable_number: u64,
     last_commit: CommitId,
     /// The store refuses every commit up to this one: it was sent before the store's recovery was known here.
     refused_up_to: CommitId,
-    /// Commits under way, since when, and the last number given before each; oldest first.
+    /// Commits under way, since when, and the highest number of this node in each; oldest first.
     sent: VecDeque<(CommitId, Time, u64)>,
     /// What to take back if the commit fails, oldest first.
     undo: VecDeque<(CommitId, Undo)>,

@@ -198,6 +198,20 @@ pub fn wall_day_and_second() -> (String, String) {
     (now.strftime("%Y-%m-%d").to_string(), now.strftime("%Y%m%dT%H%M%SZ").to_string())
 }
 
+/// The wall clock as it is told to the twin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wall {
+    /// Since 1970.
+    pub ms: i64,
+    pub trusted: bool,
+}
+
+impl Wall {
+    pub fn now(trust: WallTrust) -> Wall {
+        Wall { ms: wall_ms(), trusted: trust == WallTrust::Always || kernel_keeps_wall_clock() }
+    }
+}
+
 /// An empty id (no /proc) never happens on the systems that this runs on; it would count as the same boot,
 /// which ends no lease early.
 fn boot_id() -> String {

@@ -11,6 +11,8 @@ pub mod links;
 pub mod socket;
 pub mod arp;
 pub mod rivals;
+pub mod led;
+pub mod partner;
 
 // What sockets are made of.
 pub mod served;

@@ -116,6 +116,8 @@ impl Node {
             let address = binding.address;
             let before = self.table.insert(&self.plan, now, binding.clone());
             if let Some(twin) = &mut self.twin {
+                let number = &mut self.sent.back_mut().expect("pushed above").2;
+                *number = (*number).max(binding.version.of(twin.me()));
                 twin.record_changed(before.as_ref(), binding);
                 if must_tell {
                     twin.unconfirmed.insert(address, None);
@@ -130,7 +132,7 @@ impl Node {
 
     pub(super) fn next_commit(&mut self, now: Time) -> CommitId {
         self.last_commit.0 += 1;
-        self.sent.push_back((self.last_commit, now, self.version));
+        self.sent.push_back((self.last_commit, now, 0));
         self.last_commit
     }
 

@@ -65,7 +65,7 @@ impl Node {
         let Pair { mut memory, session, given_up, entries } = pair;
         let newest = self.table.iter().map(|record| record.version.of(memory.rank)).max().unwrap_or(0);
         let newest_entry = entries.iter().map(|entry| entry.version.of(memory.rank)).max().unwrap_or(0);
-        self.version = self.version.max(newest).max(newest_entry);
+        self.version = self.version.max(newest).max(newest_entry).max(memory.own_number);
         let replica = Replica::new(entries);
         let shut_down = memory.shut_down;
         let state = if memory.forgot.is_some() || shut_down { State::Recover } else { State::Startup };
@@ -187,6 +187,11 @@ impl Node {
             twin.unheard_since = None;
         }
         let forgot_here = heartbeat.heard_number > durable_number;
+        let has_moved = twin.partner.as_ref().is_none_or(|partner| partner.state != heartbeat.state);
+        if let Some(pull) = twin.pull.as_mut().filter(|_| has_moved) {
+            // It may tell now what it did not tell in the state before.
+            pull.asked = Time::ZERO;
+        }
         let partner_recovers = heartbeat.state == State::Recover;
         let partner_starts = heartbeat.state == State::Startup;
         twin.partner = Some(heartbeat);
@@ -285,6 +290,8 @@ impl Node {
             && matches!(twin.state, State::Recover | State::Reconcile | State::Normal)
         {
             twin.pulled = Some(from);
+            self.resend(now, out);
+            self.resend_settings(now, out);
             self.move_on(now, out);
         }
     }
@@ -314,13 +321,11 @@ impl Node {
         if twin.memory.partner_number != twin.stored_partner_number && now - twin.memory_stored >= MEMORY_INTERVAL {
             self.store_memory(now, out);
         }
-        if sweep_is_due {
-            self.resend(now, out);
-            self.resend_settings(now, out);
-            if self.trouble.is_none() {
-                self.sweep(now, out);
-                self.keep_records(now, out);
-            }
+        self.resend(now, out);
+        self.resend_settings(now, out);
+        if sweep_is_due && self.trouble.is_none() {
+            self.sweep(now, out);
+            self.keep_records(now, out);
         }
     }
 
@@ -357,6 +362,10 @@ impl Node {
                     None => alone,
                 };
                 if is_over {
+                    let heard = twin.partner.as_ref().map_or(0, |partner| partner.heard_number);
+                    self.version = self.version.max(heard);
+                    self.durable_number = self.durable_number.max(heard);
+                    twin.memory.own_number = twin.memory.own_number.max(heard);
                     let next = if twin.pulled.is_some() { State::Reconcile } else { State::CommunicationsInterrupted };
                     twin.memory.forgot = None;
                     twin.memory.shut_down = false;

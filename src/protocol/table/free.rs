@@ -55,6 +55,11 @@ impl FreeList {
         &mut self.halves[(address % 2) as usize]
     }
 
+    #[cfg(test)]
+    pub fn halves(&self) -> impl Iterator<Item = &Half> {
+        self.halves.iter()
+    }
+
     /// The next address, which stays listed. `is_free` tells of one from `fresh` whether it may be given at all.
     pub fn next(&mut self, halves: Halves, is_free: impl Fn(u32) -> bool) -> Option<u32> {
         let parity = |rank: Rank| match rank {
@@ -79,7 +84,7 @@ impl FreeList {
 
 impl Half {
     pub fn is_ahead(&self, address: u32) -> bool {
-        self.fresh.iter().any(|&(next, last)| next <= address && address <= last)
+        self.fresh.iter().any(|&(next, last)| next <= address && address <= last && (address - next).is_multiple_of(2))
     }
 
     /// At most so many are free.

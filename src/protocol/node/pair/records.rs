@@ -15,6 +15,8 @@ use crate::protocol::{
     time::Time,
 };
 
+/// Records sent again at one tick.
+const RESENT: usize = 4096;
 /// Run-out records that are looked at in one sweep.
 const SWEEP: usize = 4096;
 
@@ -104,6 +106,8 @@ impl Node {
             mine.epoch = self.epoch;
         }
         let merged = merge(twin.me(), mine.as_ref(), theirs);
+        // A node that has lost its disk learns from its partner which of its own numbers are spent.
+        self.version = self.version.max(merged.record.version.of(twin.me()));
         if merged.is_shared {
             twin.unconfirmed.remove(&address);
         } else {
@@ -248,7 +252,7 @@ impl Node {
         }
         let is_due = |sent: &Option<Time>| sent.is_none_or(|sent| now - sent >= RESEND_AFTER);
         let due = twin.unconfirmed.iter().filter(|(_, sent)| is_due(sent)).map(|(address, _)| *address);
-        let due: Vec<Ipv4Addr> = due.filter(|address| !self.pending.contains_key(address)).take(BATCH).collect();
+        let due: Vec<Ipv4Addr> = due.filter(|address| !self.pending.contains_key(address)).take(RESENT).collect();
         for address in due {
             self.send_update(now, address, out);
         }

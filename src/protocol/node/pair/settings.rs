@@ -32,6 +32,7 @@ impl Node {
             return;
         }
         let id = self.next_commit(now);
+        self.sent.back_mut().expect("pushed above").2 = self.version;
         out.push(Action::Commit(Commit { id, changes: entries.into_iter().map(Change::Setting).collect() }));
     }
 
@@ -66,6 +67,15 @@ impl Node {
         out: &mut Vec<Action>,
     ) -> crate::protocol::CommitId {
         let commit = self.next_commit(now);
+        if let Some(twin) = &self.twin {
+            let numbers = changes.iter().map(|change| match change {
+                Change::Setting(entry) => entry.version.of(twin.me()),
+                Change::Bind(_) | Change::Put(_) | Change::Remove(_) | Change::GiveUp(_) | Change::Pair(_) => 0,
+            });
+            let number = numbers.max().unwrap_or(0);
+            self.version = self.version.max(number);
+            self.sent.back_mut().expect("pushed above").2 = number;
+        }
         self.set_settings(now, after);
         self.undo.push_back((commit, Undo::Settings { settings: Box::new(before), replica: replica_before }));
         out.push(Action::Commit(Commit { id: commit, changes }));
@@ -78,6 +88,10 @@ impl Node {
 
     /// A raised lead or lease time counts for the waits at once (rule 13). True: the memory changed.
     pub(super) fn note_limits(&mut self) -> bool {
+        if self.plan.subnets().is_empty() {
+            // Nobody can have been promised anything.
+            return false;
+        }
         let longest_lease = self
             .plan
             .subnets()
