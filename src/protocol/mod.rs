@@ -28,7 +28,8 @@ use explain::Decision;
 use failover::{Envelope, GivenUp, Memory};
 use lease::Binding;
 pub use node::Node;
-use replica::Entry;
+use node::Pair;
+use replica::{Entry, Keep};
 use time::Epoch;
 
 /// Keys come from the wire, so the hash is seeded at random; it costs a fraction of the standard one, and every packet
@@ -73,6 +74,8 @@ pub enum Event<'a> {
     NotListening(BTreeMap<String, String>),
     /// The twin said something. It is who it says it is; everything else about it may be wrong.
     Partner(Envelope),
+    /// A pairing was made just now.
+    Paired(Box<Pair>),
     /// `next_deadline` has passed.
     Timer,
 }
@@ -111,6 +114,11 @@ pub enum Command {
     /// Whoever holds this address is gone: anybody may have it.
     Free(Ipv4Addr),
     Twin(TwinCommand),
+    /// Which of two edits that contradict stays; or that what clashes with other settings is dropped.
+    Reconcile {
+        key: RecordKey,
+        keep: Keep,
+    },
 }
 
 /// What an admin says about the pair.
@@ -123,6 +131,8 @@ pub enum TwinCommand {
     DeclareDown,
     /// This one is about to be switched off; the twin is told.
     ShutDown,
+    /// The twin is one no more, and off: the same as a declaration.
+    Unpair,
     /// Goes on without the twin after a shutdown of its own, or though it may have forgotten (rules 11, 12).
     Serve,
 }
