@@ -109,8 +109,11 @@ impl World {
     }
 
     fn everything_runs_out(&mut self) {
-        self.take(&Step::Admin { at: A, does: Edit::Plain });
-        self.seconds(5);
+        // More than once: what clashed with a setting comes up when that is gone.
+        for _ in 0..CLIENTS {
+            self.take(&Step::Admin { at: A, does: Edit::Plain });
+            self.seconds(3);
+        }
         for who in 0..CLIENTS {
             self.clients[who] = Client::new(who);
         }

@@ -46,7 +46,7 @@ use step::{Setup, Step};
 use world::World;
 
 /// After so many failures a run of many seeds ends.
-const MAX_FAILURES: usize = 5;
+const MAX_FAILURES: usize = 8;
 
 /// What came of one history.
 #[derive(Debug, Clone, Default)]

@@ -72,6 +72,7 @@ pub fn command(command: &Command) -> String {
         Command::Remove(key) => format!("remove {key:?}"),
         Command::Replace(_) => "replace all settings".into(),
         Command::Free(address) => format!("free {address}"),
+        Command::Reconcile { .. } => "reconcile".into(),
         Command::Twin(command) => format!("{command:?}"),
     }
 }

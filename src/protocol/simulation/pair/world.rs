@@ -574,13 +574,13 @@ impl World {
                     return;
                 }
             }
-            TwinCommand::Switch | TwinCommand::ShutDown => {}
+            TwinCommand::Switch | TwinCommand::ShutDown | TwinCommand::Unpair => {}
         }
         self.command(at, Command::Twin(says));
         let is_taken = match says {
             TwinCommand::DeclareDown => self.machines[at].state() == Some(State::PartnerDown),
             TwinCommand::Serve => self.last_result_is_ok,
-            TwinCommand::Switch | TwinCommand::ShutDown => false,
+            TwinCommand::Switch | TwinCommand::ShutDown | TwinCommand::Unpair => false,
         };
         self.machines[1 - at].declared |= is_taken;
     }
