@@ -243,10 +243,18 @@ impl Node {
             let (id, undo) = self.undo.pop_back().expect("looked at above");
             match undo {
                 Undo::Binding { address, before } => {
-                    if let (Some(twin), Some(before)) = (&mut self.twin, &before) {
-                        // What was told of it may be known to the twin: it is compared anew.
-                        twin.record_changed(self.table.get(address), before);
-                        twin.unconfirmed.insert(address, None);
+                    match (&mut self.twin, &before) {
+                        (Some(twin), Some(before)) => {
+                            // What was told of it may be known to the twin: it is compared anew.
+                            twin.record_changed(self.table.get(address), before);
+                            twin.unconfirmed.insert(address, None);
+                        }
+                        // Nothing is left to be told.
+                        (Some(twin), None) => {
+                            twin.unconfirmed.remove(&address);
+                            twin.acked.remove(&address);
+                        }
+                        (None, _) => {}
                     }
                     self.table.restore(&self.plan, now, address, before);
                     if self.pending.get(&address) == Some(&id) {
@@ -257,6 +265,7 @@ impl Node {
                     self.set_settings(now, *settings);
                     if let (Some(twin), Some(replica)) = (&mut self.twin, replica) {
                         twin.replica = *replica;
+                        twin.unconfirmed_settings.retain(|key, _| twin.replica.entries.contains_key(key));
                     }
                 }
             }

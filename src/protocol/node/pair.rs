@@ -360,7 +360,7 @@ impl Node {
         }
         self.resend(now, out);
         self.resend_settings(now, out);
-        if sweep_is_due && self.trouble.is_none() {
+        if sweep_is_due && self.disk_trouble(now).is_none() {
             self.sweep(now, out);
             self.keep_records(now, out);
         }
