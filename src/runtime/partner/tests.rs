@@ -1,6 +1,7 @@
 //! Two links on one machine, and those who would like to be one of them.
 
 mod bad_partner;
+mod found;
 mod pairing;
 mod strangers;
 mod travel;

@@ -142,6 +142,29 @@ async fn a_server_with_another_key_gets_nothing_either() {
     assert!(matches!(dialled.err(), Some(Trouble::WrongKey { key, .. }) if key == Some(server.key)));
 }
 
+#[tokio::test]
+async fn who_shows_the_twins_key_without_its_secret_gets_nothing() {
+    let (mut a, b) = twins().await;
+    let address = a.address().await;
+    let mut forged = Identity::generate(None);
+    forged.key = b.identity.key;
+    let config = tls::client_config(&forged, Expect::Only(a.identity.key));
+    let mut connection = dial::dial(&config, &[address]).await.expect("the server's half of the handshake");
+    let body = serde_json::to_vec(&vec![beat(1)]).expect("json");
+    assert!(connection.post(MESSAGES_PATH, body, HeaderMap::new(), REQUEST_TIMEOUT).await.is_err());
+    assert!(timeout(Duration::from_millis(200), a.next_batch()).await.is_err());
+
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
+    let addresses = [listener.local_addr().expect("bound")];
+    let accept = async {
+        let (tcp, _) = listener.accept().await.expect("called");
+        TlsAcceptor::from(tls::server_config(&forged, Expect::Anyone)).accept(tcp).await.is_err()
+    };
+    let config = tls::client_config(&a.identity, Expect::Only(b.identity.key));
+    let (refused, dialled) = tokio::join!(accept, dial::dial(&config, &addresses));
+    assert!(refused && dialled.is_err(), "as a server neither");
+}
+
 /// Stands between two nodes: passes bytes on, remembers those of the caller, and flips a bit when told to.
 #[derive(Clone, Default)]
 struct Between {

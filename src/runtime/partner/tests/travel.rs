@@ -154,15 +154,3 @@ async fn what_is_queued_when_a_link_stops_is_still_sent() {
     a.stop();
     b.receives(&farewell).await;
 }
-
-#[tokio::test]
-async fn nodes_find_each_other_by_beacon() {
-    let port = std::net::UdpSocket::bind("127.0.0.1:0").expect("a socket").local_addr().expect("bound").port();
-    let discovery = Discovery { beacon_port: Some(port), mdns: false };
-    let a = Node::start_with("a", |config| config.discovery = discovery);
-    let b = Node::start_with("b", |config| config.discovery = discovery);
-    let b_port = b.address().await.port();
-    let found = for_sure("found", || a.link.facts().found.pop()).await;
-    assert_eq!((found.name.as_str(), found.address.port(), found.paired), ("b", b_port, false));
-    for_sure("found back", || b.link.facts().found.pop()).await;
-}
