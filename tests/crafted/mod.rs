@@ -357,3 +357,20 @@ pub fn fresh_folder(name: &str) -> PathBuf {
     std::fs::create_dir_all(&folder).expect("target/tmp can be written");
     folder
 }
+
+/// The library tests/preload/NAME.c, to be put before a server by LD_PRELOAD: it lies to the server about its disk or its
+/// clocks. Its first lines say how it is told what to do. `None`, said loudly: this machine has no C compiler.
+pub fn preload(name: &str) -> Option<PathBuf> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/preload/{name}.c"));
+    // Several test programs may build it at once: each moves its own into place.
+    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.so"));
+    let ours = library.with_extension(std::process::id().to_string());
+    let Ok(status) = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&ours).arg(&source).arg("-ldl").status()
+    else {
+        eprintln!("SKIPPED a part: no C compiler (cc) for {}", source.display());
+        return None;
+    };
+    assert!(status.success(), "{} does not compile", source.display());
+    std::fs::rename(&ours, &library).expect("target/tmp can be written");
+    Some(library)
+}

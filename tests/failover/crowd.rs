@@ -144,7 +144,13 @@ impl Client {
                 self.stage = Stage::Bound(answer.yiaddr);
                 let lease = Duration::from_secs(answer.lease_secs().into());
                 self.next_send = (self.then == Then::Keeps).then(|| now + lease / 2);
-                Some(Promise { address: answer.yiaddr, mac: self.mac, server: server_of(answer), from: now, until: self.sent_at + lease })
+                Some(Promise {
+                    address: answer.yiaddr,
+                    mac: self.mac,
+                    server: server_of(answer),
+                    from: now,
+                    until: self.sent_at + lease,
+                })
             }
             (NAK, Stage::Taking(..) | Stage::Recalling(..)) => {
                 self.naks += 1;
@@ -192,9 +198,10 @@ impl Ledger {
         }
         let overlap = |one: &&Promise, other: &&Promise| one.mac != other.mac && one.from < other.until && other.from < one.until;
         let twice = by_address.values().filter_map(|promises| {
-            let (first, second) = promises.iter().enumerate().find_map(|(at, one)| {
-                promises[at + 1..].iter().find(|other| overlap(one, other)).map(|other| (one, other))
-            })?;
+            let (first, second) = promises
+                .iter()
+                .enumerate()
+                .find_map(|(at, one)| promises[at + 1..].iter().find(|other| overlap(one, other)).map(|other| (one, other)))?;
             let (first, second) = if first.from <= second.from { (first, second) } else { (second, first) };
             let left = first.until.duration_since(second.from);
             Some(format!(
@@ -325,7 +332,8 @@ fn play(plug: &Plug, inbox: &mpsc::Receiver<Order>, seen: &Mutex<Seen>) {
             loop {
                 match inbox.try_recv() {
                     Ok(Order::Admit(count, manner, then)) => {
-                        (0..count).for_each(|_| seen.add(Client::new(NEXT_MAC.fetch_add(1, Ordering::Relaxed), manner, then, now)));
+                        (0..count)
+                            .for_each(|_| seen.add(Client::new(NEXT_MAC.fetch_add(1, Ordering::Relaxed), manner, then, now)));
                     }
                     Ok(Order::Arrivals(interval, manners, then)) => arrivals = Some((now, interval, manners, then, 0)),
                     Ok(Order::NoArrivals) => arrivals = None,

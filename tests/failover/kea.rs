@@ -130,7 +130,11 @@ impl Pair for Kea<'_> {
             let fields: Vec<&str> = line.split(',').collect();
             let (Some(address), Some(mac), Some(lifetime)) = (fields.first(), fields.get(1), fields.get(3)) else { continue };
             let (Ok(address), Some(mac)) = (address.parse(), mac_of(mac)) else { continue };
-            if *lifetime == "0" { found.remove(&address) } else { found.insert(address, mac) };
+            if *lifetime == "0" {
+                found.remove(&address)
+            } else {
+                found.insert(address, mac)
+            };
         }
         found
     }
@@ -177,8 +181,12 @@ fn settings(side: Side, mode: Mode, haste: Haste, folder: &Path, hooks: &str) ->
     });
     // The delays of its own template are its defaults, but for the second.
     let delays = match haste {
-        Haste::Template => json!({ "heartbeat-delay": 10_000, "max-response-delay": 60_000, "max-ack-delay": 5_000, "max-unacked-clients": 5 }),
-        Haste::Aggressive => json!({ "heartbeat-delay": 500, "max-response-delay": 2_000, "max-ack-delay": 500, "max-unacked-clients": 0 }),
+        Haste::Template => {
+            json!({ "heartbeat-delay": 10_000, "max-response-delay": 60_000, "max-ack-delay": 5_000, "max-unacked-clients": 5 })
+        }
+        Haste::Aggressive => {
+            json!({ "heartbeat-delay": 500, "max-response-delay": 2_000, "max-ack-delay": 500, "max-unacked-clients": 0 })
+        }
     };
     pair.as_object_mut().expect("an object").extend(delays.as_object().expect("an object").clone());
     // In load-balancing each server gives from a pool of its own for each half of the clients.
@@ -204,7 +212,6 @@ fn settings(side: Side, mode: Mode, haste: Haste, folder: &Path, hooks: &str) ->
         "loggers": [{ "name": "kea-dhcp4", "severity": "WARN", "output-options": [{ "output": "stderr" }] }],
     } })
 }
-
 
 fn text(path: &Path) -> String {
     path.to_str().expect("the tests' paths are text").to_owned()

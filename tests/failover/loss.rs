@@ -6,7 +6,7 @@ use crate::crowd::{Crowd, Ledger, Manner, Then};
 use crate::kea::{Haste, Kea, Mode};
 use crate::lab::Lab;
 use crate::pair::{Pair, Side};
-use crate::report::{Figures, row, rounds, with_kea};
+use crate::report::{Figures, rounds, row, with_kea};
 use crate::twins::{SETTINGS, Twins};
 use crate::world::{self, Loss};
 
@@ -68,7 +68,8 @@ fn lose(lab: &Lab, pair: &mut dyn Pair, loss: Loss, side: Side, who: Who, patien
         Who::LoneStandard => crowd.admit(1, Manner::Standard, Then::Holds),
         Who::Crowd | Who::Uncounted => {}
     }
-    let first_answer = || crowd.clients().iter().filter(|client| client.born >= struck).filter_map(|client| client.first_offer).min();
+    let first_answer =
+        || crowd.clients().iter().filter(|client| client.born >= struck).filter_map(|client| client.first_offer).min();
     while struck.elapsed() < patience && first_answer().is_none() {
         std::thread::sleep(Duration::from_millis(20));
     }
@@ -114,7 +115,7 @@ impl Case<'_> {
         }
         let result = match all.never {
             0 => format!("median {:.2} s, worst {:.2} s", gap.median().as_secs_f64(), all.worst().as_secs_f64()),
-            never => format!("{all}; {never} never answered in {:.0} s", self.patience.as_secs_f64()),
+            _ => format!("{all} in {:.0} s", self.patience.as_secs_f64()),
         };
         row(&format!("{} {}: {}", self.name, self.loss.words(), self.who.words()), &pair.label(), rounds, &result);
         (gap, all)

@@ -30,8 +30,9 @@ impl Figures {
         self.values.extend(values);
     }
 
-    pub fn is_empty(&self) -> bool {
-        self.values.is_empty()
+    pub fn merge(&mut self, other: Figures) {
+        self.values.extend(other.values);
+        self.never += other.never;
     }
 
     pub fn worst(&self) -> Duration {
