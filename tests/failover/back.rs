@@ -88,7 +88,7 @@ fn a_switch_of_roles_interrupts_nobody() {
         let told = if round % 2 == 0 { active } else { active.other() };
         pair.ask(told, &["twin", "switch"]);
         wait_until("both agree on the new active", Duration::from_secs(5), || {
-            Side::BOTH.iter().all(|&side| (pair.status(side)["active"] == true) == (side == active.other()))
+            Side::BOTH.iter().all(|&side| (pair.status(side)["is_active"] == true) == (side == active.other()))
         });
         std::thread::sleep(Duration::from_secs(1));
         crowd.nobody_arrives();

@@ -12,7 +12,7 @@ use crate::crafted::{Mac, fresh_folder, program, run, said};
 use crate::lab::{Daemon, Lab};
 use crate::pair::{Pair, Side, mac_of};
 
-pub const LINK_PORT: u16 = 7411;
+pub const LINK_PORT: u16 = 8067;
 
 /// What a pair needs to know, beside its settings.
 pub struct Twins<'l> {
@@ -80,16 +80,16 @@ impl<'l> Twins<'l> {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// `twinlease twin status --json`; `Null` while it cannot be asked.
+    /// What the node says of itself as one of two (`twinlease twin status --json`); `Null` while it cannot be asked.
     pub fn status(&self, side: Side) -> Value {
-        serde_json::from_slice(&self.command(side, &["twin", "status", "--json"]).stdout).unwrap_or_default()
+        let report: Value = serde_json::from_slice(&self.command(side, &["twin", "status", "--json"]).stdout).unwrap_or_default();
+        report["node"].clone()
     }
 
     pub fn state(&self, side: Side) -> String {
         self.status(side)["state"].as_str().unwrap_or("unknown").to_owned()
     }
 
-    /// Every state that this node was in, as its log names them.
     pub fn log(&self, side: Side) -> String {
         self.daemons[side as usize].as_ref().map(Daemon::log).unwrap_or_default()
     }
@@ -144,8 +144,7 @@ impl Pair for Twins<'_> {
     }
 
     fn active(&self) -> Side {
-        let is_active = |side: Side| self.status(side)["active"] == true;
-        if is_active(Side::A) { Side::A } else { Side::B }
+        if self.status(Side::A)["is_active"] == true { Side::A } else { Side::B }
     }
 
     fn holders(&self, side: Side) -> HashMap<Ipv4Addr, Mac> {
