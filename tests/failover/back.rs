@@ -3,9 +3,10 @@
 use std::time::{Duration, Instant};
 
 use crate::crowd::{Client, Crowd, Ledger, Manner};
+use crate::kea::{Haste, Kea, Mode};
 use crate::lab::wait_until;
 use crate::pair::{Pair, Side};
-use crate::report::{Figures, rounds, row};
+use crate::report::{Figures, rounds, row, with_kea};
 use crate::twins::{SETTINGS, Twins};
 use crate::world;
 
@@ -32,43 +33,87 @@ fn wait_until_served(crowd: &Crowd) {
     wait_until("all clients are served", Duration::from_secs(10), || crowd.all_bound());
 }
 
+/// What clients felt while a server that was lost came back.
+#[derive(Default)]
+struct Failback {
+    waits: Figures,
+    discovers: u32,
+    together: Figures,
+}
+
+/// It is killed, the other takes over, it comes back: only clients that begin after its start count.
+fn fail_back(pair: &mut dyn Pair, lost: Side, seen: &mut Failback, promised: &mut Ledger) {
+    pair.kill(lost);
+    let crowd = Crowd::at("client");
+    let gone = Instant::now();
+    crowd.arrive(ARRIVAL_INTERVAL, &[Manner::Eager, Manner::Uncounted]);
+    let survivor = Some(lost.other().address());
+    let has_taken_over = || crowd.ledger().promises.iter().any(|promise| promise.server == survivor);
+    while !has_taken_over() {
+        assert!(gone.elapsed() < pair.patience(), "nobody takes over:\n{}", pair.words());
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    std::thread::sleep(Duration::from_secs(2));
+    let back = Instant::now();
+    pair.start(lost);
+    pair.wait_until_together();
+    seen.together.add(back.elapsed());
+    std::thread::sleep(Duration::from_secs(1));
+    crowd.nobody_arrives();
+    let patience = Instant::now();
+    while !crowd.all_bound() && patience.elapsed() < Duration::from_secs(20) {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let (clients, ledger) = crowd.leave();
+    promised.merge(ledger);
+    let (discovers, waits) = worst_since(&clients, back);
+    seen.discovers = seen.discovers.max(discovers);
+    seen.waits.merge(waits);
+}
+
+impl Failback {
+    fn tell(&self, pair: &dyn Pair, rounds: usize) {
+        let result = format!("{}, at most {} DISCOVERs", self.waits, self.discovers);
+        row("failback after a kill: new clients", &pair.label(), rounds, &result);
+        row("failback after a kill: together after the start", &pair.label(), rounds, &self.together);
+    }
+}
+
 #[test]
 fn a_twin_that_comes_back_interrupts_nobody() {
     let Some(lab) = crate::enter("back::a_twin_that_comes_back_interrupts_nobody") else { return };
     world::one_lan(&lab);
     let mut pair = Twins::new(&lab, "failback", SETTINGS);
     pair.start_both();
-    let mut promised = Ledger::default();
-    let (mut all, mut together, mut most) = (Figures::default(), Figures::default(), 0);
-    for round in 0..rounds() {
+    let (mut seen, mut promised) = (Failback::default(), Ledger::default());
+    for _ in 0..rounds() {
         for lost in [pair.active(), pair.active().other()] {
-            pair.kill(lost);
-            wait_until("the other notices", Duration::from_secs(5), || pair.state(lost.other()) != "normal");
-            let crowd = Crowd::at("client");
-            crowd.arrive(ARRIVAL_INTERVAL, &[Manner::Eager, Manner::Uncounted]);
-            std::thread::sleep(Duration::from_millis(500));
-            let back = Instant::now();
-            pair.start(lost);
-            pair.wait_until_together();
-            together.add(back.elapsed());
-            std::thread::sleep(Duration::from_secs(1));
-            crowd.nobody_arrives();
-            wait_until_served(&crowd);
-            let (clients, ledger) = crowd.leave();
-            promised.merge(ledger);
-            let (discovers, waits) = worst_since(&clients, back);
-            assert!(
-                waits.never == 0 && discovers <= DISCOVERS_MAX,
-                "round {round}: {discovers} DISCOVERs, {waits}\n{}",
-                pair.words()
-            );
-            all.merge(waits);
-            most = most.max(discovers);
+            fail_back(&mut pair, lost, &mut seen, &mut promised);
+            let Failback { waits, discovers, .. } = &seen;
+            assert!(waits.never == 0 && *discovers <= DISCOVERS_MAX, "{discovers} DISCOVERs, {waits}\n{}", pair.words());
         }
     }
-    row("failback after a kill: new clients", &pair.label(), 2 * rounds(), &format!("{all}, at most {most} DISCOVERs"));
-    row("failback after a kill: together after the start", &pair.label(), 2 * rounds(), &together);
+    seen.tell(&pair, 2 * rounds());
     assert_eq!(promised.duplicates(), Vec::<String>::new());
+}
+
+/// To be read beside ours: it asserts nothing about Kea.
+#[test]
+fn kea_beside_us_when_one_comes_back() {
+    if !with_kea() {
+        return;
+    }
+    let Some(lab) = crate::enter("back::kea_beside_us_when_one_comes_back") else { return };
+    world::one_lan(&lab);
+    for haste in [Haste::Aggressive, Haste::Template] {
+        let Some(mut kea) = Kea::new(&lab, &format!("back-{haste:?}"), Mode::HotStandby, haste) else { return };
+        kea.start_both();
+        let (mut seen, rounds) = (Failback::default(), rounds().min(3));
+        for _ in 0..rounds {
+            fail_back(&mut kea, Side::A, &mut seen, &mut Ledger::default());
+        }
+        seen.tell(&kea, rounds);
+    }
 }
 
 #[test]
