@@ -53,6 +53,7 @@ struct Seen {
     ledger: Ledger,
 }
 
+/// The pair is together before and after.
 fn lose(lab: &Lab, pair: &mut dyn Pair, loss: Loss, side: Side, who: Who, patience: Duration) -> Seen {
     let crowd = Crowd::at("client");
     match who {
@@ -81,7 +82,11 @@ fn lose(lab: &Lab, pair: &mut dyn Pair, loss: Loss, side: Side, who: Who, patien
         }
     }
     let gap_end = first_answer();
-    let (clients, ledger) = crowd.leave();
+    let clients = crowd.clients();
+    // What it answers late, when it is back, was promised as well.
+    loss.repair(lab, pair, side);
+    pair.wait_until_together();
+    let (_, ledger) = crowd.leave();
     let after: Vec<_> = clients.iter().filter(|client| client.born >= struck).collect();
     let never = after.iter().filter(|client| client.first_offer.is_none()).count();
     let answered = after.iter().filter(|client| client.first_offer.is_some());
@@ -90,7 +95,7 @@ fn lose(lab: &Lab, pair: &mut dyn Pair, loss: Loss, side: Side, who: Who, patien
     Seen { in_the_gap, all, never, ledger }
 }
 
-/// All rounds of one case. The pair is together before and after.
+/// All rounds of one case.
 struct Case<'a> {
     lab: &'a Lab,
     loss: Loss,
@@ -110,8 +115,6 @@ impl Case<'_> {
             all.extend(seen.all);
             all.never += seen.never;
             promised.merge(seen.ledger);
-            self.loss.repair(self.lab, pair, side);
-            pair.wait_until_together();
         }
         let result = match all.never {
             0 => format!("median {:.2} s, worst {:.2} s", gap.median().as_secs_f64(), all.worst().as_secs_f64()),
