@@ -202,6 +202,7 @@ impl World {
                 }
                 Action::Decided(decision) => say(&decision),
                 Action::Probe { address, .. } => assert!(!address.is_unspecified()),
+                Action::Send(_) => panic!("there is no twin"),
                 Action::Done { .. } => panic!("no command was given"),
             }
         }

@@ -9,10 +9,17 @@ mod settings;
 mod show;
 mod status;
 
-use std::{net::Ipv4Addr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    fs,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
+use anyhow::Context;
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use twinlease::runtime::{clock::WallTrust, log, server};
+use twinlease::runtime::{clock::WallTrust, log, partner::pairing::Secret, server, twin::TwinOptions};
 
 /// Exit codes, documented in `--help`.
 pub const DONE: u8 = 0;
@@ -159,6 +166,27 @@ struct RunArgs {
     /// Believe the system's clock although nothing (NTP) keeps it right.
     #[arg(long)]
     trust_clock: bool,
+    /// Where the twin may reach this one; `off`: this one has no twin.
+    #[arg(long, default_value = "0.0.0.0:8067", value_parser = listen_address)]
+    twin_listen: Listen,
+    /// Where the twin is. Twins on one network find each other without it.
+    #[arg(long = "twin", value_name = "ADDRESS:PORT")]
+    twin_addresses: Vec<SocketAddr>,
+    /// A file with a secret of your own, the same on both: the two pair by themselves.
+    #[arg(long)]
+    pair_key_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Listen(Option<SocketAddr>);
+
+fn listen_address(text: &str) -> Result<Listen, String> {
+    if text == "off" {
+        return Ok(Listen(None));
+    }
+    text.parse()
+        .map(|address| Listen(Some(address)))
+        .map_err(|_| "it takes an address and a port like 0.0.0.0:8067, or `off`".into())
 }
 
 pub fn run(args: Args) -> ExitCode {
@@ -210,7 +238,16 @@ fn serve(args: RunArgs) -> anyhow::Result<u8> {
     };
     let wall_trust = if args.trust_clock { WallTrust::Always } else { WallTrust::Kernel };
     let _lines = log::start(&args.log);
-    server::run(server::Options { data: args.place.data, first_settings, wall_trust })?;
+    let pair_key = match &args.pair_key_file {
+        None => None,
+        Some(path) => {
+            let words =
+                fs::read_to_string(path).with_context(|| format!("The pair key in `{}` cannot be read", path.display()))?;
+            Some(Secret::pair_key(&words).map_err(anyhow::Error::msg)?)
+        }
+    };
+    let twin = TwinOptions { listen: args.twin_listen.0, addresses: args.twin_addresses, pair_key };
+    server::run(server::Options { data: args.place.data, first_settings, wall_trust, twin })?;
     Ok(DONE)
 }
 

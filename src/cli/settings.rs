@@ -109,6 +109,7 @@ fn describe(change: &Change, before: &Settings) -> String {
             match record {
                 Record::Server(_) => "change [server]".into(),
                 Record::Lease(_) => "change [lease]".into(),
+                Record::Twin(_) => "change [twin]".into(),
                 Record::Options(_) => "change [options]".into(),
                 Record::CustomOptions(_) => "change the custom options".into(),
                 Record::Subnet(subnet) => format!("{verb} subnet {}", subnet.network),
@@ -121,7 +122,11 @@ fn describe(change: &Change, before: &Settings) -> String {
         Change::Remove(key) => match key {
             RecordKey::Subnet(network) => format!("remove subnet {network}"),
             RecordKey::Reservation(identifier) => format!("remove kept address for {}", show_identifier(identifier)),
-            RecordKey::Server | RecordKey::Lease | RecordKey::Options | RecordKey::CustomOptions => format!("reset {key:?}"),
+            RecordKey::Server => "reset [server]".into(),
+            RecordKey::Lease => "reset [lease]".into(),
+            RecordKey::Twin => "reset [twin]".into(),
+            RecordKey::Options => "reset [options]".into(),
+            RecordKey::CustomOptions => "reset the custom options".into(),
         },
         Change::Bind(Binding { address, .. }) | Change::GiveUp(GivenUp { address, .. }) => {
             format!("change the lease of {address}")

@@ -124,8 +124,9 @@ impl Node {
             }
         }
 
+        let halves = self.halves(now);
         for &subnet in subnets {
-            if let Some(address) = self.table.next_free(&self.plan, subnet, now) {
+            if let Some(address) = self.table.next_free(&self.plan, subnet, halves, now) {
                 let network = self.plan.subnets()[subnet].subnet.network;
                 steps.push(Step::NextFree { address, network });
                 return Ok(self.choice(now, client, address));
@@ -154,6 +155,12 @@ impl Node {
             Some(kept) if self.is_for(kept, request) => true,
             Some(kept) => return Some(Refusal::KeptForAnother { name: kept.name.clone() }),
         };
+        let kept_for = is_kept_for_it.then_some(request.hw);
+        if let Some(why) = self.twin_refusal(now, client, kept_for, address)
+            && !self.table.get(address).is_some_and(|binding| binding.is_held(now))
+        {
+            return Some(why);
+        }
         if let Some(binding) = self.table.get(address).filter(|binding| binding.is_held(now)) {
             let secs_left = whole_secs(now.until(binding.expiry));
             if binding.state == BindingState::Declined {
@@ -163,7 +170,7 @@ impl Node {
             if binding.client != *client && !(is_kept_for_it && binding.hw == request.hw) {
                 return Some(Refusal::HeldBy { hw: binding.hw, secs_left });
             }
-            return None;
+            return self.twin_refusal(now, client, kept_for, address);
         }
         if self.table.offered(address).is_some_and(|other| other != client) && !is_kept_for_it {
             return Some(Refusal::OfferedToAnother);
@@ -222,6 +229,6 @@ impl Node {
             given = longest;
             steps.push(Step::PrivateMac { secs: given });
         }
-        given
+        self.cut_to_known(given)
     }
 }

@@ -9,7 +9,10 @@ use std::net::Ipv4Addr;
 use ipnet::Ipv4Net;
 use serde::Serialize;
 
-use super::lease::{BindingState, HwAddr};
+use super::{
+    failover::State,
+    lease::{BindingState, HwAddr},
+};
 pub use record::{Decision, Explain, MAX_DECISIONS, MAX_PER_DEVICE};
 pub use words::{spell, whole_secs};
 
@@ -68,6 +71,32 @@ pub enum Refusal {
         secs_left: u64,
     },
     InUseByStranger,
+    /// The twin owns it, and the two are apart.
+    TwinsHalf,
+    /// Given out here without the owner's word, which the twin could not send yet.
+    TwinMustConfirm,
+    /// This node told the twin that it may be freed.
+    GivenUp,
+    /// Its lease has run out, and the two have not freed it yet.
+    NotFreedYet,
+}
+
+impl Refusal {
+    /// Because there is a twin, not because of the address.
+    pub fn is_the_twins(&self) -> bool {
+        match self {
+            Refusal::TwinsHalf | Refusal::TwinMustConfirm | Refusal::GivenUp | Refusal::NotFreedYet => true,
+            Refusal::NotOnThisNetwork
+            | Refusal::OutsidePools
+            | Refusal::Special
+            | Refusal::KeptForAnother { .. }
+            | Refusal::HasKeptAddress { .. }
+            | Refusal::HeldBy { .. }
+            | Refusal::OfferedToAnother
+            | Refusal::Quarantined { .. }
+            | Refusal::InUseByStranger => false,
+        }
+    }
 }
 
 /// One step on the way to a decision.
@@ -147,6 +176,12 @@ pub enum Step {
     },
     Durable {
         after_ms: u64,
+    },
+    /// It is on the twin's disk too.
+    TwinConfirmed,
+    /// The twin did not confirm in time: a shorter lease.
+    TwinSilent {
+        secs: u32,
     },
 }
 
@@ -239,6 +274,24 @@ pub enum Silence {
     LeaseQueryOff,
     NowhereToSend,
     NoAddressOfOurs,
+    /// This one of the two may not answer anybody now.
+    NotServing {
+        state: State,
+    },
+    /// The twin answers this device.
+    TwinAnswers,
+    /// The address is the twin's to give, and its word did not come in time.
+    TwinDidNotConfirm {
+        address: Ipv4Addr,
+    },
+    /// Unknown here, but the twin, out of reach, may have promised it.
+    TwinMayKnow {
+        address: Ipv4Addr,
+    },
+    /// The twin's record of this address took the place of ours.
+    Superseded {
+        address: Ipv4Addr,
+    },
 }
 
 impl Outcome {
@@ -272,6 +325,11 @@ impl Outcome {
                 Silence::LeaseQueryOff => "silent-leasequery-off",
                 Silence::NowhereToSend => "silent-nowhere-to-send",
                 Silence::NoAddressOfOurs => "silent-no-address-of-ours",
+                Silence::NotServing { .. } => "silent-not-serving",
+                Silence::TwinAnswers => "silent-twin-answers",
+                Silence::TwinDidNotConfirm { .. } => "silent-twin-did-not-confirm",
+                Silence::TwinMayKnow { .. } => "silent-twin-may-know",
+                Silence::Superseded { .. } => "silent-superseded",
             },
         }
     }
@@ -293,7 +351,14 @@ impl Outcome {
                 | NakReason::NotPossible { asked, .. }
                 | NakReason::ClientIdInUse { asked, .. } => *asked,
             }),
-            Outcome::Silent { why: Silence::ProbePending { address } | Silence::BeingWritten { address } } => Some(*address),
+            Outcome::Silent {
+                why:
+                    Silence::ProbePending { address }
+                    | Silence::BeingWritten { address }
+                    | Silence::TwinDidNotConfirm { address }
+                    | Silence::TwinMayKnow { address }
+                    | Silence::Superseded { address },
+            } => Some(*address),
             Outcome::Silent { .. } | Outcome::QueryAnswered => None,
         }
     }

@@ -1,7 +1,12 @@
 //! Two nodes that act as one: who may give which address, which reply may leave and with which lease time, and
 //! what each must know before it serves.
 
+pub mod loose;
 pub mod message;
+pub mod merge;
+pub(in crate::protocol) mod partnership;
+#[cfg(test)]
+mod transcripts;
 
 use std::time::Duration;
 
@@ -55,6 +60,22 @@ pub enum State {
     ShuttingDown,
 }
 
+/// After "this one is …".
+impl std::fmt::Display for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            State::Alone => "alone, without a twin",
+            State::Startup => "just starting, and looking for its twin",
+            State::Recover => "silent until it knows again what it may have forgotten",
+            State::Normal => "together with its twin",
+            State::CommunicationsInterrupted => "serving, out of reach of its twin",
+            State::PartnerDown => "serving alone, its twin is down",
+            State::Reconcile => "serving, and comparing notes with its twin",
+            State::ShuttingDown => "shut down, and can be switched off",
+        })
+    }
+}
+
 /// Why a node may have forgotten promises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -78,12 +99,33 @@ pub struct Memory {
     pub forgot: Option<Forgot>,
     /// The highest of the partner's numbers that it reported as durable.
     pub partner_number: u64,
+    /// This node's own numbers up to here are spent, whether or not a record on its disk has them: the partner has heard of them.
+    #[serde(default)]
+    pub own_number: u64,
     /// The longest lead and lease that were ever in force, here or there (rule 13).
     pub longest_mclt: Duration,
     pub longest_lease: Duration,
     /// What the partner said last of its own `longest_…`: a promise goes no further.
     pub partner_mclt: Duration,
     pub partner_lease: Duration,
+}
+
+impl Memory {
+    /// At pairing: both start with what is set here.
+    pub fn new(rank: Rank, mclt: Duration, lease: Duration, forgot: Option<Forgot>) -> Memory {
+        Memory {
+            rank,
+            partner_down: None,
+            shut_down: false,
+            forgot,
+            partner_number: 0,
+            own_number: 0,
+            longest_mclt: mclt,
+            longest_lease: lease,
+            partner_mclt: mclt,
+            partner_lease: lease,
+        }
+    }
 }
 
 /// The non-owner gives up this exact record (rule 5): until it sees a newer one, it gives the address to nobody.

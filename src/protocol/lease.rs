@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::time::{Epoch, Time};
 
 /// A hardware address as `chaddr` carries it: `htype` and up to 16 bytes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct HwAddr {
     htype: u8,
     len: u8,

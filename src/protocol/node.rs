@@ -13,6 +13,7 @@ use super::{
     Action, CommitId, Event, Interface, Map, StoreTrouble,
     dhcp::Message,
     explain::{Asked, Decision, Explain, Outcome, Step},
+    failover::partnership::Partnership,
     lease::Binding,
     limit::Limiter,
     plan::Plan,
@@ -31,7 +32,8 @@ mod status;
 pub use commands::differences;
 pub(in crate::protocol) use durable::BindingChange;
 use durable::{Parked, Undo};
-pub use pair::Pair;
+pub(in crate::protocol) use pair::secs_until;
+pub use pair::{Pair, PartnerStatus, TwinStatus};
 pub(in crate::protocol) use probing::MAX_STRANGERS;
 use probing::Probing;
 pub use status::{Status, SubnetStatus};
@@ -58,18 +60,22 @@ pub struct Node {
     pub(super) epoch: Epoch,
     /// How long the machine was off before this boot is not known yet: records from before it may be older than they look.
     pub(super) sleep_is_unknown: bool,
+    /// The last number that this node gave a record, and the last one that a record on its disk has.
     version: u64,
+    durable_number: u64,
     last_commit: CommitId,
     /// The store refuses every commit up to this one: it was sent before the store's recovery was known here.
     refused_up_to: CommitId,
-    /// Commits under way, and since when, oldest first.
-    sent: VecDeque<(CommitId, Time)>,
+    /// Commits under way, since when, and the highest number of this node in each; oldest first.
+    sent: VecDeque<(CommitId, Time, u64)>,
     /// What to take back if the commit fails, oldest first.
     undo: VecDeque<(CommitId, Undo)>,
     /// Addresses with a commit under way, and the latest of it.
     pending: Map<Ipv4Addr, CommitId>,
     /// What waits for its commit, oldest first.
     parked: VecDeque<(CommitId, Parked)>,
+    /// What the node knows of its twin, where it has one.
+    pub(super) twin: Option<Box<Partnership>>,
 }
 
 /// An interface, and the subnets whose clients are heard on it directly.
@@ -100,12 +106,14 @@ impl Node {
             epoch,
             sleep_is_unknown: false,
             version,
+            durable_number: version,
             last_commit: CommitId(0),
             refused_up_to: CommitId(0),
             sent: VecDeque::new(),
             undo: VecDeque::new(),
             pending: Map::default(),
             parked: VecDeque::new(),
+            twin: None,
         }
     }
 
@@ -122,9 +130,11 @@ impl Node {
             Event::Slept { before, duration } => {
                 self.sleep_is_unknown = false;
                 self.table.age(&self.plan, now, before, duration);
+                self.age_declaration(before, duration);
             }
             Event::Notice(notice) => self.notice(notice),
             Event::NotListening(why) => self.not_listening = why,
+            Event::Paired(pair) => self.paired(now, *pair, out),
             Event::Partner(envelope) => self.partner_said(now, envelope, out),
             Event::Timer => self.timer(now, out),
         }
@@ -152,7 +162,7 @@ impl Node {
     /// When `Event::Timer` is due.
     pub fn next_deadline(&self) -> Option<Time> {
         let probe = self.probe_deadlines.first().map(|&(deadline, _)| deadline);
-        [probe, self.table.next_deadline()].into_iter().flatten().min()
+        [probe, self.table.next_deadline(), self.twin_deadline()].into_iter().flatten().min()
     }
 
     pub fn settings(&self) -> &Settings {
@@ -227,6 +237,7 @@ impl Node {
             self.probe_deadlines.pop_first();
             self.probe_ended(now, address, ProbeResult::Silent, out);
         }
+        self.twin_tick(now, out);
     }
 
     /// Keeps the decision, and hands it on where it is worth a line in the log.

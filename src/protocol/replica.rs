@@ -1,22 +1,202 @@
 //! Settings as both twins hold them: versioned records that merge without losing an edit (failover rule 14).
+//!
+//! An edit raises the counter of the node that makes it and has seen whatever the other counter says. So versions tell
+//! which edits have seen each other (`merge`). What comes of all of them together is in `assemble`; what a person must
+//! decide, in `reconcile`.
+
+mod assemble;
+mod merge;
+mod reconcile;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::lease::Version;
-use crate::settings::{Record, RecordKey};
+use super::{Change, failover::Rank, lease::Version};
+use crate::settings::{Identifier, LeaseTimes, Record, RecordKey, Server, Settings, Twin};
+pub use assemble::{Assembled, SetAside};
+pub use merge::Merged;
+pub use reconcile::{Keep, ToReconcile};
 
 /// One setting as both twins hold it. A removal is an entry too, so that nothing resurrects.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "AnyEntry")]
 pub struct Entry {
     pub key: RecordKey,
     pub version: Version,
     /// `None`: removed, or at its default.
     pub record: Option<Record>,
-    /// Edits made apart that contradict: the one that is not in force, until somebody chooses.
+    /// Edits made apart that contradict: the one that is not in force, until somebody chooses. Then `record` is the
+    /// first's edit, numbered `version.first`, and this one the second's, numbered `version.second`.
     pub other: Option<Other>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Other {
     pub record: Option<Record>,
+}
+
+/// As it arrives: its records may be about another setting than its key.
+#[derive(Deserialize)]
+struct AnyEntry {
+    key: RecordKey,
+    version: Version,
+    record: Option<Record>,
+    other: Option<Other>,
+}
+
+impl TryFrom<AnyEntry> for Entry {
+    type Error = &'static str;
+
+    fn try_from(AnyEntry { key, version, record, other }: AnyEntry) -> Result<Entry, Self::Error> {
+        let entry = Entry { key, version, record, other };
+        if entry.is_sound() { Ok(entry) } else { Err("a setting is about another one than it says") }
+    }
+}
+
+impl Entry {
+    /// Whether its records are those that its key names.
+    pub fn is_sound(&self) -> bool {
+        let other = self.other.as_ref().and_then(|other| other.record.as_ref());
+        self.record.iter().chain(other).all(|record| record.key() == self.key)
+    }
+}
+
+/// All settings of a pair, as this node holds them. `merge`, `edit` and `settle` only say what an entry becomes: `put`
+/// it when it goes to the disk, and put back what `put` returned if the disk refuses.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Replica {
+    pub entries: BTreeMap<RecordKey, Entry>,
+}
+
+impl Replica {
+    pub fn new(entries: impl IntoIterator<Item = Entry>) -> Replica {
+        Replica { entries: entries.into_iter().map(|entry| (entry.key.clone(), entry)).collect() }
+    }
+
+    /// The settings of a node that has been alone, as its own edits. `number`: its counter, which they raise.
+    pub fn bootstrap(settings: &Settings, rank: Rank, number: &mut u64) -> Replica {
+        let changes: Vec<Change> = settings.records().into_iter().map(Change::Put).collect();
+        Replica::new(Replica::default().edit(&changes, rank, number))
+    }
+
+    /// What an admin's changes make of the entries: a new version each, which has seen all that is here, a
+    /// contradiction included. What changes nothing gets none.
+    pub fn edit(&self, changes: &[Change], rank: Rank, number: &mut u64) -> Vec<Entry> {
+        let mut edited: BTreeMap<RecordKey, Entry> = BTreeMap::new();
+        for change in changes {
+            let (key, record) = match change {
+                Change::Put(record) => (record.key(), Some(record.clone()).filter(|record| !is_default(record))),
+                Change::Remove(key) => (key.clone(), None),
+                Change::Bind(_) | Change::Setting(_) | Change::GiveUp(_) | Change::Pair(_) => continue,
+            };
+            let before = edited.get(&key).or_else(|| self.entries.get(&key));
+            let is_so_already = match before {
+                Some(before) => before.record == record && before.other.is_none(),
+                None => record.is_none(),
+            };
+            if !is_so_already {
+                let entry = next(key.clone(), before.map(|before| before.version), record, rank, number);
+                edited.insert(key, entry);
+            }
+        }
+        edited.into_values().collect()
+    }
+
+    /// Takes the entry in. The one before it comes back.
+    pub fn put(&mut self, entry: Entry) -> Option<Entry> {
+        self.entries.insert(entry.key.clone(), entry)
+    }
+
+    /// Undoes a `put`: the entry is as it was before.
+    pub fn put_back(&mut self, key: &RecordKey, before: Option<Entry>) {
+        match before {
+            Some(before) => self.entries.insert(key.clone(), before),
+            None => self.entries.remove(key),
+        };
+    }
+
+    /// Equal where both hold the same versions of the same settings. The same on every machine and in every build, in
+    /// whatever order, and for settings of which another version of the program knows more.
+    pub fn digest(&self) -> u64 {
+        self.entries.values().map(digest_of).fold(0, u64::wrapping_add)
+    }
+}
+
+/// The next version of a setting, by this node.
+fn next(key: RecordKey, before: Option<Version>, record: Option<Record>, rank: Rank, number: &mut u64) -> Entry {
+    *number += 1;
+    let before = before.unwrap_or_default();
+    let version = match rank {
+        Rank::First => Version { first: *number, ..before },
+        Rank::Second => Version { second: *number, ..before },
+    };
+    Entry { key, version, record, other: None }
+}
+
+/// Whether it says no more than its absence would.
+fn is_default(record: &Record) -> bool {
+    match record {
+        Record::Server(server) => *server == Server::default(),
+        Record::Lease(lease) => *lease == LeaseTimes::default(),
+        Record::Twin(twin) => *twin == Twin::default(),
+        Record::Options(options) => options.is_empty(),
+        Record::CustomOptions(definitions) => definitions.is_empty(),
+        Record::Subnet(_) | Record::Reservation(_) => false,
+    }
+}
+
+fn digest_of(entry: &Entry) -> u64 {
+    // The version says what the rest is.
+    let Entry { key, version, record: _, other: _ } = entry;
+    let mut hash = Fnv::default();
+    match key {
+        RecordKey::Server => hash.bytes(0, &[]),
+        RecordKey::Lease => hash.bytes(1, &[]),
+        RecordKey::Twin => hash.bytes(2, &[]),
+        RecordKey::Options => hash.bytes(3, &[]),
+        RecordKey::CustomOptions => hash.bytes(4, &[]),
+        RecordKey::Subnet(network) => {
+            hash.bytes(5, &network.addr().octets());
+            hash.bytes(network.prefix_len(), &[]);
+        }
+        RecordKey::Reservation(Identifier::Mac(hw)) => {
+            hash.bytes(6, &[hw.htype()]);
+            hash.bytes(hw.htype(), hw.bytes());
+        }
+        RecordKey::Reservation(Identifier::ClientId(id)) => hash.bytes(7, id),
+        RecordKey::Reservation(Identifier::CircuitId(id)) => hash.bytes(8, id),
+    }
+    hash.bytes(0, &version.first.to_be_bytes());
+    hash.bytes(0, &version.second.to_be_bytes());
+    hash.mixed()
+}
+
+/// FNV-1a, 64 bits: small, and the same everywhere. Against accidents, not against liars.
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Fnv {
+        Fnv(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Fnv {
+    /// A tag, the length and the bytes: no two sequences run together.
+    fn bytes(&mut self, tag: u8, bytes: &[u8]) {
+        let length = (bytes.len() as u64).to_be_bytes();
+        for byte in [tag].iter().chain(&length).chain(bytes) {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
+        }
+    }
+
+    /// FNV's last bytes stir the low bits only, and sums of such numbers meet too often (splitmix64's end).
+    fn mixed(self) -> u64 {
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
 }

@@ -1,17 +1,18 @@
 //! All binding records and offers, found by address, by client, by expiry, and by who is free next.
 
-use std::{
-    collections::{BTreeSet, VecDeque},
-    net::Ipv4Addr,
-    time::Duration,
-};
+use std::{collections::BTreeSet, net::Ipv4Addr, time::Duration};
+
+mod free;
 
 use super::{
     Map,
-    lease::{Binding, ClientId, HwAddr},
+    failover::{Rank, merge},
+    lease::{Binding, BindingState, ClientId, HwAddr},
     plan::Plan,
     time::{Epoch, Time},
 };
+use free::FreeList;
+pub use free::Halves;
 
 /// How long an address is held for a client that was offered it.
 pub const OFFER_HOLD: Duration = Duration::from_secs(30);
@@ -43,6 +44,12 @@ pub struct LeaseTable {
     aside_order: BTreeSet<(Time, u32)>,
     /// By subnet, as in `Plan::subnets`.
     free: Vec<FreeList>,
+    /// The node has a twin: what has run out is nobody's until it is freed (failover rule 5).
+    is_paired: bool,
+    /// With a twin: records that have run out and are not freed yet, the longest first.
+    lapsed: BTreeSet<(Time, u32)>,
+    /// The sum of `merge::digest` of all records.
+    digest: u64,
     own_addresses: Vec<Ipv4Addr>,
     /// Some record or offer is a clone's: only then a packet costs the look-up.
     has_clones: bool,
@@ -54,18 +61,6 @@ struct Aside {
     /// Not even where nothing else is free.
     at_least: Time,
     until: Time,
-}
-
-/// Addresses of one subnet that anybody may have, in the order of giving.
-#[derive(Debug, Default)]
-struct FreeList {
-    /// Ranges never handed out since start; taken from the front.
-    fresh: VecDeque<(u32, u32)>,
-    /// Never leased, but taken from `fresh` before.
-    returned: BTreeSet<u32>,
-    /// By the moment they became free: the longest-free first, so that a device that was away for long
-    /// finds its address again.
-    reusable: BTreeSet<(Time, u32)>,
 }
 
 /// A client has one address, or one in each of several subnets.
@@ -154,6 +149,9 @@ impl LeaseTable {
             self.offer_order.remove(&(offer.made, address));
         }
         self.link_client(&binding.client, address);
+        if self.is_paired {
+            self.digest = self.digest.wrapping_add(merge::digest(&binding));
+        }
         self.by_address.insert(address, binding);
         self.index(plan, address, now);
         before
@@ -217,39 +215,38 @@ impl LeaseTable {
         self.aside.len()
     }
 
-    /// The address that anybody may have next in this subnet: never used ones first, then the longest free.
-    /// It stays listed until it is offered.
-    pub fn next_free(&mut self, plan: &Plan, subnet: usize, now: Time) -> Option<Ipv4Addr> {
+    /// The address that anybody may have next in this subnet, of the halves that this node may give from: never used ones
+    /// first, then the longest free. It stays listed until it is offered.
+    pub fn next_free(&mut self, plan: &Plan, subnet: usize, halves: Halves, now: Time) -> Option<Ipv4Addr> {
         self.run_out(plan, now);
-        let list = &mut self.free[subnet];
-        if let Some(&address) = list.returned.first() {
-            return Some(Ipv4Addr::from(address));
-        }
-        while let Some((next, last)) = list.fresh.front_mut() {
-            let address = *next;
-            if address == *last {
-                list.fresh.pop_front();
-            } else {
-                *next = address + 1;
-            }
-            if may_be_given(plan, &self.own_addresses, subnet, address)
+        let mut list = std::mem::take(&mut self.free[subnet]);
+        let next = list.next(halves, |address| {
+            may_be_given(plan, &self.own_addresses, subnet, address)
                 && !self.by_address.contains_key(&address)
                 && !self.offered.contains_key(&address)
                 && !self.aside.contains_key(&address)
-            {
-                // Listed, so that `fresh` never has to look at it again.
-                list.returned.insert(address);
-                return Some(Ipv4Addr::from(address));
+        });
+        self.free[subnet] = list;
+        let next = next.map(Ipv4Addr::from);
+        next.or_else(|| self.stale_offer(plan, subnet, halves, now)).or_else(|| self.rested(plan, subnet, halves, now))
+    }
+
+    /// Free for whoever may give from these halves.
+    fn is_free_in(&self, halves: Halves, address: u32, now: Time) -> bool {
+        let binding = self.by_address.get(&address);
+        let is_free = match halves {
+            Halves::Any => !binding.is_some_and(|binding| binding.is_held(now)),
+            Halves::Own(_) | Halves::Both(_) => binding.is_none_or(|binding| binding.state == BindingState::Free),
+        };
+        is_free
+            && match halves {
+                Halves::Own(rank) => Rank::of(Ipv4Addr::from(address)) == rank,
+                Halves::Any | Halves::Both(_) => true,
             }
-        }
-        if let Some(&(_, address)) = list.reusable.first() {
-            return Some(Ipv4Addr::from(address));
-        }
-        self.stale_offer(plan, subnet, now).or_else(|| self.rested(plan, subnet, now))
     }
 
     /// The address of this subnet that has rested longest, if it is long enough for an emergency; it rests no more.
-    fn rested(&mut self, plan: &Plan, subnet: usize, now: Time) -> Option<Ipv4Addr> {
+    fn rested(&mut self, plan: &Plan, subnet: usize, halves: Halves, now: Time) -> Option<Ipv4Addr> {
         let has_rested = |address: &u32| self.aside[address].at_least <= now;
         let is_here = |address: &u32| plan.subnet_of(Ipv4Addr::from(*address)) == Some(subnet);
         let mut by_age = self.aside_order.iter().map(|&(_, address)| address).take_while(has_rested).filter(is_here);
@@ -257,17 +254,15 @@ impl LeaseTable {
         let Aside { until, .. } = self.aside.remove(&address)?;
         self.aside_order.remove(&(until, address));
         self.index(plan, address, now);
-        let is_free = !self.by_address.get(&address).is_some_and(|binding| binding.is_held(now));
-        (is_free && !self.offered.contains_key(&address)).then(|| Ipv4Addr::from(address))
+        (self.is_free_in(halves, address, now) && !self.offered.contains_key(&address)).then(|| Ipv4Addr::from(address))
     }
 
     /// The oldest offer in this subnet that was not taken up in good time; it is forgotten.
-    fn stale_offer(&mut self, plan: &Plan, subnet: usize, now: Time) -> Option<Ipv4Addr> {
+    fn stale_offer(&mut self, plan: &Plan, subnet: usize, halves: Halves, now: Time) -> Option<Ipv4Addr> {
         let mut stale = self.offer_order.iter().take_while(|(made, _)| now - *made >= OFFER_STALE).map(|&(_, address)| address);
         let address = stale.find(|&address| {
             // A client is also offered what it holds already, and an address under which it answers itself.
-            let is_held = self.by_address.get(&address).is_some_and(|binding| binding.is_held(now));
-            !is_held
+            self.is_free_in(halves, address, now)
                 && !self.aside.contains_key(&address)
                 && plan.subnet_of(Ipv4Addr::from(address)) == Some(subnet)
                 && may_be_given(plan, &self.own_addresses, subnet, address)
@@ -275,6 +270,23 @@ impl LeaseTable {
         let client = self.offered.get(&address).cloned()?;
         self.forget_offer(plan, now, &client);
         Some(Ipv4Addr::from(address))
+    }
+
+    /// From now on as one of two, or as one alone.
+    pub fn set_paired(&mut self, plan: &Plan, is_paired: bool, now: Time) {
+        self.is_paired = is_paired;
+        self.digest = self.by_address.values().fold(0, |sum, binding| sum.wrapping_add(merge::digest(binding)));
+        self.rebuild(plan, now);
+    }
+
+    /// With a twin: all records but their times (failover rule 15).
+    pub fn digest(&self) -> u64 {
+        self.digest
+    }
+
+    /// With a twin: records that have run out and are not freed, the longest first.
+    pub fn lapsed(&self) -> impl Iterator<Item = &Binding> {
+        self.lapsed.iter().map(|(_, address)| &self.by_address[address])
     }
 
     /// Moves what has run out by now (leases, quarantines, offers) to the free lists.
@@ -310,12 +322,9 @@ impl LeaseTable {
 
     /// Sets all lists up anew, after a change of settings or of own addresses.
     pub fn rebuild(&mut self, plan: &Plan, now: Time) {
-        self.free = plan.subnets().iter().map(|_| FreeList::default()).collect();
+        self.free = plan.subnets().iter().map(|subnet| FreeList::new(&subnet.subnet.pools)).collect();
         self.by_expiry.clear();
-        for (list, subnet) in self.free.iter_mut().zip(plan.subnets()) {
-            list.fresh =
-                subnet.subnet.pools.iter().map(|pool| (u32::from(pool.range.first), u32::from(pool.range.last))).collect();
-        }
+        self.lapsed.clear();
         let addresses: Vec<u32> = self.by_address.keys().copied().collect();
         for address in addresses {
             self.index(plan, address, now);
@@ -349,6 +358,13 @@ impl LeaseTable {
             }
             return;
         }
+        if self.is_paired
+            && let Some(binding) = binding
+            && binding.state != BindingState::Free
+        {
+            self.lapsed.insert((free_since(binding), address));
+            return;
+        }
         let Some(subnet) = plan.subnet_of(Ipv4Addr::from(address)) else { return };
         if self.offered.contains_key(&address)
             || self.aside.contains_key(&address)
@@ -356,12 +372,12 @@ impl LeaseTable {
         {
             return;
         }
-        let list = &mut self.free[subnet];
+        let half = self.free[subnet].half_of(address);
         match binding {
-            Some(binding) => drop(list.reusable.insert((free_since(binding), address))),
+            Some(binding) => drop(half.reusable.insert((free_since(binding), address))),
             // Still ahead in `fresh`: it will be found there.
-            None if list.fresh.iter().any(|&(next, last)| next <= address && address <= last) => {}
-            None => drop(list.returned.insert(address)),
+            None if half.is_ahead(address) => {}
+            None => drop(half.returned.insert(address)),
         }
     }
 
@@ -369,12 +385,15 @@ impl LeaseTable {
         let binding = self.by_address.get(&address);
         if let Some(binding) = binding {
             self.by_expiry.remove(&(binding.expiry, address));
+            if self.is_paired {
+                self.lapsed.remove(&(free_since(binding), address));
+            }
         }
         if let Some(subnet) = plan.subnet_of(Ipv4Addr::from(address)) {
-            let list = &mut self.free[subnet];
-            list.returned.remove(&address);
+            let half = self.free[subnet].half_of(address);
+            half.returned.remove(&address);
             if let Some(binding) = binding {
-                list.reusable.remove(&(free_since(binding), address));
+                half.reusable.remove(&(free_since(binding), address));
             }
         }
     }
@@ -382,6 +401,9 @@ impl LeaseTable {
     fn take(&mut self, plan: &Plan, address: u32) -> Option<Binding> {
         self.unlist(plan, address);
         let binding = self.by_address.remove(&address)?;
+        if self.is_paired {
+            self.digest = self.digest.wrapping_sub(merge::digest(&binding));
+        }
         if let Some(addresses) = self.by_client.get_mut(&binding.client) {
             let rest: Vec<u32> = addresses.as_slice().iter().copied().filter(|&other| other != address).collect();
             match rest[..] {
@@ -409,7 +431,7 @@ impl LeaseTable {
 
 /// Since when nobody holds it, for a record that is not held.
 fn free_since(binding: &Binding) -> Time {
-    use super::lease::BindingState::*;
+    use BindingState::*;
     match binding.state {
         Leased | Tentative | Declined => binding.expiry,
         Free | Released => binding.since,

@@ -138,6 +138,15 @@ impl Clock {
         self.confirm(&self.reading())
     }
 
+    /// As `confirm`, by the twin's wall clock, which the twin trusts: for a machine whose own is not set yet.
+    pub fn confirm_by_twin(&mut self, wall_ms: i64) -> Option<Sleep> {
+        let own = self.reading();
+        if own.wall_trusted {
+            return None;
+        }
+        self.confirm(&Reading { wall_ms, wall_trusted: true, ..own })
+    }
+
     pub fn epoch(&self) -> Epoch {
         self.epoch
     }
@@ -196,6 +205,20 @@ impl Clock {
 pub fn wall_day_and_second() -> (String, String) {
     let now = jiff::Timestamp::now();
     (now.strftime("%Y-%m-%d").to_string(), now.strftime("%Y%m%dT%H%M%SZ").to_string())
+}
+
+/// The wall clock as it is told to the twin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Wall {
+    /// Since 1970.
+    pub ms: i64,
+    pub trusted: bool,
+}
+
+impl Wall {
+    pub fn now(trust: WallTrust) -> Wall {
+        Wall { ms: wall_ms(), trusted: trust == WallTrust::Always || kernel_keeps_wall_clock() }
+    }
 }
 
 /// An empty id (no /proc) never happens on the systems that this runs on; it would count as the same boot,

@@ -11,6 +11,9 @@ pub mod links;
 pub mod socket;
 pub mod arp;
 pub mod rivals;
+pub mod led;
+pub mod partner;
+pub mod twin;
 
 // What sockets are made of.
 pub mod served;

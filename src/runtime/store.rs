@@ -6,16 +6,17 @@
 
 mod error;
 mod log;
+mod pair;
+mod place;
 mod rows;
 mod snapshot;
 mod writer;
 
 use std::{
     collections::BTreeMap,
-    fs::{self, DirBuilder, File, OpenOptions, TryLockError},
-    io::{self, Read, Seek, Write},
-    os::unix::fs::{DirBuilderExt, OpenOptionsExt},
-    path::{Path, PathBuf},
+    fs::{self, File},
+    io,
+    path::Path,
     time::Duration,
 };
 
@@ -24,7 +25,9 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, ffi};
 use crate::{
     protocol::{
         Change, StoreTrouble,
+        failover::{GivenUp, Memory},
         lease::{Binding, Version},
+        replica::Entry,
         time::Epoch,
     },
     runtime::clock::{Clock, Reading, Sleep, Slept, WallTrust},
@@ -32,13 +35,16 @@ use crate::{
 };
 pub use error::StoreError;
 use error::{Fault, io_told};
+use pair::PairRows;
+use place::{Place, private_file, private_folder};
 use rows::Ages;
+pub use snapshot::{keep_twins, newest};
 pub use writer::{Report, StoreHandle};
 
 /// "twLs", in the database's header.
 const APPLICATION_ID: i32 = 0x7477_4c73;
 /// What leads from version n to n+1, by n. Append only.
-const MIGRATIONS: [&str; 1] = [include_str!("schema.sql")];
+const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("schema_2.sql")];
 /// Small pages: leases come in no order, so that each one written costs a page in the write-ahead log.
 const PAGE_BYTES: u32 = 2048;
 const PAGE_CACHE_KIB: u32 = 8 * 1024;
@@ -56,14 +62,21 @@ pub struct Loaded {
     pub settings: Settings,
     /// Ordered by address. Their times stand as of now: sleep that is known is taken off.
     pub bindings: Vec<Binding>,
-    /// The highest of each counter among the bindings.
+    /// Settings as both twins hold them, ordered by key; `settings` has what they come to. None without a twin.
+    pub entries: Vec<Entry>,
+    /// Ordered by address. Without a twin none.
+    pub given_up: Vec<GivenUp>,
+    /// What the node knew of its pair; `None`: it has no twin. Its time stands as of now, as those of the bindings.
+    pub memory: Option<Memory>,
+    /// The highest of each counter among the bindings and the entries.
     pub newest_version: Version,
     pub clock: Clock,
     /// Already taken off the bindings' times.
     pub slept: Slept,
     /// What the admin must be told, as sentences.
     pub notices: Vec<String>,
-    /// This database was made from a snapshot: the node may have forgotten promises (failover rule 12).
+    /// This database was made from a snapshot: the node may have forgotten promises (failover rule 12). It stays so
+    /// until a `Change::Pair` says that nothing is forgotten.
     pub restored: bool,
     /// Made just now: nothing was on the disk.
     pub is_new: bool,
@@ -227,78 +240,6 @@ impl Store {
     }
 }
 
-/// Where things lie in the data folder.
-#[derive(Debug, Clone)]
-struct Place {
-    folder: PathBuf,
-    database: PathBuf,
-    snapshots: PathBuf,
-}
-
-impl Place {
-    fn new(folder: &Path) -> Place {
-        Place { folder: folder.into(), database: folder.join("twinlease.db"), snapshots: folder.join("snapshots") }
-    }
-
-    fn make_folder(&self) -> Result<(), StoreError> {
-        if self.folder.is_file() {
-            return Err(StoreError::FolderIsFile(self.folder.clone()));
-        }
-        private_folder(&self.folder).map_err(|error| io_told(&self.folder, &error))?;
-        if self.database.is_dir() {
-            return Err(StoreError::DatabaseIsFolder(self.database.clone()));
-        }
-        Ok(())
-    }
-
-    /// SQLite's own locks let a second writer in between two transactions; this one keeps it out for good, and
-    /// readers are free to look. The system drops it when the process ends, however it ends.
-    fn lock(&self) -> Result<File, StoreError> {
-        let path = self.folder.join("twinlease.lock");
-        let mut file = private_file(&path).map_err(|error| io_told(&path, &error))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut pid = String::new();
-                let known = file.read_to_string(&mut pid).is_ok() && !pid.trim().is_empty();
-                let who = if known { format!("process {}", pid.trim()) } else { "its process is not known".into() };
-                return Err(StoreError::Locked { folder: self.folder.clone(), who });
-            }
-            Err(TryLockError::Error(error)) => return Err(io_told(&path, &error)),
-        }
-        // The number only helps to find the process: a full disk is no reason to stop here.
-        let noted = file.set_len(0).and_then(|()| file.rewind()).and_then(|()| writeln!(file, "{}", std::process::id()));
-        if let Err(error) = noted {
-            tracing::warn!("`{}` cannot be written: {error}", path.display());
-        }
-        Ok(file)
-    }
-
-    /// No file, or an empty one: what a power cut leaves of a file that was being made.
-    fn database_is_missing(&self) -> bool {
-        fs::metadata(&self.database).map_or(true, |metadata| metadata.is_file() && metadata.len() == 0)
-    }
-
-    /// A name beside the database, with SQLite's two companions: what is renamed must be renamed with them.
-    fn companions(path: &Path) -> [PathBuf; 3] {
-        ["", "-wal", "-shm"].map(|suffix| {
-            let mut name = path.as_os_str().to_owned();
-            name.push(suffix);
-            name.into()
-        })
-    }
-}
-
-/// Who has which device and when it was here is nobody else's business. A folder that is there keeps its rights.
-fn private_folder(path: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(path)
-}
-
-/// Opened for writing, and made where it is not there, for the owner alone.
-fn private_file(path: &Path) -> io::Result<File> {
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
-}
-
 /// Opens for writing, makes the tables where there are none, and brings older ones up to date. True: made new.
 fn connect(place: &Place) -> Result<(Connection, bool), Fault> {
     // SQLite gives its companions the rights of the database, and would give that those of the umask.
@@ -350,14 +291,21 @@ fn keep_log_file(connection: &Connection) -> rusqlite::Result<()> {
 
 /// Opens for reading only, and refuses what `connect` refuses.
 fn connect_to_read(path: &Path) -> Result<Connection, Fault> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    if version_of(&connection, path)? < MIGRATIONS.len() {
+    let (connection, version) = connect_to_read_older(path)?;
+    if version < MIGRATIONS.len() {
         let reason = "it has the tables of an older version; start the server once to bring it up to date".into();
         return Err(Fault::Refused(StoreError::Other { path: path.into(), reason }));
     }
     Ok(connection)
+}
+
+/// As `connect_to_read`, but older tables will do (a snapshot from before an update). With their version.
+fn connect_to_read_older(path: &Path) -> Result<(Connection, usize), Fault> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    let version = version_of(&connection, path)?;
+    Ok((connection, version))
 }
 
 /// How many migrations the database has seen; zero: it is empty.
@@ -392,10 +340,27 @@ fn read_all(connection: &Connection, trust: WallTrust, reading: &Reading) -> Res
         bindings.push(binding);
     })?;
     let settings = rows::load_settings(connection)?;
+    let PairRows { memory, given_up, entries } = pair::load(connection, &ages)?;
+    for Entry { version, .. } in &entries {
+        newest_version.first = newest_version.first.max(version.first);
+        newest_version.second = newest_version.second.max(version.second);
+    }
     let mark = connection.query_row("SELECT 1 FROM meta WHERE name = 'restored'", [], |_| Ok(())).optional()?;
     let restored = mark.is_some();
-    let notices = Vec::new();
-    let loaded = Loaded { settings, bindings, newest_version, clock, slept, notices, restored, is_new: false, trouble: None };
+    let loaded = Loaded {
+        settings,
+        bindings,
+        entries,
+        given_up,
+        memory,
+        newest_version,
+        clock,
+        slept,
+        notices: Vec::new(),
+        restored,
+        is_new: false,
+        trouble: None,
+    };
     Ok((loaded, ages))
 }
 

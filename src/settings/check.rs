@@ -11,7 +11,7 @@ use std::{
 };
 
 use super::{
-    AddressRange, LeaseTimes, Record, RecordKey, Reservation, Settings, Subnet, dictionary,
+    AddressRange, LeaseTimes, Record, RecordKey, Reservation, Settings, Subnet, Twin, dictionary,
     options::{OptionSet, OptionValue, show_code},
     words::{show_duration, show_identifier},
 };
@@ -22,6 +22,13 @@ use values::{option_trouble, wire_time_trouble};
 const MOST_OPTION_BYTES: usize = 1500 - 28 - 240 - 40 + 64 + 128;
 /// Clients ask anew after about 4 s; a probe must leave time to answer.
 const LONGEST_PROBE: Duration = Duration::from_secs(2);
+/// Shorter, and devices that meet one node alone would ask again every half minute; longer, and a wiped twin waits
+/// for days before it answers.
+const MCLTS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(24 * 3600));
+/// A network answers within the first; clients ask anew after the second.
+const ACK_DEADLINES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_secs(2));
+/// A restart with an update takes less than the first.
+const ASSUMPTIONS: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(30 * 24 * 3600));
 /// Linux's IFNAMSIZ, less the NUL.
 const LONGEST_INTERFACE_BYTES: usize = 15;
 const ROUTER: u8 = 3;
@@ -39,6 +46,7 @@ pub struct Finding {
 pub enum Place {
     Server,
     Lease,
+    Twin,
     CustomOption(usize),
     Option(Scope, u8),
     Subnet(usize),
@@ -67,6 +75,7 @@ pub(super) fn check_knowing(settings: &Settings, all_subnets: bool) -> Vec<Findi
     let mut checker = Checker { settings, findings: Vec::new() };
     checker.server();
     checker.lease_times(Place::Lease, &settings.lease, "[lease]");
+    checker.twin();
     checker.custom_options();
     checker.options(Scope::General, &settings.options);
     for (i, subnet) in settings.subnets.iter().enumerate() {
@@ -90,7 +99,9 @@ pub fn after_add(settings: &Settings, record: Record) -> Result<Settings, Vec<Fi
     match record {
         Record::Subnet(subnet) => changed.subnets.push(subnet),
         Record::Reservation(reservation) => changed.reservations.push(reservation),
-        once @ (Record::Server(_) | Record::Lease(_) | Record::Options(_) | Record::CustomOptions(_)) => changed.put(once),
+        once @ (Record::Server(_) | Record::Lease(_) | Record::Twin(_) | Record::Options(_) | Record::CustomOptions(_)) => {
+            changed.put(once)
+        }
     }
     let mut changed = unless_worse(settings, changed)?;
     changed.subnets.sort_by_key(|subnet| subnet.network);
@@ -240,6 +251,24 @@ impl Checker<'_> {
             texts.push(format!("In {of}, `t1` ({t1}) must come before `t2` ({t2}). Choose for example t1 = 0.5 and t2 = 0.875."));
         }
         self.findings.extend(texts.into_iter().map(|text| Finding { place, text }));
+    }
+
+    fn twin(&mut self) {
+        let Twin { mclt, ack_deadline, assume_partner_down_after, .. } = self.settings.twin;
+        let times = [
+            ("mclt", Some(mclt), MCLTS),
+            ("ack-deadline", Some(ack_deadline), ACK_DEADLINES),
+            ("assume-partner-down-after", assume_partner_down_after, ASSUMPTIONS),
+        ];
+        for (name, time, (shortest, longest)) in times {
+            let Some(time) = time else { continue };
+            let [shown, least, most] = [time, shortest, longest].map(show_duration);
+            if time < shortest || time > longest {
+                self.find(Place::Twin, format!("`{name}` in [twin] is {shown}. Choose {least} to {most}."));
+            } else if time.subsec_nanos() % 1_000_000 != 0 {
+                self.find(Place::Twin, format!("`{name}` in [twin] is finer than a millisecond. Round it to {shown}."));
+            }
+        }
     }
 
     fn custom_options(&mut self) {

@@ -13,7 +13,7 @@ use std::{net::Ipv4Addr, time::Duration};
 use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
-use crate::protocol::lease::HwAddr;
+use crate::protocol::{failover::Rank, lease::HwAddr};
 use options::{OptionDefinition, OptionSet};
 
 /// All that an admin may set. Replicated between twins record by record (see `Record`).
@@ -21,6 +21,7 @@ use options::{OptionDefinition, OptionSet};
 pub struct Settings {
     pub server: Server,
     pub lease: LeaseTimes,
+    pub twin: Twin,
     /// Options for everybody, the weakest source.
     pub options: OptionSet,
     pub custom_options: Vec<OptionDefinition>,
@@ -100,6 +101,42 @@ impl Default for LeaseTimes {
             infinite: false,
             t1_permille: 500,
             t2_permille: 875,
+        }
+    }
+}
+
+/// How the two of a pair share the work. Without a twin nothing of it counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Twin {
+    pub mode: Mode,
+    /// The one that answers in hot-standby. The standby answers whoever is not served in time.
+    pub active: Rank,
+    /// MCLT: how far a promise may run ahead of what the twin knows.
+    pub mclt: Duration,
+    /// How long an answer waits for the twin's word before it goes out with the shorter promise.
+    pub ack_deadline: Duration,
+    /// After so long without contact the twin counts as down, though nobody said so; `None`: never.
+    pub assume_partner_down_after: Option<Duration>,
+}
+
+/// Who answers while both are well.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// The active answers.
+    HotStandby,
+    /// Each answers its half of the clients (RFC 3074).
+    LoadBalancing,
+}
+
+impl Default for Twin {
+    fn default() -> Twin {
+        Twin {
+            mode: Mode::HotStandby,
+            active: Rank::First,
+            mclt: Duration::from_secs(3600),
+            ack_deadline: Duration::from_millis(200),
+            assume_partner_down_after: None,
         }
     }
 }
@@ -205,6 +242,7 @@ pub enum Identifier {
 pub enum Record {
     Server(Server),
     Lease(LeaseTimes),
+    Twin(Twin),
     Options(OptionSet),
     CustomOptions(Vec<OptionDefinition>),
     Subnet(Subnet),
@@ -217,6 +255,7 @@ pub enum Record {
 pub enum RecordKey {
     Server,
     Lease,
+    Twin,
     Options,
     CustomOptions,
     Subnet(Ipv4Net),
@@ -228,6 +267,7 @@ impl Record {
         match self {
             Record::Server(_) => RecordKey::Server,
             Record::Lease(_) => RecordKey::Lease,
+            Record::Twin(_) => RecordKey::Twin,
             Record::Options(_) => RecordKey::Options,
             Record::CustomOptions(_) => RecordKey::CustomOptions,
             Record::Subnet(subnet) => RecordKey::Subnet(subnet.network),
@@ -242,6 +282,7 @@ impl Settings {
         let mut records = vec![
             Record::Server(self.server.clone()),
             Record::Lease(self.lease.clone()),
+            Record::Twin(self.twin),
             Record::Options(self.options.clone()),
             Record::CustomOptions(self.custom_options.clone()),
         ];
@@ -256,6 +297,7 @@ impl Settings {
         match record {
             Record::Server(server) => self.server = server,
             Record::Lease(lease) => self.lease = lease,
+            Record::Twin(twin) => self.twin = twin,
             Record::Options(options) => self.options = options,
             Record::CustomOptions(definitions) => self.custom_options = definitions,
             Record::Subnet(subnet) => {
@@ -274,11 +316,22 @@ impl Settings {
         match key {
             RecordKey::Server => self.server = Server::default(),
             RecordKey::Lease => self.lease = LeaseTimes::default(),
+            RecordKey::Twin => self.twin = Twin::default(),
             RecordKey::Options => self.options = OptionSet::default(),
             RecordKey::CustomOptions => self.custom_options = Vec::new(),
             RecordKey::Subnet(network) => self.subnets.retain(|subnet| subnet.network != *network),
             RecordKey::Reservation(identifier) => self.reservations.retain(|kept| kept.identifier != *identifier),
         }
+    }
+
+    /// The longest lease that any subnet gives; of those without end, what stands for it on the wire.
+    pub fn longest_lease(&self) -> Duration {
+        let longest = self
+            .subnets
+            .iter()
+            .map(|subnet| subnet.lease.over(&self.lease))
+            .map(|lease| if lease.infinite { Duration::from_secs(u32::MAX.into()) } else { lease.max.max(lease.default) });
+        longest.max().unwrap_or_default()
     }
 
     /// The subnet that the address belongs to.

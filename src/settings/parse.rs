@@ -12,16 +12,17 @@ use std::{
 use toml_edit::{Document, TableLike, Value};
 
 use super::{
-    AddressRange, Identifier, LeaseOverrides, LeaseTimes, Pool, Reservation, Server, Settings, Subnet,
+    AddressRange, Identifier, LeaseOverrides, LeaseTimes, Pool, Reservation, Server, Settings, Subnet, Twin,
     check::{Place, Scope, check_knowing},
     options::{OptionDefinition, OptionSet},
     words::{read_id, read_mac, read_network, read_range},
 };
 use reader::{
-    Lines, Located, Reader, Section, address_of, bool_of, code_of, duration_of, fqdn_of, kind_of, permille_of, probe_of, text_of,
+    Lines, Located, Reader, Section, address_of, assumption_of, bool_of, code_of, duration_of, fqdn_of, kind_of, mode_of,
+    permille_of, probe_of, rank_of, text_of,
 };
 
-const SECTIONS: &[&str] = &["server", "lease", "options", "custom-option", "subnet", "reservation"];
+const SECTIONS: &[&str] = &["server", "lease", "twin", "options", "custom-option", "subnet", "reservation"];
 const SERVER_KEYS: &[&str] = &[
     "interfaces",
     "authoritative",
@@ -34,6 +35,7 @@ const SERVER_KEYS: &[&str] = &[
     "fqdn",
 ];
 const LEASE_KEYS: &[&str] = &["default", "min", "max", "infinite", "t1", "t2"];
+const TWIN_KEYS: &[&str] = &["mode", "active", "mclt", "ack-deadline", "assume-partner-down-after"];
 const CUSTOM_OPTION_KEYS: &[&str] = &["code", "name", "type"];
 const SUBNET_KEYS: &[&str] = &["network", "interface", "pools", "exclude", "lease", "options", "pool"];
 const POOL_KEYS: &[&str] = &["range", "options"];
@@ -135,6 +137,13 @@ impl Reader {
         if !lease_is_readable {
             unreadable.insert(Place::Lease);
         }
+        let twin = match self.section(&root, "twin") {
+            Some(section) => {
+                lines.insert(Place::Twin, section.line);
+                self.twin(&section)
+            }
+            None => Twin::default(),
+        };
         // Before all options, which may use these names wherever they stand in the file.
         for section in self.sections(&root, "custom-option") {
             if let Some(definition) = self.custom_option(&section) {
@@ -169,7 +178,7 @@ impl Reader {
         let reservations = reservations.collect();
 
         let custom_options = self.definitions.clone();
-        let settings = Settings { server, lease, options: general.set, custom_options, subnets, reservations };
+        let settings = Settings { server, lease, twin, options: general.set, custom_options, subnets, reservations };
         File { settings, lines, all_subnets_read, unreadable }
     }
 
@@ -199,6 +208,20 @@ impl Reader {
             infinite: self.field(section, "infinite", bool_of),
             t1_permille: self.field(section, "t1", permille_of),
             t2_permille: self.field(section, "t2", permille_of),
+        }
+    }
+
+    fn twin(&mut self, section: &Section) -> Twin {
+        self.refuse_unknown(section, TWIN_KEYS, "[options]");
+        let default = Twin::default();
+        Twin {
+            mode: self.field(section, "mode", mode_of).unwrap_or(default.mode),
+            active: self.field(section, "active", rank_of).unwrap_or(default.active),
+            mclt: self.field(section, "mclt", duration_of).unwrap_or(default.mclt),
+            ack_deadline: self.field(section, "ack-deadline", duration_of).unwrap_or(default.ack_deadline),
+            assume_partner_down_after: self
+                .field(section, "assume-partner-down-after", assumption_of)
+                .unwrap_or(default.assume_partner_down_after),
         }
     }
 

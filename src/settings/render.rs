@@ -3,10 +3,11 @@
 use std::{collections::BTreeMap, fmt::Write};
 
 use super::{
-    FqdnPolicy, Identifier, LeaseOverrides, LeaseTimes, Pool, Reservation, Server, Settings, Subnet, dictionary,
+    FqdnPolicy, Identifier, LeaseOverrides, LeaseTimes, Mode, Pool, Reservation, Server, Settings, Subnet, Twin, dictionary,
     options::{OptionDefinition, OptionSet, OptionValue, Route},
     words::{show_duration, show_hex, show_id},
 };
+use crate::protocol::failover::Rank;
 
 /// The whole file. `parse` gives the same settings again, if they hold what `check` asks for.
 pub fn render(settings: &Settings) -> String {
@@ -17,6 +18,7 @@ pub fn render(settings: &Settings) -> String {
     let definitions = &settings.custom_options;
     server(&mut file, &settings.server);
     lease(&mut file, &settings.lease);
+    twin(&mut file, &settings.twin);
     options(
         &mut file,
         "options",
@@ -100,6 +102,29 @@ fn lease(file: &mut String, lease: &LeaseTimes) {
     commented(file, &format!("infinite = {infinite}"), "a device may ask for a lease without end");
     commented(file, &format!("t1 = {}", part(*t1_permille)), "when devices renew, as a part of the lease");
     commented(file, &format!("t2 = {}", part(*t2_permille)), "when they ask every server");
+}
+
+fn twin(file: &mut String, twin: &Twin) {
+    let Twin { mode, active, mclt, ack_deadline, assume_partner_down_after } = twin;
+    file.push_str("\n[twin]\n");
+    let mode = match mode {
+        Mode::HotStandby => "hot-standby",
+        Mode::LoadBalancing => "load-balancing",
+    };
+    let active = match active {
+        Rank::First => "first",
+        Rank::Second => "second",
+    };
+    let assumed = assume_partner_down_after.map_or("false".into(), |after| time(&after));
+    commented(file, &format!("mode = \"{mode}\""), "who answers while both are well: hot-standby (one) or load-balancing (both)");
+    commented(file, &format!("active = \"{active}\""), "the one that answers in hot-standby: first or second");
+    commented(file, &format!("mclt = {}", time(mclt)), "longest promise of which the twin does not know");
+    commented(file, &format!("ack-deadline = {}", time(ack_deadline)), "how long an answer waits for the twin's word");
+    commented(
+        file,
+        &format!("assume-partner-down-after = {assumed}"),
+        "a time: a twin not heard for so long counts as off, and where it is not, two devices may get one address",
+    );
 }
 
 fn subnet(file: &mut String, subnet: &Subnet, definitions: &[OptionDefinition]) {

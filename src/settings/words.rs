@@ -5,7 +5,7 @@ use std::{net::Ipv4Addr, time::Duration};
 
 use ipnet::Ipv4Net;
 
-use super::{AddressRange, Identifier};
+use super::{AddressRange, Identifier, RecordKey};
 use crate::protocol::lease::{HwAddr, write_hex};
 
 const DURATION_HINT: &str = "Write for example \"90s\", \"15m\", \"12h\", \"7d\" or \"1h30m\"";
@@ -177,6 +177,46 @@ pub fn show_identifier(identifier: &Identifier) -> String {
     }
 }
 
+/// `lease`, `192.0.2.0/24`, `a4:cf:12:9b:00:1e`, `client-id text:foo`.
+pub fn show_key(key: &RecordKey) -> String {
+    match key {
+        RecordKey::Server => "server".into(),
+        RecordKey::Lease => "lease".into(),
+        RecordKey::Twin => "twin".into(),
+        RecordKey::Options => "options".into(),
+        RecordKey::CustomOptions => "custom-options".into(),
+        RecordKey::Subnet(network) => network.to_string(),
+        RecordKey::Reservation(identifier) => show_identifier(identifier),
+    }
+}
+
+pub fn read_key(text: &str) -> Result<RecordKey, String> {
+    let given = text.trim();
+    Ok(match given {
+        "server" => RecordKey::Server,
+        "lease" => RecordKey::Lease,
+        "twin" => RecordKey::Twin,
+        "options" => RecordKey::Options,
+        "custom-options" => RecordKey::CustomOptions,
+        _ => {
+            if let Some(id) = given.strip_prefix("client-id ") {
+                RecordKey::Reservation(Identifier::ClientId(read_id(id)?))
+            } else if let Some(id) = given.strip_prefix("circuit-id ") {
+                RecordKey::Reservation(Identifier::CircuitId(read_id(id)?))
+            } else if let Ok(network) = given.parse::<Ipv4Net>() {
+                RecordKey::Subnet(network)
+            } else if let Ok(hw) = read_mac(given) {
+                RecordKey::Reservation(Identifier::Mac(hw))
+            } else {
+                return Err(format!(
+                    "`{given}` names no setting. Write server, lease, twin, options, custom-options, a network like 192.0.2.0/24, \
+                     or a device like a4:cf:12:9b:00:1e."
+                ));
+            }
+        }
+    })
+}
+
 /// The one of `candidates` that is a slip of the finger away from `given`, if any.
 pub fn closest<'a>(given: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let given = given.to_ascii_lowercase().replace('_', "-");
@@ -273,6 +313,22 @@ mod tests {
             assert_eq!(read_mac(&hw.to_string()), Ok(hw));
         }
         assert!(read_mac("1/a4:cf").is_err());
+    }
+
+    #[test]
+    fn keys_are_read_back() {
+        let identifiers = [
+            Identifier::Mac(HwAddr::ethernet([0xa4, 0xcf, 0x12, 0x9b, 0, 0x1e])),
+            Identifier::Mac(HwAddr::new(32, &[7; 16]).unwrap()),
+            Identifier::ClientId(b"boiler".to_vec()),
+            Identifier::CircuitId(vec![0, 4]),
+        ];
+        let once = [RecordKey::Server, RecordKey::Lease, RecordKey::Twin, RecordKey::Options, RecordKey::CustomOptions];
+        let subnet = RecordKey::Subnet("192.0.2.0/24".parse().unwrap());
+        for key in once.into_iter().chain([subnet]).chain(identifiers.map(RecordKey::Reservation)) {
+            assert_eq!(read_key(&show_key(&key)), Ok(key));
+        }
+        assert!(read_key("printer").unwrap_err().contains("names no setting"));
     }
 
     #[test]

@@ -349,6 +349,7 @@ impl Net {
             },
             Action::Done { result, .. } => self.done.push(result),
             Action::Decided(decision) => self.logged.push(Decision::clone(&decision)),
+            Action::Send(_) => panic!("a node alone has no twin to tell anything"),
         }
     }
 

@@ -81,6 +81,7 @@ impl Node {
             Some(server_id) => request.server_id = server_id,
             None => return self.silent(now, request, asked, Silence::NoAddressOfOurs, out),
         }
+        let Some(request) = self.leave_to_partner(now, request, asked, out) else { return };
         match asked {
             Asked::Discover => self.discover(now, request, out),
             Asked::Select => self.select(now, request, out),

@@ -38,6 +38,10 @@ impl fmt::Display for Refusal {
                 write!(f, "a device found it in use; it rests for another {}", spell(*secs_left))
             }
             Refusal::InUseByStranger => write!(f, "somebody answers under it who has no lease here"),
+            Refusal::TwinsHalf => write!(f, "it is the twin's to give, which is out of reach"),
+            Refusal::TwinMustConfirm => write!(f, "the twin has not confirmed it yet, and is out of reach"),
+            Refusal::GivenUp => write!(f, "its lease has run out, and the twin was told that the address may go to others"),
+            Refusal::NotFreedYet => write!(f, "its last lease has run out, but the two have not agreed yet that it is free"),
         }
     }
 }
@@ -79,6 +83,10 @@ impl fmt::Display for Step {
             Step::DiskTrouble { why } => write!(f, "the disk takes nothing at present ({why})"),
             Step::DidNotFit { codes } => write!(f, "options that did not fit into the packet: {}", list(codes)),
             Step::Durable { after_ms } => write!(f, "on disk after {after_ms} ms"),
+            Step::TwinConfirmed => write!(f, "on the twin's disk too"),
+            Step::TwinSilent { secs } => {
+                write!(f, "the twin did not confirm in time: shortened to {}", spell(u64::from(*secs)))
+            }
         }
     }
 }
@@ -130,6 +138,15 @@ impl fmt::Display for Silence {
             Silence::BootpNotKept => write!(f, "BOOTP is answered only for devices with a kept address. Keep one for it"),
             Silence::LeaseQueryOff => write!(f, "LEASEQUERY is switched off. Set leasequery = true under [server] to answer it"),
             Silence::NowhereToSend => write!(f, "it gave no address to answer to"),
+            Silence::NotServing { state } => write!(f, "this one of the two answers nobody now: it is {state}"),
+            Silence::TwinAnswers => write!(f, "the twin answers this device"),
+            Silence::TwinDidNotConfirm { address } => {
+                write!(f, "{address} is the twin's to give, and its word did not come in time; the device may ask again")
+            }
+            Silence::TwinMayKnow { address } => {
+                write!(f, "{address} may be a lease of the twin's, which is out of reach, so it is not denied either")
+            }
+            Silence::Superseded { address } => write!(f, "the twin's record of {address} took the place of this one's"),
             Silence::NoAddressOfOurs => write!(f, "this server has no address on that interface"),
         }
     }

@@ -5,9 +5,9 @@ use std::{
     net::Ipv4Addr,
 };
 
-use super::{BindingChange, Node, Parked, Undo};
+use super::{BindingChange, Node, Parked};
 use crate::{
-    protocol::{Action, Change, Command, Commit, lease::BindingState, time::Time},
+    protocol::{Action, Change, Command, lease::BindingState, time::Time},
     settings::{Record, Settings, check},
 };
 
@@ -44,11 +44,8 @@ impl Node {
         if changes.is_empty() {
             return Some(Ok(()));
         }
-        let commit = self.next_commit(now);
-        self.set_settings(now, after);
-        self.undo.push_back((commit, Undo::Settings(Box::new(before))));
+        let commit = self.commit_settings(now, after, changes, out);
         self.parked.push_back((commit, Parked::Command(id)));
-        out.push(Action::Commit(Commit { id: commit, changes }));
         None
     }
 

@@ -8,7 +8,9 @@ use crate::{
         Action, Change, Commit, CommitId, StoreTrouble,
         dhcp::rules::ParkedAck,
         explain::{Decision, Outcome, Silence, Step},
-        lease::{Binding, BindingState, ClientId, HwAddr, Version},
+        failover::{Body, Forgot, Session, State, merge::FIRST_GENERATION},
+        lease::{Binding, BindingState, ClientId, HwAddr},
+        replica::Replica,
         time::Time,
     },
     settings::Settings,
@@ -34,7 +36,7 @@ pub(in crate::protocol) struct BindingChange<'a> {
 #[derive(Debug)]
 pub(super) enum Undo {
     Binding { address: Ipv4Addr, before: Option<Binding> },
-    Settings(Box<Settings>),
+    Settings { settings: Box<Settings>, replica: Option<Box<Replica>> },
 }
 
 #[derive(Debug)]
@@ -43,6 +45,23 @@ pub(super) enum Parked {
     /// A decision without a reply (RELEASE, DECLINE).
     Note(Box<Decision>),
     Command(u64),
+    /// A reply of this address may leave now, if the twin has confirmed it (`pair::promise`).
+    Settle(Ipv4Addr),
+    /// For the twin, as long as it is still that session of it.
+    Send {
+        to: Option<Session>,
+        body: Box<Body>,
+    },
+    /// Settings that the twin has not confirmed.
+    TellSettings,
+    MemoryStored {
+        is_down: bool,
+    },
+    /// All that the twin has; and where it stood.
+    Pulled {
+        state: State,
+        forgot: Option<Forgot>,
+    },
 }
 
 impl Node {
@@ -56,14 +75,15 @@ impl Node {
     pub(in crate::protocol) fn new_record(&mut self, now: Time, change: BindingChange<'_>) -> Binding {
         let before = self.table.get(change.address);
         let generation = match before {
-            Some(before) if before.client != *change.client => before.generation + 1,
+            // With a twin a generation ends where the address is freed.
+            Some(before) if before.client != *change.client && self.twin.is_none() => before.generation + 1,
             Some(before) => before.generation,
-            None => 1,
+            None => FIRST_GENERATION,
         };
         let host_name =
             change.host_name.or_else(|| before.filter(|b| b.client == *change.client).and_then(|b| b.host_name.clone()));
-        self.version += 1;
-        Binding {
+        let version = before.map(|before| before.version).unwrap_or_default();
+        let mut record = Binding {
             address: change.address,
             client: change.client.clone(),
             hw: change.hw,
@@ -72,16 +92,37 @@ impl Node {
             expiry: change.expiry,
             epoch: self.epoch,
             generation,
-            version: Version { first: self.version, second: before.map_or(0, |before| before.version.second) },
+            version,
             host_name,
-        }
+        };
+        self.stamp_version(&mut record);
+        record
     }
 
     pub(in crate::protocol) fn commit(&mut self, now: Time, bindings: Vec<Binding>, out: &mut Vec<Action>) -> CommitId {
+        self.put(now, bindings, true, out)
+    }
+
+    /// `must_tell`: the twin does not have these yet.
+    pub(in crate::protocol) fn put(
+        &mut self,
+        now: Time,
+        bindings: Vec<Binding>,
+        must_tell: bool,
+        out: &mut Vec<Action>,
+    ) -> CommitId {
         let id = self.next_commit(now);
         for binding in &bindings {
             let address = binding.address;
             let before = self.table.insert(&self.plan, now, binding.clone());
+            if let Some(twin) = &mut self.twin {
+                let number = &mut self.sent.back_mut().expect("pushed above").2;
+                *number = (*number).max(binding.version.of(twin.me()));
+                twin.record_changed(before.as_ref(), binding);
+                if must_tell {
+                    twin.unconfirmed.insert(address, None);
+                }
+            }
             self.undo.push_back((id, Undo::Binding { address, before }));
             self.pending.insert(address, id);
         }
@@ -91,7 +132,7 @@ impl Node {
 
     pub(super) fn next_commit(&mut self, now: Time) -> CommitId {
         self.last_commit.0 += 1;
-        self.sent.push_back((self.last_commit, now));
+        self.sent.push_back((self.last_commit, now, 0));
         self.last_commit
     }
 
@@ -110,7 +151,7 @@ impl Node {
 
     /// A change of this address is on its way to the disk.
     pub(in crate::protocol) fn is_pending(&self, address: Ipv4Addr) -> bool {
-        self.pending.contains_key(&address)
+        self.pending.contains_key(&address) || self.twin.as_ref().is_some_and(|twin| twin.proposals.contains_key(&address))
     }
 
     pub(in crate::protocol) fn park_ack(&mut self, id: CommitId, ack: ParkedAck) {
@@ -122,9 +163,13 @@ impl Node {
     }
 
     pub(super) fn committed(&mut self, now: Time, up_to: CommitId, out: &mut Vec<Action>) {
-        while self.sent.front().is_some_and(|(id, _)| *id <= up_to) {
+        while let Some(&(id, _, number)) = self.sent.front()
+            && id <= up_to
+        {
             self.sent.pop_front();
+            self.durable_number = self.durable_number.max(number);
         }
+        let mut written = Vec::new();
         while let Some((id, undo)) = self.undo.front()
             && *id <= up_to
         {
@@ -132,19 +177,32 @@ impl Node {
                 && self.pending.get(address) == Some(id)
             {
                 self.pending.remove(address);
+                if self.twin.is_some() {
+                    written.push(*address);
+                }
             }
             self.undo.pop_front();
         }
+        self.tell_committed(now, written, out);
         while let Some((id, _)) = self.parked.front()
             && *id <= up_to
         {
             match self.parked.pop_front().expect("looked at above").1 {
-                Parked::Ack(ack) => self.release_ack(now, *ack, out),
+                Parked::Ack(ack) => self.promise_committed(now, *ack, out),
                 Parked::Note(mut decision) => {
                     decision.steps.push(Step::Durable { after_ms: (now - decision.at).as_millis() as u64 });
                     self.decided(*decision, out);
                 }
                 Parked::Command(id) => out.push(Action::Done { id, result: Ok(()) }),
+                Parked::Settle(address) => self.settle(now, address, out),
+                Parked::Send { to, body } => {
+                    if self.twin.as_ref().is_some_and(|twin| twin.partner_session == to) {
+                        self.send(*body, out);
+                    }
+                }
+                Parked::TellSettings => self.tell_settings(now, out),
+                Parked::MemoryStored { is_down } => self.memory_stored(is_down),
+                Parked::Pulled { state, forgot } => self.pull_stored(now, (state, forgot), out),
             }
         }
     }
@@ -175,7 +233,7 @@ impl Node {
     /// Commits from this one on are not durable: undone latest first, then what waited for them is answered.
     fn take_back(&mut self, now: Time, from: CommitId, out: &mut Vec<Action>) {
         let sentence = self.trouble.as_ref().map(ToString::to_string).unwrap_or_default();
-        while self.sent.back().is_some_and(|(id, _)| *id >= from) {
+        while self.sent.back().is_some_and(|(id, ..)| *id >= from) {
             self.sent.pop_back();
         }
         while let Some((id, _)) = self.undo.back()
@@ -184,24 +242,47 @@ impl Node {
             let (id, undo) = self.undo.pop_back().expect("looked at above");
             match undo {
                 Undo::Binding { address, before } => {
+                    if let (Some(twin), Some(before)) = (&mut self.twin, &before) {
+                        // What was told of it may be known to the twin: it is compared anew.
+                        twin.record_changed(self.table.get(address), before);
+                        twin.unconfirmed.insert(address, None);
+                    }
                     self.table.restore(&self.plan, now, address, before);
                     if self.pending.get(&address) == Some(&id) {
                         self.pending.remove(&address);
                     }
                 }
-                Undo::Settings(before) => self.set_settings(now, *before),
+                Undo::Settings { settings, replica } => {
+                    self.set_settings(now, *settings);
+                    if let (Some(twin), Some(replica)) = (&mut self.twin, replica) {
+                        twin.replica = *replica;
+                    }
+                }
             }
         }
         let first_failed = self.parked.partition_point(|(id, _)| *id < from);
         for (_, parked) in self.parked.split_off(first_failed) {
             match parked {
-                Parked::Ack(ack) => self.answer_from_memory(now, *ack, out),
+                Parked::Ack(ack) => {
+                    if let Some(twin) = &mut self.twin {
+                        twin.forget_proposal(ack.address);
+                    }
+                    self.answer_from_memory(now, *ack, out);
+                }
                 Parked::Note(mut decision) => {
                     // It was taken back: the address is neither free nor at rest.
                     decision.outcome = Outcome::Silent { why: Silence::DiskTrouble { why: sentence.clone() } };
                     self.decided(*decision, out);
                 }
                 Parked::Command(id) => out.push(Action::Done { id, result: Err(format!("Nothing was changed: {sentence}")) }),
+                Parked::Settle(address) => {
+                    let proposal = self.twin.as_mut().and_then(|twin| twin.forget_proposal(address));
+                    if let Some(ack) = proposal.and_then(|proposal| proposal.ack) {
+                        self.answer_from_memory(now, *ack, out);
+                    }
+                }
+                // Tried again by whoever waits for it.
+                Parked::Send { .. } | Parked::TellSettings | Parked::MemoryStored { .. } | Parked::Pulled { .. } => {}
             }
         }
     }

@@ -1,12 +1,53 @@
 //! A node that has a twin: what the failover rules make of each event.
+//!
+//! ```text
+//!                       start                                            admin, or the partner's goodbye
+//!                         │                                           ┌────────────────────────────────┐
+//!                         ▼            nobody there        ┌──────────┴───────────────┐                ▼
+//!   shut down by    ┌─────────┐  ───────────────────────►  │ CommunicationsInterrupted │        ┌─────────────┐
+//!   itself before   │ Startup │                            └──────────┬───────────────┘        │ PartnerDown │
+//!        │          └────┬────┘                 heartbeats │      ▲   ▲                         └──────┬──────┘
+//!        ▼               │ contact                again    ▼      │   │ 1.5 s without                  │ contact
+//!   ┌─────────┐ ◄────────┘                          ┌─────────────┴┐  │ heartbeat                      │
+//!   │ Recover │   pulled, on disk, waits are over   │  Reconcile   │ ◄──────────────────────────────────┘
+//!   └────┬────┘ ──────────────────────────────────► └──────┬───────┘  │
+//!                                                          │ pulled, nothing unconfirmed, the partner serves
+//!                                                          ▼          │
+//!                                                     ┌────────┐ ─────┘
+//!                                                     │ Normal │
+//!                                                     └────────┘
+//! ```
+//!
+//! Serving: `CommunicationsInterrupted`, `PartnerDown`, `Reconcile` (all of them "apart"), and `Normal` ("together").
 
-use super::Node;
+mod answering;
+mod promise;
+mod pull;
+mod records;
+mod settings;
+mod status;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{Node, durable::Parked};
 use crate::protocol::{
-    Action, TwinCommand,
-    failover::{Envelope, GivenUp, Memory, Session},
-    replica::Entry,
-    time::Time,
+    Action, Change, Commit, Map, TwinCommand,
+    failover::{
+        Body, Envelope, Forgot, GivenUp, Heartbeat, Memory, Session, State,
+        loose::{Rule, is_loose},
+        partnership::{HEARTBEAT_INTERVAL, Partnership, STARTUP_PATIENCE},
+    },
+    replica::{Entry, Replica},
+    time::{Epoch, Time},
 };
+pub(in crate::protocol) use promise::secs_until;
+pub use status::{PartnerStatus, TwinStatus};
+
+/// Digests may differ for so long before it counts: what is under way explains it.
+const MISMATCH_PATIENCE: Duration = Duration::from_secs(5);
+const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
+/// What changes with every message of the partner is written no more often than this.
+const MEMORY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What a node that has a twin starts from.
 #[derive(Debug)]
@@ -20,18 +61,495 @@ pub struct Pair {
 
 impl Node {
     /// This node has a twin, and is in `Startup` now: right after `new`, or when it has just been paired.
-    pub fn pair(&mut self, _now: Time, _pair: Pair, _out: &mut Vec<Action>) {}
+    pub fn pair(&mut self, now: Time, pair: Pair, out: &mut Vec<Action>) {
+        let Pair { mut memory, session, given_up, entries } = pair;
+        let newest = self.table.iter().map(|record| record.version.of(memory.rank)).max().unwrap_or(0);
+        let newest_entry = entries.iter().map(|entry| entry.version.of(memory.rank)).max().unwrap_or(0);
+        self.version = self.version.max(newest).max(newest_entry).max(memory.own_number);
+        let replica = Replica::new(entries);
+        let shut_down = memory.shut_down;
+        let state = if memory.forgot.is_some() || shut_down { State::Recover } else { State::Startup };
+        if state == State::Recover {
+            memory.partner_down = None;
+        }
+        let twin = Partnership {
+            down_on_disk: memory.partner_down.is_some(),
+            stored_partner_number: memory.partner_number,
+            memory,
+            session,
+            partner_session: None,
+            ended_session: None,
+            state,
+            since: now,
+            booted: now,
+            last_heard: None,
+            partner: None,
+            next_heartbeat: now,
+            pull: None,
+            pulls: 0,
+            pulled: None,
+            serving_pull: None,
+            unconfirmed: BTreeMap::new(),
+            acked: Map::default(),
+            given_up: given_up.into_iter().map(|given_up| (given_up.address, given_up)).collect(),
+            proposals: Map::default(),
+            proposal_deadlines: Default::default(),
+            replica,
+            unconfirmed_settings: BTreeMap::new(),
+            unserved: Map::default(),
+            clients_heard: 0,
+            partner_heard_moved: now,
+            unheard_since: None,
+            may_serve_alone: false,
+            mismatch_since: None,
+            repairs: 0,
+            memory_stored: now,
+            sweep_due: now,
+        };
+        self.durable_number = self.version;
+        self.twin = Some(Box::new(twin));
+        self.table.set_paired(&self.plan, true, now);
+        self.note_limits();
+        self.enter_replica(now, out);
+        self.store_memory(now, out);
+        self.twin_tick(now, out);
+    }
 
-    pub(super) fn partner_said(&mut self, _now: Time, _envelope: Envelope, _out: &mut Vec<Action>) {}
+    /// A pairing was made: the first of this node, or with the replacement of a twin that was given up.
+    pub(super) fn paired(&mut self, now: Time, pair: Pair, out: &mut Vec<Action>) {
+        let Some(twin) = &mut self.twin else { return self.pair(now, pair, out) };
+        // Whoever it is now, what was confirmed was confirmed by another.
+        (twin.partner_session, twin.partner, twin.last_heard, twin.pulled, twin.pull) = (None, None, None, None, None);
+        twin.acked.clear();
+        // The numbers that the former one told are not the numbers of this one.
+        twin.memory.partner_number = 0;
+        self.store_memory(now, out);
+    }
+
+    /// What must survive a restart; `None`: this node has never had a twin.
+    pub fn memory(&self) -> Option<&Memory> {
+        self.twin.as_ref().map(|twin| &twin.memory)
+    }
+
+    pub fn pair_state(&self) -> State {
+        self.twin.as_ref().map_or(State::Alone, |twin| twin.state)
+    }
+
+    pub(super) fn partner_said(&mut self, now: Time, envelope: Envelope, out: &mut Vec<Action>) {
+        let Some(twin) = &mut self.twin else { return };
+        if twin.ended_session == Some(envelope.from) {
+            return;
+        }
+        if let Body::Heartbeat(heartbeat) = envelope.body {
+            return self.heartbeat(now, envelope.from, envelope.to, heartbeat, out);
+        }
+        let is_of_now = envelope.to == Some(twin.session) && twin.partner_session == Some(envelope.from);
+        if !is_of_now && (!is_loose(Rule::W18) || twin.partner_session.is_none()) {
+            return;
+        }
+        match (envelope.body, twin.state) {
+            (_, State::Startup | State::ShuttingDown | State::Alone) | (Body::Heartbeat(_), _) => {}
+            (Body::Update(update), _) => self.updated(now, *update, out),
+            (Body::Ack(ack), _) => self.acked(now, *ack, out),
+            (Body::Setting(entry), _) => self.setting_came(now, *entry, out),
+            (Body::SettingAck(entry), _) => self.setting_acked(&entry),
+            (Body::GiveUp(given_up), _) => self.given_up(now, given_up, out),
+            (Body::Pull(pull), _) => self.pulled_from(now, pull, out),
+            (Body::Page(page), _) => self.page_came(now, *page, out),
+            (Body::ShuttingDown, state) => {
+                twin.ended_session = Some(envelope.from);
+                twin.last_heard = None;
+                if matches!(state, State::Normal | State::CommunicationsInterrupted | State::Reconcile) {
+                    self.partner_is_down(now, out);
+                } else if state == State::Recover {
+                    twin.pulled = None;
+                }
+            }
+        }
+    }
+
+    fn heartbeat(&mut self, now: Time, from: Session, to: Option<Session>, heartbeat: Heartbeat, out: &mut Vec<Action>) {
+        let durable_number = self.durable_number;
+        let Some(twin) = &mut self.twin else { return };
+        if twin.state == State::ShuttingDown {
+            return;
+        }
+        let is_new_session = twin.partner_session != Some(from);
+        if is_new_session {
+            twin.partner_session = Some(from);
+            (twin.pulled, twin.pull, twin.serving_pull) = (None, None, None);
+            twin.unconfirmed.values_mut().for_each(|sent| *sent = None);
+            twin.partner_heard_moved = now;
+            twin.unheard_since = None;
+            twin.next_heartbeat = now;
+        }
+        twin.memory.partner_number = twin.memory.partner_number.max(heartbeat.number);
+        let before = (twin.memory.longest_mclt, twin.memory.longest_lease, twin.memory.partner_mclt, twin.memory.partner_lease);
+        let (mclt, lease) = (Duration::from_millis(heartbeat.longest_mclt_ms), Duration::from_millis(heartbeat.longest_lease_ms));
+        (twin.memory.partner_mclt, twin.memory.partner_lease) = (mclt, lease);
+        twin.memory.longest_mclt = twin.memory.longest_mclt.max(mclt);
+        twin.memory.longest_lease = twin.memory.longest_lease.max(lease);
+        let after = (twin.memory.longest_mclt, twin.memory.longest_lease, twin.memory.partner_mclt, twin.memory.partner_lease);
+        if twin.partner.as_ref().is_none_or(|partner| partner.clients_heard != heartbeat.clients_heard) {
+            twin.partner_heard_moved = now;
+            twin.unheard_since = None;
+        }
+        let forgot_here = heartbeat.heard_number > durable_number;
+        let has_moved = twin.partner.as_ref().is_none_or(|partner| partner.state != heartbeat.state);
+        if let Some(pull) = twin.pull.as_mut().filter(|_| has_moved) {
+            // It may tell now what it did not tell in the state before.
+            pull.asked = Time::ZERO;
+        }
+        let partner_recovers = heartbeat.state == State::Recover;
+        let partner_starts = heartbeat.state == State::Startup;
+        twin.partner = Some(heartbeat);
+        if before != after {
+            self.store_memory(now, out);
+        }
+        let Some(twin) = &mut self.twin else { return };
+        if to != Some(twin.session) {
+            // It does not hear this node, or does not know yet that this is another start of it.
+            twin.last_heard = twin.last_heard.filter(|_| !is_new_session);
+            return;
+        }
+        twin.last_heard = Some(now);
+        if forgot_here && twin.memory.forgot.is_none() && matches!(twin.state, State::Startup | State::Recover) {
+            twin.memory.forgot = Some(Forgot::RolledBack);
+            self.store_memory(now, out);
+        }
+        let Some(twin) = &mut self.twin else { return };
+        match twin.state {
+            State::Startup => {
+                twin.memory.partner_down = None;
+                let next = if is_loose(Rule::W9) { State::Reconcile } else { State::Recover };
+                self.enter(now, next, out);
+                self.store_memory(now, out);
+            }
+            State::CommunicationsInterrupted => self.reconcile(now, out),
+            State::PartnerDown => {
+                twin.memory.partner_down = None;
+                self.store_memory(now, out);
+                self.reconcile(now, out);
+            }
+            State::Normal => {
+                let is_apart = is_new_session || partner_starts || (partner_recovers && !is_loose(Rule::W12));
+                if is_apart {
+                    self.reconcile(now, out);
+                }
+            }
+            State::Reconcile | State::Recover => {}
+            State::Alone | State::ShuttingDown => {}
+        }
+        self.keep_pulling(now, out);
+    }
+
+    fn reconcile(&mut self, now: Time, out: &mut Vec<Action>) {
+        if let Some(twin) = &mut self.twin {
+            (twin.pulled, twin.pull) = (None, None);
+        }
+        self.enter(now, State::Reconcile, out);
+    }
+
+    fn enter(&mut self, now: Time, state: State, out: &mut Vec<Action>) {
+        let Some(twin) = &mut self.twin else { return };
+        if twin.state == state {
+            return;
+        }
+        twin.state = state;
+        twin.since = now;
+        twin.mismatch_since = None;
+        // The twin shall know soon: both are together only when both say so.
+        twin.next_heartbeat = now;
+        self.settle_all(now, out);
+        self.answer_unserved(now, out);
+    }
+
+    /// Rule 10: a fact, not a guess.
+    fn partner_is_down(&mut self, now: Time, out: &mut Vec<Action>) {
+        let epoch = self.epoch;
+        if let Some(twin) = &mut self.twin {
+            twin.memory.partner_down = Some((now, epoch));
+        }
+        self.store_memory(now, out);
+        self.enter(now, State::PartnerDown, out);
+    }
+
+    /// Writes down what must survive a restart, with the next commit's number.
+    pub(super) fn store_memory(&mut self, now: Time, out: &mut Vec<Action>) {
+        let Some(twin) = &mut self.twin else { return };
+        twin.down_on_disk |= twin.memory.partner_down.is_some();
+        twin.stored_partner_number = twin.memory.partner_number;
+        twin.memory_stored = now;
+        let memory = twin.memory.clone();
+        let is_down = memory.partner_down.is_some();
+        let id = self.next_commit(now);
+        out.push(Action::Commit(Commit { id, changes: vec![Change::Pair(Some(memory))] }));
+        self.parked.push_back((id, Parked::MemoryStored { is_down }));
+    }
+
+    pub(super) fn memory_stored(&mut self, is_down: bool) {
+        if let Some(twin) = &mut self.twin {
+            twin.down_on_disk = is_down || twin.memory.partner_down.is_some();
+        }
+    }
+
+    pub(super) fn pull_stored(&mut self, now: Time, from: (State, Option<Forgot>), out: &mut Vec<Action>) {
+        if let Some(twin) = &mut self.twin
+            && matches!(twin.state, State::Recover | State::Reconcile | State::Normal)
+        {
+            twin.pulled = Some(from);
+            self.resend(now, out);
+            self.resend_settings(now, out);
+            self.move_on(now, out);
+        }
+    }
+
+    /// Four times a second, and whenever a promise is due.
+    pub(super) fn twin_tick(&mut self, now: Time, out: &mut Vec<Action>) {
+        self.settle_due(now, out);
+        let Some(twin) = &mut self.twin else { return };
+        if now < twin.next_heartbeat {
+            return;
+        }
+        twin.next_heartbeat = now + HEARTBEAT_INTERVAL;
+        if !twin.in_contact(now) {
+            self.lost_contact(now, out);
+        }
+        self.move_on(now, out);
+        self.beat(now, out);
+        self.keep_pulling(now, out);
+        self.answer_unserved(now, out);
+        self.watch_digests(now);
+        let Some(twin) = &mut self.twin else { return };
+        twin.unserved.retain(|_, unserved| now - unserved.first < Duration::from_secs(30));
+        let sweep_is_due = now >= twin.sweep_due;
+        if sweep_is_due {
+            twin.sweep_due = now + SWEEP_INTERVAL;
+        }
+        if twin.memory.partner_number != twin.stored_partner_number && now - twin.memory_stored >= MEMORY_INTERVAL {
+            self.store_memory(now, out);
+        }
+        self.resend(now, out);
+        self.resend_settings(now, out);
+        if sweep_is_due && self.trouble.is_none() {
+            self.sweep(now, out);
+            self.keep_records(now, out);
+        }
+    }
+
+    fn lost_contact(&mut self, now: Time, out: &mut Vec<Action>) {
+        let Some(twin) = &mut self.twin else { return };
+        let assume_after = self.plan.settings.twin.assume_partner_down_after;
+        match twin.state {
+            State::Normal | State::Reconcile => {
+                (twin.pulled, twin.pull) = (None, None);
+                self.enter(now, State::CommunicationsInterrupted, out);
+            }
+            State::Startup if now - twin.booted >= STARTUP_PATIENCE => {
+                let next = if twin.memory.partner_down.is_some() { State::PartnerDown } else { State::CommunicationsInterrupted };
+                self.enter(now, next, out);
+            }
+            State::Recover => (twin.pulled, twin.pull) = (None, None),
+            State::CommunicationsInterrupted if assume_after.is_some_and(|after| now - twin.since >= after) => {
+                self.partner_is_down(now, out);
+            }
+            State::Startup | State::CommunicationsInterrupted | State::PartnerDown | State::Alone | State::ShuttingDown => {}
+        }
+    }
+
+    /// `Recover` → `Reconcile` → `Normal`, as soon as each may.
+    fn move_on(&mut self, now: Time, out: &mut Vec<Action>) {
+        let Some(twin) = &mut self.twin else { return };
+        let awake = now - twin.booted;
+        match twin.state {
+            State::Recover => {
+                let alone = twin.may_serve_alone && !twin.in_contact(now);
+                let is_over = match twin.pulled {
+                    Some(_) => twin.recover_wait().is_none_or(|wait| awake >= wait),
+                    None if alone && twin.memory.forgot.is_some() => awake >= twin.memory.longest_lease,
+                    None => alone,
+                };
+                if is_over {
+                    let heard = twin.partner.as_ref().map_or(0, |partner| partner.heard_number);
+                    self.version = self.version.max(heard);
+                    self.durable_number = self.durable_number.max(heard);
+                    twin.memory.own_number = twin.memory.own_number.max(heard);
+                    let next = if twin.pulled.is_some() { State::Reconcile } else { State::CommunicationsInterrupted };
+                    twin.memory.forgot = None;
+                    twin.memory.shut_down = false;
+                    twin.may_serve_alone = false;
+                    self.store_memory(now, out);
+                    self.enter(now, next, out);
+                }
+            }
+            State::Reconcile => {
+                let partner_serves = twin.partner.as_ref().is_some_and(|partner| match partner.state {
+                    State::Normal | State::Reconcile => true,
+                    State::Recover | State::Startup | State::PartnerDown => is_loose(Rule::W12),
+                    State::CommunicationsInterrupted => true,
+                    State::Alone | State::ShuttingDown => false,
+                });
+                let is_level = twin.pulled.is_some() && !twin.needs_sending();
+                if twin.in_contact(now) && partner_serves && (is_level || is_loose(Rule::W12)) {
+                    self.enter(now, State::Normal, out);
+                }
+            }
+            State::Startup
+            | State::Normal
+            | State::CommunicationsInterrupted
+            | State::PartnerDown
+            | State::Alone
+            | State::ShuttingDown => {}
+        }
+    }
+
+    /// From memory: a heartbeat waits for no disk.
+    fn beat(&mut self, now: Time, out: &mut Vec<Action>) {
+        let in_trouble = self.disk_trouble(now).is_some();
+        let (digest, number) = (self.table.digest(), self.durable_number);
+        let Some(twin) = &self.twin else { return };
+        if twin.state == State::ShuttingDown {
+            if !self.sent.is_empty() {
+                return;
+            }
+            return self.send(Body::ShuttingDown, out);
+        }
+        let heartbeat = Heartbeat {
+            state: twin.state,
+            forgot: twin.memory.forgot,
+            digest,
+            settings_digest: twin.replica.digest(),
+            number,
+            heard_number: twin.memory.partner_number,
+            longest_mclt_ms: millis(twin.memory.longest_mclt),
+            longest_lease_ms: millis(twin.memory.longest_lease),
+            clients_heard: twin.clients_heard,
+            in_trouble,
+            unconfirmed: twin.unconfirmed.len() as u64,
+        };
+        let (from, to) = (twin.session, twin.partner_session);
+        out.push(Action::Send(Envelope { from, to, body: Body::Heartbeat(heartbeat) }));
+    }
+
+    /// Rule 15: what both believe to be the same is compared; a difference that lasts is repaired, and told.
+    fn watch_digests(&mut self, now: Time) {
+        let (digest, is_quiet) = (self.table.digest(), self.sent.is_empty());
+        let Some(twin) = &mut self.twin else { return };
+        let Some(partner) = &twin.partner else { return };
+        let is_quiet = is_quiet && twin.unconfirmed.is_empty() && partner.unconfirmed == 0 && twin.pull.is_none();
+        let differs = partner.digest != digest || partner.settings_digest != twin.replica.digest();
+        if twin.state != State::Normal || !differs || !is_quiet {
+            twin.mismatch_since = None;
+            return;
+        }
+        let since = *twin.mismatch_since.get_or_insert(now);
+        if now - since >= MISMATCH_PATIENCE {
+            twin.mismatch_since = None;
+            twin.repairs += 1;
+            twin.pulled = None;
+            // Not apart: both compare everything while they go on.
+            twin.pulls += 1;
+            twin.pull =
+                Some(crate::protocol::failover::partnership::PullUnderWay { number: twin.pulls, after: None, asked: Time::ZERO });
+            self.notice("The two twins did not have the same records; they compared all of them and repaired it.".into());
+        }
+    }
+
+    pub(super) fn twin_deadline(&self) -> Option<Time> {
+        let twin = self.twin.as_ref()?;
+        let promise = twin.proposal_deadlines.first().map(|&(deadline, _)| deadline);
+        Some(promise.map_or(twin.next_heartbeat, |promise| promise.min(twin.next_heartbeat)))
+    }
+
+    /// The machine was off before this boot for longer than was counted: a declaration is that much older.
+    pub(super) fn age_declaration(&mut self, before: Epoch, slept: Duration) {
+        if let Some(twin) = &mut self.twin
+            && let Some((since, epoch)) = &mut twin.memory.partner_down
+            && *epoch < before
+        {
+            *since = since.earlier(slept);
+        }
+    }
 
     /// `None`: on its way to the disk.
     pub(super) fn twin_command(
         &mut self,
-        _now: Time,
-        _id: u64,
-        _command: TwinCommand,
-        _out: &mut Vec<Action>,
+        now: Time,
+        id: u64,
+        command: TwinCommand,
+        out: &mut Vec<Action>,
     ) -> Option<Result<(), String>> {
-        Some(Err("This server has no twin. `twinlease twin pair` makes it one of two.".into()))
+        let in_trouble = self.disk_trouble(now);
+        let Some(twin) = &mut self.twin else {
+            return Some(Err("This server has no twin. `twinlease twin pair` makes it one of two.".into()));
+        };
+        let (state, in_contact) = (twin.state, twin.in_contact(now));
+        if let Some(trouble) = in_trouble {
+            return Some(Err(format!("Nothing was changed: {trouble}")));
+        }
+        match command {
+            TwinCommand::Switch => return self.switch_roles(now, id, out),
+            TwinCommand::DeclareDown => {
+                if in_contact {
+                    return Some(Err("The twin answers: it is not off. Nothing was changed.".into()));
+                }
+                let may = match state {
+                    State::CommunicationsInterrupted => true,
+                    State::Recover => is_loose(Rule::W13),
+                    State::PartnerDown => return Some(Ok(())),
+                    State::Startup | State::Normal | State::Reconcile | State::Alone | State::ShuttingDown => false,
+                };
+                if !may {
+                    return Some(Err(format!(
+                        "This one is not serving yet ({}), so it cannot take over. Wait, or look at `twinlease twin status`.",
+                        state
+                    )));
+                }
+                self.partner_is_down(now, out);
+            }
+            TwinCommand::ShutDown => {
+                if !twin.is_serving() {
+                    return Some(Err(format!(
+                        "This one is not serving now ({}), so there is nothing to hand over: it can be switched off as it is.",
+                        state
+                    )));
+                }
+                twin.memory.shut_down = true;
+                twin.memory.partner_down = None;
+                let addresses: Vec<_> = twin.proposals.keys().copied().collect();
+                for address in addresses {
+                    twin.forget_proposal(address);
+                }
+                self.store_memory(now, out);
+                self.enter(now, State::ShuttingDown, out);
+            }
+            TwinCommand::Unpair => {
+                if !twin.is_serving() {
+                    return Some(Err(format!(
+                        "This one is not serving now ({state}), so it cannot go on without its twin. Wait, or look at `twinlease twin status`."
+                    )));
+                }
+                twin.ended_session = twin.partner_session;
+                twin.last_heard = None;
+                self.partner_is_down(now, out);
+            }
+            TwinCommand::Serve => {
+                if state != State::Recover {
+                    return Some(Err("This one is not waiting for its twin. Nothing to do.".into()));
+                }
+                if in_contact {
+                    return Some(Err("The twin is there: this one goes on by itself when it has all of its records.".into()));
+                }
+                twin.may_serve_alone = true;
+                self.move_on(now, out);
+                return Some(Ok(()));
+            }
+        }
+        self.parked.push_back((self.last_commit, Parked::Command(id)));
+        None
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

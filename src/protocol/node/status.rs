@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Node;
+use super::{Node, TwinStatus};
 use crate::protocol::time::Time;
 
 /// How a node is doing, for people.
@@ -23,6 +23,8 @@ pub struct Status {
     pub outcomes: BTreeMap<&'static str, u64>,
     /// Datagrams since start that were no request, by cause.
     pub malformed: BTreeMap<String, u64>,
+    /// `None`: this server has no twin.
+    pub twin: Option<TwinStatus>,
 }
 
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -57,8 +59,9 @@ impl Node {
             .map(|plan| plan.interface.name.clone())
             .collect();
         interfaces.sort_unstable();
+        let twin = self.twin_status(now);
         Status {
-            serving: !interfaces.is_empty(),
+            serving: !interfaces.is_empty() && twin.as_ref().is_none_or(|twin| twin.is_serving),
             interfaces,
             trouble: self.disk_trouble(now),
             notices: self.notices.iter().cloned().collect(),
@@ -67,6 +70,7 @@ impl Node {
             commits_waiting: self.undo.len(),
             outcomes: self.explain.outcomes.clone(),
             malformed: self.explain.malformed.iter().map(|(cause, count)| (cause.to_string(), *count)).collect(),
+            twin,
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The whole node against devices, a network that loses packets, a disk that is late or full, and power cuts: one
 //! seed, virtual time, judged from the clients' side. `steps` says what can happen, `world` does it.
 
-mod device;
+pub mod device;
 mod disk;
 mod scenarios;
 mod world;

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::*;
+use super::{free::Half, *};
 use crate::{
     protocol::{
         lease::{BindingState, Version},
@@ -177,7 +177,7 @@ impl World {
                 if subnet < plan.subnets().len() {
                     let free = self.free_in(subnet);
                     let plan = &self.plans[self.plan];
-                    match self.table.next_free(plan, subnet, now) {
+                    match self.table.next_free(plan, subnet, Halves::Any, now) {
                         Some(address) => {
                             assert!(free.contains(&address), "{address} is given, which nobody may have now: {free:?}");
                             self.table.set_offer(plan, now, &client_id(client), address, hw(client));
@@ -272,13 +272,13 @@ impl World {
         for address in ADDRESSES.into_iter().map(Ipv4Addr::from) {
             let raw = u32::from(address);
             let (is_aside, is_offered) = (table.aside.contains_key(&raw), table.offered.contains_key(&raw));
-            let is_ahead = |list: &FreeList| list.fresh.iter().any(|&(next, last)| next <= raw && raw <= last);
-            let listed = |list: &FreeList| {
-                let reusable = list.reusable.iter().filter(|&&(_, other)| other == raw).count();
-                let fresh = is_ahead(list) && !is_aside && !is_offered && !table.by_address.contains_key(&raw);
-                reusable + usize::from(list.returned.contains(&raw)) + usize::from(fresh && self.may_be_given(address))
+            let listed = |half: &Half| {
+                let reusable = half.reusable.iter().filter(|&&(_, other)| other == raw).count();
+                let is_ahead = half.is_ahead(raw);
+                let fresh = is_ahead && !is_aside && !is_offered && !table.by_address.contains_key(&raw);
+                reusable + usize::from(half.returned.contains(&raw)) + usize::from(fresh && self.may_be_given(address))
             };
-            let places: usize = table.free.iter().map(listed).sum();
+            let places: usize = table.free.iter().flat_map(FreeList::halves).map(listed).sum();
             let is_free = self.may_be_given(address) && !self.is_held(address) && !is_offered && !is_aside;
             assert_eq!(places, usize::from(is_free), "{address} is listed {places} times; free: {is_free}; {table:#?}");
             // An address under which a stranger answers, or that its holder is offered anew, is waited for elsewhere.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::Fault;
+use super::{Fault, pair};
 use crate::{
     protocol::{
         Change,
@@ -63,12 +63,12 @@ impl Ages {
     }
 
     /// From the row: as the time stands on the timeline now.
-    fn effective(&self, row_ms: u64, epoch: Epoch) -> Time {
+    pub fn effective(&self, row_ms: u64, epoch: Epoch) -> Time {
         Time(row_ms.saturating_sub(self.of(epoch)))
     }
 
     /// To the row: what `effective` will make the same time of. `None`: never.
-    fn stored(&self, time: Time, epoch: Epoch) -> Option<i64> {
+    pub fn stored(&self, time: Time, epoch: Epoch) -> Option<i64> {
         (time != Time::NEVER).then(|| signed(time.0.saturating_add(self.of(epoch))))
     }
 }
@@ -89,7 +89,9 @@ pub fn write_changes(connection: &Connection, changes: &[Change], ages: &Ages) -
             Change::Bind(binding) => put_binding(connection, binding, ages)?,
             Change::Put(record) => put_record(connection, record)?,
             Change::Remove(key) => remove_record(connection, key)?,
-            Change::Setting(_) | Change::GiveUp(_) | Change::Pair(_) => {}
+            Change::Setting(entry) => pair::put_entry(connection, entry)?,
+            Change::GiveUp(given_up) => pair::put_given_up(connection, given_up)?,
+            Change::Pair(memory) => pair::put_pair(connection, memory.as_ref(), ages)?,
         }
     }
     Ok(())
@@ -217,6 +219,7 @@ fn put_record(connection: &Connection, record: &Record) -> rusqlite::Result<()> 
         Record::Reservation(reservation) => return put_reservation(connection, reservation),
         Record::Server(server) => ("server", String::new(), json(server)),
         Record::Lease(lease) => ("lease", String::new(), json(lease)),
+        Record::Twin(twin) => ("twin", String::new(), json(twin)),
         Record::Options(options) => ("options", String::new(), json(options)),
         Record::CustomOptions(definitions) => ("custom-options", String::new(), json(definitions)),
         Record::Subnet(subnet) => ("subnet", subnet.network.to_string(), json(subnet)),
@@ -230,6 +233,7 @@ fn remove_record(connection: &Connection, key: &RecordKey) -> rusqlite::Result<(
         RecordKey::Reservation(identifier) => return remove_reservation(connection, identifier),
         RecordKey::Server => ("server", String::new()),
         RecordKey::Lease => ("lease", String::new()),
+        RecordKey::Twin => ("twin", String::new()),
         RecordKey::Options => ("options", String::new()),
         RecordKey::CustomOptions => ("custom-options", String::new()),
         RecordKey::Subnet(network) => ("subnet", network.to_string()),
@@ -293,6 +297,7 @@ fn record_of(kind: &str, body: &str) -> Result<Record, Fault> {
     Ok(match kind {
         "server" => Record::Server(parse(body)?),
         "lease" => Record::Lease(parse(body)?),
+        "twin" => Record::Twin(parse(body)?),
         "options" => Record::Options(parse(body)?),
         "custom-options" => Record::CustomOptions(parse(body)?),
         "subnet" => Record::Subnet(parse(body)?),
@@ -357,15 +362,15 @@ pub fn write_sleep(connection: &Connection, sleep: Sleep) -> rusqlite::Result<()
     Ok(())
 }
 
-fn json(value: &impl Serialize) -> String {
+pub fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("settings are plain data, their map keys numbers")
 }
 
-fn parse<T: DeserializeOwned>(body: &str) -> Result<T, Fault> {
+pub fn parse<T: DeserializeOwned>(body: &str) -> Result<T, Fault> {
     serde_json::from_str(body).map_err(Fault::damage)
 }
 
-fn unsigned(row: &Row<'_>, column: usize) -> Result<u64, Fault> {
+pub fn unsigned(row: &Row<'_>, column: usize) -> Result<u64, Fault> {
     u64::try_from(row.get::<_, i64>(column)?).map_err(Fault::damage)
 }
 
@@ -373,6 +378,6 @@ fn millis(ms: u128) -> u64 {
     u64::try_from(ms).unwrap_or(u64::MAX)
 }
 
-fn signed(number: u64) -> i64 {
+pub fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -1,19 +1,28 @@
-//! Snapshots of the database: made once a day, seven kept, and put in the place of a damaged one.
+//! Snapshots of the database: made once a day, seven kept, and put in the place of a damaged one. Those of the twin
+//! lie beside them for a person to use; this node never takes them for its own.
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Read},
     path::{Path, PathBuf},
 };
 
 use rusqlite::Connection;
 
-use super::{Fault, Place, StoreError, connect_to_read, io_told, private_file, private_folder, rows};
+use super::{
+    Fault, Place, StoreError, connect_to_read, connect_to_read_older, io_told, pair, private_file, private_folder, rows,
+};
 use crate::runtime::clock;
 
 const SNAPSHOTS_KEPT: usize = 7;
+const TWINS_KEPT: usize = 2;
+/// Room for some 500,000 leases. Nobody shall fill this disk by way of the link.
+const TWINS_BYTES_MAX: u64 = 64 << 20;
 /// A snapshot reads everything once: it shall not crowd out anything for that.
 const PAGE_CACHE_KIB: u32 = 512;
+
+/// The version of the tables that came with the pair.
+const PAIR_SINCE: usize = 2;
 
 /// A snapshot that was read through and found good.
 #[derive(Debug)]
@@ -61,9 +70,12 @@ fn fill(place: &Place, making: &Path) -> Result<(), Fault> {
     Ok(())
 }
 
-/// Reads every row as a start would.
+/// Reads every row as a start would. A snapshot from before an update is as good: a start brings its tables up to date.
 fn check(path: &Path) -> Result<(), Fault> {
-    let connection = connect_to_read(path)?;
+    let (connection, version) = connect_to_read_older(path)?;
+    if version == 0 {
+        return Err(Fault::Damage("it is empty".into()));
+    }
     connection.pragma_update(None, "cache_size", -i64::from(PAGE_CACHE_KIB))?;
     let verdict: String = connection.query_row("PRAGMA quick_check(1)", [], |row| row.get(0))?;
     if verdict != "ok" {
@@ -71,7 +83,88 @@ fn check(path: &Path) -> Result<(), Fault> {
     }
     rows::load_stamp(&connection)?;
     rows::load_settings(&connection)?;
-    rows::each_binding(&connection, &rows::Ages::load(&connection)?, |_| {})
+    let ages = rows::Ages::load(&connection)?;
+    if version >= PAIR_SINCE {
+        pair::load(&connection, &ages)?;
+    }
+    rows::each_binding(&connection, &ages, |_| {})
+}
+
+/// The newest snapshot in the data folder. It is never written again, so it can be read while the server runs.
+pub fn newest(folder: &Path) -> Option<PathBuf> {
+    by_age(&Place::new(folder)).into_iter().next().map(|(_, path)| path)
+}
+
+/// Keeps a snapshot that the twin sent, and gives the path. The newest two stay; the same one again is kept once. It
+/// takes its name only when it was read through, except where the twin's version is newer than this one.
+pub fn keep_twins(folder: &Path, snapshot: impl Read) -> Result<PathBuf, String> {
+    let twins = Place::new(folder).snapshots.join("twin");
+    let told = |fault: Fault| format!("The twin's snapshot was not kept: {}", fault.told(&twins));
+    let io = |error: io::Error| told(Fault::Refused(io_told(&twins, &error)));
+    private_folder(&twins).map_err(io)?;
+    let making = twins.join("making");
+    remove_quietly(&making);
+    let kept = receive(&making, snapshot).map_err(io).and_then(|bytes| {
+        if bytes > TWINS_BYTES_MAX {
+            let most = TWINS_BYTES_MAX >> 20;
+            return Err(format!("The twin's snapshot was not kept: it has more than {most} MiB. Free old leases there."));
+        }
+        match check(&making) {
+            Ok(()) | Err(Fault::Refused(StoreError::Newer { .. })) => {}
+            Err(fault) => return Err(told(fault)),
+        }
+        let numbered = numbered(&twins);
+        if let Some((_, newest)) = numbered.first()
+            && is_same(newest, &making).map_err(io)?
+        {
+            return Ok(newest.clone());
+        }
+        // Numbers, because the twin's own timeline begins anew when its card is replaced.
+        let path = twins.join(format!("{:06}.db", numbered.first().map_or(0, |(number, _)| *number) + 1));
+        fs::rename(&making, &path).and_then(|()| sync_folder(&twins)).map_err(io)?;
+        for (_, old) in numbered.iter().skip(TWINS_KEPT - 1) {
+            remove_quietly(old);
+        }
+        Ok(path)
+    });
+    remove_quietly(&making);
+    kept
+}
+
+/// At most one byte more than is allowed. How many there were.
+fn receive(making: &Path, snapshot: impl Read) -> io::Result<u64> {
+    let mut file = private_file(making)?;
+    let bytes = io::copy(&mut snapshot.take(TWINS_BYTES_MAX + 1), &mut file)?;
+    file.sync_all()?;
+    Ok(bytes)
+}
+
+/// The twin's, highest number first.
+fn numbered(twins: &Path) -> Vec<(u32, PathBuf)> {
+    let Ok(entries) = fs::read_dir(twins) else { return Vec::new() };
+    let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    let number = |path: &Path| path.file_name()?.to_str()?.strip_suffix(".db")?.parse().ok();
+    let mut numbered: Vec<(u32, PathBuf)> = paths.filter_map(|path| Some((number(&path)?, path))).collect();
+    numbered.sort_by(|a, b| b.cmp(a));
+    numbered
+}
+
+fn is_same(one: &Path, other: &Path) -> io::Result<bool> {
+    let (mut one, mut other) = (File::open(one)?, File::open(other)?);
+    if one.metadata()?.len() != other.metadata()?.len() {
+        return Ok(false);
+    }
+    let (mut a, mut b) = (vec![0; 64 << 10], vec![0; 64 << 10]);
+    loop {
+        let length = one.read(&mut a)?;
+        if length == 0 {
+            return Ok(true);
+        }
+        other.read_exact(&mut b[..length])?;
+        if a[..length] != b[..length] {
+            return Ok(false);
+        }
+    }
 }
 
 /// Node time at which the newest snapshot was made. `None`: there is none.
@@ -100,7 +193,7 @@ fn by_age(place: &Place) -> Vec<(i64, PathBuf)> {
 }
 
 fn made_ms(path: &Path) -> Option<i64> {
-    let connection = connect_to_read(path).ok()?;
+    let (connection, _) = connect_to_read_older(path).ok()?;
     Some(rows::load_stamp(&connection).ok()??.node_ms)
 }
 

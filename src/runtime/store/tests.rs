@@ -2,8 +2,9 @@
 
 use std::{
     env,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Write},
     net::Ipv4Addr,
+    path::PathBuf,
     process::{Command, Stdio},
     sync::{
         atomic::{AtomicU32, Ordering},
@@ -22,6 +23,8 @@ use crate::{
         AddressRange, Identifier, LeaseOverrides, Pool, Record, RecordKey, Reservation, Server, Subnet, options::OptionValue,
     },
 };
+
+mod pair;
 
 /// A folder of its own for each test, gone when the test has passed.
 struct Folder(PathBuf);
@@ -343,7 +346,7 @@ fn what_cannot_be_used_is_refused_with_a_sentence_and_left_alone() {
     folder.tamper("PRAGMA user_version = 7");
     let before = fs::read(folder.database()).expect("is there");
     let sentence = folder.refusal();
-    assert!(sentence.contains("has version 7, and this twinlease knows versions up to 1"), "{sentence}");
+    assert!(sentence.contains("has version 7, and this twinlease knows versions up to 2"), "{sentence}");
     folder.tamper("PRAGMA user_version = 1; PRAGMA application_id = 5");
     assert!(folder.refusal().contains("belongs to another program"), "{}", folder.refusal());
     assert_eq!(before.len(), fs::read(folder.database()).expect("is there").len());
@@ -453,6 +456,22 @@ fn the_schema_refuses_nonsense() {
         "INSERT INTO binding VALUES (1, x'01', x'01', 2, 'soon', 0, 1, 0, 0, 0, NULL)",
         "INSERT INTO setting VALUES ('server', 'x', '{}')",
         "INSERT INTO setting VALUES ('server', '', 'no json')",
+        "INSERT INTO setting VALUES ('twin', 'x', '{}')",
+        "INSERT INTO setting VALUES ('tvin', '', '{}')",
+        "INSERT INTO entry VALUES ('no json', 1, 0, NULL, NULL)",
+        "INSERT INTO entry VALUES ('\"twin\"', 0, 0, NULL, NULL)",
+        "INSERT INTO entry VALUES ('\"twin\"', -1, 1, NULL, NULL)",
+        "INSERT INTO entry VALUES ('\"twin\"', 1, 0, 'no json', NULL)",
+        "INSERT INTO entry VALUES ('\"twin\"', 1, 0, NULL, 'null')",
+        "INSERT INTO given_up VALUES (-1, 1, 1, 1)",
+        "INSERT INTO given_up VALUES (1, -1, 1, 1)",
+        "INSERT INTO given_up VALUES (1, 1, 1, -1)",
+        "INSERT INTO pair VALUES (2, '{}', NULL, NULL)",
+        "INSERT INTO pair VALUES (1, '[]', NULL, NULL)",
+        "INSERT INTO pair VALUES (1, '{}', 1, NULL)",
+        "INSERT INTO pair VALUES (1, '{}', NULL, 1)",
+        "INSERT INTO pair VALUES (1, '{}', -1, 1)",
+        "INSERT INTO pair VALUES (1, '{}', 1, 9)",
         "INSERT INTO reservation VALUES ('mac', x'01', 1, NULL, NULL, '{}', 2, 0)",
     ] {
         assert!(store.connection.execute_batch(sql).is_err(), "{sql}");

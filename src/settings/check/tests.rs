@@ -226,6 +226,21 @@ fn the_server_has_possible_times_and_interfaces() {
 }
 
 #[test]
+fn the_pair_has_possible_times() {
+    let twin = |change: fn(&mut Twin)| text(|s| change(&mut s.twin));
+    let secs = Duration::from_secs;
+    assert_eq!(twin(|t| t.mclt = Duration::from_secs(59)), "`mclt` in [twin] is 59s. Choose 1m to 1d.");
+    assert!(twin(|t| t.mclt = Duration::from_secs(86_401)).contains("Choose 1m to 1d"));
+    assert!(twin(|t| t.mclt = Duration::from_micros(60_000_001)).contains("Round it to 1m."));
+    assert_eq!(twin(|t| t.ack_deadline = Duration::ZERO), "`ack-deadline` in [twin] is 0s. Choose 10ms to 2s.");
+    assert!(twin(|t| t.ack_deadline = Duration::from_secs(3)).contains("is 3s"));
+    assert!(twin(|t| t.assume_partner_down_after = Some(Duration::from_secs(30))).contains("Choose 1m to 30d"));
+    let possible =
+        Twin { mclt: secs(86_400), ack_deadline: secs(2), assume_partner_down_after: Some(secs(60)), ..Twin::default() };
+    assert_eq!(with(|s| s.twin = possible), []);
+}
+
+#[test]
 fn custom_options_do_not_clash() {
     let defined = |code: u8, name: &str| OptionDefinition { code, name: name.into(), kind: OptionKind::Text };
     let custom = |definitions: Vec<OptionDefinition>| text(|s| s.custom_options = definitions);

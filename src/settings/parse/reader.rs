@@ -5,10 +5,13 @@ use std::{collections::BTreeSet, net::Ipv4Addr, ops::Range, time::Duration};
 use toml_edit::{Item, TableLike, Value};
 
 use super::{LEASE_KEYS, Problem, SECTIONS};
-use crate::settings::{
-    FqdnPolicy, dictionary,
-    options::{OptionDefinition, OptionKind},
-    words::{closest, read_address, read_duration},
+use crate::{
+    protocol::failover::Rank,
+    settings::{
+        FqdnPolicy, Mode, dictionary,
+        options::{OptionDefinition, OptionKind},
+        words::{closest, read_address, read_duration},
+    },
 };
 
 /// A value and its line.
@@ -254,6 +257,33 @@ pub(super) fn probe_of(value: &Value) -> Result<Option<Duration>, String> {
     match value.as_bool() {
         Some(false) => Ok(None),
         Some(true) => Err("It cannot be true. Write how long to wait, like \"200ms\", or false.".into()),
+        None => duration_of(value).map(Some),
+    }
+}
+
+pub(super) fn mode_of(value: &Value) -> Result<Mode, String> {
+    match text_of(value)? {
+        "hot-standby" => Ok(Mode::HotStandby),
+        "load-balancing" => Ok(Mode::LoadBalancing),
+        other => Err(format!("`{other}` is not possible. Write \"hot-standby\" or \"load-balancing\".")),
+    }
+}
+
+pub(super) fn rank_of(value: &Value) -> Result<Rank, String> {
+    match text_of(value)? {
+        "first" => Ok(Rank::First),
+        "second" => Ok(Rank::Second),
+        other => {
+            Err(format!("`{other}` is not possible. Write \"first\" or \"second\"; `twinlease twin status` says which is which."))
+        }
+    }
+}
+
+/// `false`, or after how long.
+pub(super) fn assumption_of(value: &Value) -> Result<Option<Duration>, String> {
+    match value.as_bool() {
+        Some(false) => Ok(None),
+        Some(true) => Err("It cannot be true. Write after how long, like \"10m\", or false.".into()),
         None => duration_of(value).map(Some),
     }
 }

@@ -1,9 +1,12 @@
 use std::{net::Ipv4Addr, time::Duration};
 
 use super::*;
-use crate::settings::{
-    FqdnPolicy,
-    options::{OptionValue, Route},
+use crate::{
+    protocol::failover::Rank,
+    settings::{
+        FqdnPolicy, Mode,
+        options::{OptionValue, Route},
+    },
 };
 
 const HOME: &str = include_str!("../../../examples/home.toml");
@@ -60,6 +63,12 @@ fn every_key_of_every_section_is_read() {
         infinite = true
         t1 = 0.4
         t2 = 0.75
+        [twin]
+        mode = "load-balancing"
+        active = "second"
+        mclt = "30m"
+        ack-deadline = "150ms"
+        assume-partner-down-after = "10m"
         [options]
         search = "home.arpa"
         routes = [{ to = "10.8.0.0/24", via = "192.0.2.9" }]
@@ -91,6 +100,14 @@ fn every_key_of_every_section_is_read() {
     assert_eq!(settings.server, server);
     let [min, default, max] = [90, 3600, 7200].map(Duration::from_secs);
     assert_eq!(settings.lease, LeaseTimes { default, min, max, infinite: true, t1_permille: 400, t2_permille: 750 });
+    let twin = Twin {
+        mode: Mode::LoadBalancing,
+        active: Rank::Second,
+        mclt: Duration::from_secs(1800),
+        ack_deadline: Duration::from_millis(150),
+        assume_partner_down_after: Some(Duration::from_secs(600)),
+    };
+    assert_eq!(settings.twin, twin);
     let vendor = BTreeMap::from([(1, OptionValue::IpList(vec![ip("192.0.2.9")])), (2, OptionValue::Text("ap".into()))]);
     let options = OptionSet::from([
         (2, OptionValue::I32(-3600)),
@@ -150,6 +167,17 @@ fn broken_toml_is_told_with_line_and_column() {
     let found = problem("[server]\nprobe = \"200ms\nbootp = true\n");
     assert!(found.starts_with("2: This is not valid TOML at column "), "{found}");
     assert!(problem("[lease]\nmin = 1\nmin = 2\n").starts_with("3: This is not valid TOML at column 1: duplicate key"));
+}
+
+#[test]
+fn what_the_pair_cannot_be_is_told_with_what_it_can() {
+    assert!(problem("[twin]\nmode = \"standby\"").ends_with("Write \"hot-standby\" or \"load-balancing\"."));
+    assert!(problem("[twin]\nactive = \"a\"").contains("Write \"first\" or \"second\""));
+    assert!(problem("[twin]\nassume-partner-down-after = true").ends_with("Write after how long, like \"10m\", or false."));
+    assert!(problem("[twin]\nmclt = \"10s\"").starts_with("1: `mclt` in [twin] is 10s."));
+    assert!(problem("[twin]\nmclr = \"1h\"").ends_with("Did you mean `mclt`?"));
+    let two = problems("[twin]\nmode = 1\nmclt = \"10s\"\n");
+    assert_eq!(two.lines().count(), 2, "one does not hide the other: {two}");
 }
 
 #[test]

@@ -119,6 +119,20 @@ fn lease_times() -> impl Strategy<Value = LeaseTimes> {
     )
 }
 
+fn twin() -> impl Strategy<Value = Twin> {
+    let modes = select(vec![Mode::HotStandby, Mode::LoadBalancing]);
+    let ranks = select(vec![Rank::First, Rank::Second]);
+    (modes, ranks, 60_000u64..=86_400_000, 10u64..=2000, option::of(60_000u64..=2_592_000_000)).prop_map(
+        |(mode, active, mclt_ms, ack_deadline_ms, assumed_ms)| Twin {
+            mode,
+            active,
+            mclt: Duration::from_millis(mclt_ms),
+            ack_deadline: Duration::from_millis(ack_deadline_ms),
+            assume_partner_down_after: assumed_ms.map(Duration::from_millis),
+        },
+    )
+}
+
 /// Overrides that agree with the general times: all three times or none.
 fn lease_overrides() -> impl Strategy<Value = LeaseOverrides> {
     (lease_times(), any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(times, with_times, with_parts, with_infinite)| {
@@ -192,14 +206,16 @@ fn settings() -> impl Strategy<Value = Settings> {
         (
             server(),
             lease_times(),
+            twin(),
             option_set(&custom_options),
             subnets,
             reservations(count, &custom_options),
             Just(custom_options),
         )
-            .prop_map(|(server, lease, options, subnets, reservations, custom_options)| Settings {
+            .prop_map(|(server, lease, twin, options, subnets, reservations, custom_options)| Settings {
                 server,
                 lease,
+                twin,
                 options,
                 custom_options,
                 subnets,
@@ -226,6 +242,7 @@ proptest! {
 fn defaults_are_written_out_and_read_back() {
     let file = render(&Settings::default());
     assert!(file.contains("[server]\n") && file.contains("default = \"12h\"") && file.contains("t2 = 0.875"), "{file}");
+    assert!(file.contains("[twin]\nmode = \"hot-standby\"") && file.contains("assume-partner-down-after = false"), "{file}");
     assert_eq!(parse(&file), Ok(Settings::default()));
     assert_eq!(parse(""), Ok(Settings::default()));
 }

@@ -11,7 +11,7 @@ use crate::protocol::{
     dhcp::{Message, code},
     explain::{Asked, NakReason, Outcome, Refusal, Silence, Step, SubnetBy},
     lease::{Binding, BindingState, ClientId},
-    node::{BindingChange, MAX_STRANGERS, Node},
+    node::{BindingChange, MAX_STRANGERS, Node, secs_until},
     probe::{CACHE_TIME, ProbeResult},
     time::Time,
 };
@@ -158,6 +158,9 @@ impl Node {
         if kept == Some(address) || records().any(|binding| binding.address == address) {
             return self.confirm(now, request, asked, client, address, out);
         }
+        if self.twin_may_know(address) {
+            return self.silent(now, request, asked, Silence::TwinMayKnow { address }, out);
+        }
         let last = || records().max_by_key(|binding| (binding.is_held(now), binding.since)).map(|binding| binding.address);
         match kept.filter(|&kept| self.is_on(&link, kept)).or_else(last) {
             Some(has) => self.nak(now, request, asked, NakReason::OtherAddress { asked: address, has }, out),
@@ -182,7 +185,9 @@ impl Node {
         if self.table.of_client(&client).any(|binding| binding.address == address) {
             return self.confirm(now, request, asked, client, address, out);
         }
-        if asked == Asked::Renew || self.plan.settings.server.authoritative {
+        if self.twin_may_know(address) {
+            self.silent(now, request, asked, Silence::TwinMayKnow { address }, out);
+        } else if asked == Asked::Renew || self.plan.settings.server.authoritative {
             self.nak(now, request, asked, NakReason::Unknown { asked: address }, out);
         } else {
             self.silent(now, request, asked, Silence::UnknownClient, out);
@@ -228,6 +233,10 @@ impl Node {
     ) {
         self.table.run_out(&self.plan, now);
         if let Some(why) = self.refusal(now, &request.message, &client, address) {
+            if why.is_the_twins() && !self.is_together() {
+                // What this node does not know, the twin may have promised (failover rule 13).
+                return self.silent(now, request, asked, Silence::TwinMayKnow { address }, out);
+            }
             return self.nak(now, request, asked, NakReason::NotPossible { asked: address, why }, out);
         }
         let kept = self.reservation_for(&request.message);
@@ -271,8 +280,12 @@ impl Node {
         let told = self.table.get(address).filter(|b| b.hw == request.message.hw && b.state == BindingState::Leased);
         let expiry = told.map_or(promised, |binding| promised.max(binding.expiry));
         let (hw, host_name) = (request.message.hw, request.message.host_name());
-        let leased = BindingChange { address, client: &client, hw, state: BindingState::Leased, expiry, host_name };
-        let mut records = vec![self.new_record(now, leased)];
+        let (state, raises_generation) = self.new_lease_state(now, address);
+        let leased = BindingChange { address, client: &client, hw, state, expiry, host_name };
+        let mut record = self.new_record(now, leased);
+        record.generation += u32::from(raises_generation);
+        let before = self.table.get(address).filter(|_| self.twin.is_some()).cloned();
+        let mut records = vec![record];
         if matches!(asked, Asked::Select | Asked::Discover) {
             // A client that asks from the start holds nothing any more: what it had on this link is free again.
             let left: Vec<Binding> = self
@@ -294,6 +307,7 @@ impl Node {
             }
         }
         let commit = self.commit(now, records, out);
+        self.propose(now, before.as_ref(), address, out);
         self.park_ack(commit, ParkedAck { request, asked, client, address, secs, since: now });
     }
 
@@ -306,8 +320,9 @@ impl Node {
             && !self.is_pending(binding.address)
     }
 
-    /// The lease is on disk: the ACK leaves.
-    pub(in crate::protocol) fn release_ack(&mut self, now: Time, ack: ParkedAck, out: &mut Vec<Action>) {
+    /// The lease is on disk, and confirmed by the twin where there is one: the ACK leaves. `limit`: without the twin's word
+    /// the promise goes no further.
+    pub(in crate::protocol) fn release_ack(&mut self, now: Time, ack: ParkedAck, limit: Option<Time>, out: &mut Vec<Action>) {
         let ParkedAck { mut request, asked, client, address, mut secs, since } = ack;
         if self.table.get(address).is_none_or(|b| b.client != client || b.state != BindingState::Leased) {
             // Declined, released or freed while it waited.
@@ -315,6 +330,10 @@ impl Node {
         }
         request.steps.push(Step::Durable { after_ms: (now - since).as_millis() as u64 });
         if asked == Asked::Bootp {
+            if limit.is_some_and(|limit| limit != Time::NEVER) {
+                // A BOOTP client keeps its address for ever.
+                return self.silent(now, request, asked, Silence::TwinDidNotConfirm { address }, out);
+            }
             return self.bootp_reply(now, request, address, out);
         }
         let Some(subnet) = self.plan.subnet_of(address) else {
@@ -324,6 +343,13 @@ impl Node {
         if secs != u32::MAX {
             // A client that asked again meanwhile counts from that: what it is told must end where the record ends.
             secs = secs.saturating_sub(u32::try_from((now - since).as_secs()).unwrap_or(u32::MAX));
+        }
+        if let Some(limit) = limit {
+            let at_most = secs_until(now, limit);
+            if at_most < secs {
+                secs = at_most;
+                request.steps.push(Step::TwinSilent { secs });
+            }
         }
         if secs == 0 {
             return self.silent(now, request, asked, Silence::StoreBehind, out);
@@ -352,9 +378,9 @@ impl Node {
     /// counted from the record now, the confirmed clock may take off it later.
     fn durable_secs(&self, now: Time, address: Ipv4Addr) -> u32 {
         match self.table.get(address) {
-            Some(binding) if binding.expiry == Time::NEVER => u32::MAX,
+            Some(binding) if binding.expiry == Time::NEVER => self.cut_to_limit(now, address, u32::MAX),
             Some(binding) if self.sleep_is_unknown && binding.epoch < self.epoch => 0,
-            Some(binding) => u32::try_from(now.until(binding.expiry).as_secs()).unwrap_or(u32::MAX - 1),
+            Some(binding) => self.cut_to_limit(now, address, secs_until(now, binding.expiry)),
             None => 0,
         }
     }

@@ -55,7 +55,7 @@ impl Node {
             .table
             .get(address)
             .is_some_and(|b| b.client == client && b.state == BindingState::Leased && b.expiry == Time::NEVER);
-        if is_recorded && !self.is_pending(address) {
+        if is_recorded && !self.is_pending(address) && self.twin_knows_for_ever(address) {
             return self.bootp_reply(now, request, address, out);
         }
         if let Some(why) = self.disk_trouble(now) {
@@ -71,7 +71,9 @@ impl Node {
         let hw = request.message.hw;
         let leased =
             BindingChange { address, client: &client, hw, state: BindingState::Leased, expiry: Time::NEVER, host_name: None };
+        let before = self.table.get(address).cloned();
         let commit = self.bind(now, leased, out);
+        self.propose(now, before.as_ref(), address, out);
         self.park_ack(commit, ParkedAck { request, asked, client, address, secs: u32::MAX, since: now });
     }
 

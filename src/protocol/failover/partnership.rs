@@ -1,0 +1,224 @@
+//! What a node knows of its twin and of where it stands, and the questions that the rules answer from that alone.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::Ipv4Addr,
+    time::Duration,
+};
+
+use super::{
+    Forgot, GivenUp, Heartbeat, Memory, Rank, Session, State,
+    loose::{Rule, is_loose},
+    merge,
+};
+use crate::protocol::{
+    Map,
+    dhcp::rules::{ParkedAck, Request},
+    lease::{Binding, BindingState, ClientId, HwAddr, Version},
+    replica::Replica,
+    time::Time,
+};
+
+/// How often a heartbeat leaves.
+pub const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(250);
+/// Without a heartbeat for so long, the partner is out of reach. Failing over early is safe, so it can be fast.
+pub const CONTACT_TIMEOUT: Duration = Duration::from_millis(1500);
+/// How long a node that starts looks for its twin before it serves without.
+pub const STARTUP_PATIENCE: Duration = Duration::from_secs(3);
+/// The partner has not heard for so long what is heard here: its port is deaf.
+const DEAF_AFTER: Duration = Duration::from_millis(700);
+/// What was not confirmed is sent again after this.
+pub const RESEND_AFTER: Duration = Duration::from_secs(1);
+/// Records sent again at one time, and pages' length.
+pub const BATCH: usize = 256;
+/// Clocks drift by 0.05 % at most, in either direction on either side; and what travels is late.
+const DRIFT_DIVISOR: u32 = 500;
+const GUARD: Duration = Duration::from_secs(3);
+
+/// A promise on its way: a record that its client is told of once it is safe.
+#[derive(Debug)]
+pub struct Proposal {
+    pub client: ClientId,
+    pub generation: u32,
+    pub version: Version,
+    /// The record's version before.
+    pub before: Version,
+    /// The lease time is cut down to what rule 2 allows when the partner has not confirmed by then.
+    pub deadline: Time,
+    /// Here once its commit is done.
+    pub ack: Option<Box<ParkedAck>>,
+    /// The partner has it on disk.
+    pub is_confirmed: bool,
+}
+
+/// A client that the partner should answer.
+#[derive(Debug)]
+pub struct Unserved {
+    /// Answered by this node if the partner turns out to be deaf or dead.
+    pub request: Option<Box<Request>>,
+    pub first: Time,
+    pub heard: u32,
+}
+
+/// All pages of the partner's records, asked for one by one.
+#[derive(Debug, Clone, Copy)]
+pub struct PullUnderWay {
+    pub number: u64,
+    pub after: Option<Ipv4Addr>,
+    pub asked: Time,
+}
+
+#[derive(Debug)]
+pub struct Partnership {
+    pub memory: Memory,
+    /// The memory on disk says that the partner is down: it must not pull before that is committed (w28).
+    pub down_on_disk: bool,
+    pub session: Session,
+    pub partner_session: Option<Session>,
+    /// Sessions of the partner that said goodbye: what still comes from them is late.
+    pub ended_session: Option<Session>,
+    pub state: State,
+    pub since: Time,
+    pub booted: Time,
+    /// The last heartbeat that showed the partner to hear this node too.
+    pub last_heard: Option<Time>,
+    pub partner: Option<Heartbeat>,
+    pub next_heartbeat: Time,
+    pub pull: Option<PullUnderWay>,
+    pub pulls: u64,
+    /// Everything the partner has is here, on disk, since the last contact began; and how it stood when it was pulled from.
+    pub pulled: Option<(State, Option<Forgot>)>,
+    /// What the partner pulls: the addresses of one pull in order.
+    pub serving_pull: Option<(u64, Vec<Ipv4Addr>)>,
+    /// Records that the partner has not confirmed, and when they were sent last.
+    pub unconfirmed: BTreeMap<Ipv4Addr, Option<Time>>,
+    /// The latest expiry of the present record that the partner has confirmed in this boot.
+    pub acked: Map<Ipv4Addr, Time>,
+    pub given_up: Map<Ipv4Addr, GivenUp>,
+    pub proposals: Map<Ipv4Addr, Proposal>,
+    pub proposal_deadlines: BTreeSet<(Time, Ipv4Addr)>,
+    pub replica: Replica,
+    pub unconfirmed_settings: BTreeMap<crate::settings::RecordKey, Option<Time>>,
+    pub unserved: Map<HwAddr, Unserved>,
+    pub clients_heard: u64,
+    /// When the partner's count of clients was last seen to move, and the first client that was heard here a good while
+    /// after that.
+    pub partner_heard_moved: Time,
+    pub unheard_since: Option<Time>,
+    /// The admin's word: go on without the partner.
+    pub may_serve_alone: bool,
+    /// The digests differ, though nothing is under way, since then.
+    pub mismatch_since: Option<Time>,
+    pub repairs: u64,
+    /// What is on disk of the partner's number.
+    pub stored_partner_number: u64,
+    pub memory_stored: Time,
+    pub sweep_due: Time,
+}
+
+impl Partnership {
+    pub fn me(&self) -> Rank {
+        self.memory.rank
+    }
+
+    pub fn owns(&self, address: Ipv4Addr) -> bool {
+        merge::owns(self.me(), address)
+    }
+
+    /// May answer clients at all.
+    pub fn is_serving(&self) -> bool {
+        match self.state {
+            State::Alone | State::Normal | State::CommunicationsInterrupted | State::PartnerDown | State::Reconcile => true,
+            State::Startup | State::Recover | State::ShuttingDown => false,
+        }
+    }
+
+    /// The partner hears this node, and this node the partner.
+    pub fn in_contact(&self, now: Time) -> bool {
+        self.last_heard.is_some_and(|heard| now - heard < CONTACT_TIMEOUT)
+    }
+
+    pub fn is_together(&self) -> bool {
+        self.state == State::Normal
+    }
+
+    /// From now on the partner's free half may be given too (rule 10).
+    pub fn may_give_partners_half(&self, now: Time) -> bool {
+        self.state == State::PartnerDown && self.partner_down_for(now).is_some_and(|wait_is_over| wait_is_over)
+    }
+
+    /// Whether the wait after the declaration is over; `None`: the partner is not declared down.
+    fn partner_down_for(&self, now: Time) -> Option<bool> {
+        self.recycling_starts().map(|start| now >= start)
+    }
+
+    /// `entry + MCLT + guard`.
+    pub fn recycling_starts(&self) -> Option<Time> {
+        let (entry, _) = self.memory.partner_down?;
+        let lead = if is_loose(Rule::W20) { self.memory.partner_mclt } else { self.memory.longest_mclt };
+        Some(entry + lead + GUARD + lead / DRIFT_DIVISOR)
+    }
+
+    pub fn is_given_up(&self, record: &Binding) -> bool {
+        let owner = self.me().other();
+        self.given_up.get(&record.address).is_some_and(|given_up| {
+            given_up.generation == record.generation && given_up.version.of(owner) == record.version.of(owner)
+        })
+    }
+
+    /// Nobody counts on this record any more, by this node's clock and in spite of drift (rule 5).
+    pub fn has_run_out(&self, record: &Binding, now: Time) -> bool {
+        match record.state {
+            BindingState::Free | BindingState::Released => true,
+            BindingState::Leased | BindingState::Tentative | BindingState::Declined => is_past(record, now),
+        }
+    }
+
+    /// In `PartnerDown`: past its known expiry, whatever became of it since (rule 10).
+    pub fn may_recycle(&self, record: &Binding, now: Time) -> bool {
+        self.may_give_partners_half(now) && is_past(record, now)
+    }
+
+    /// How long a node that may have forgotten stays silent, counted in uptime (rule 12); `None`: not at all.
+    pub fn recover_wait(&self) -> Option<Duration> {
+        let mclt = self.memory.longest_mclt + self.memory.longest_mclt / DRIFT_DIVISOR + GUARD;
+        let longest = self.memory.longest_lease + self.memory.longest_lease / DRIFT_DIVISOR + GUARD;
+        let partner_forgot = match self.pulled {
+            Some((State::Recover, forgot)) => forgot,
+            Some(_) | None => None,
+        };
+        match (self.memory.forgot, partner_forgot) {
+            (None, None) => None,
+            (None, Some(_)) => (!is_loose(Rule::W32)).then_some(mclt),
+            (Some(_), None) => Some(mclt),
+            (Some(_), Some(_)) => Some(if is_loose(Rule::W14) { Duration::ZERO } else { longest }),
+        }
+    }
+
+    /// Until when a promise may go that the partner has not confirmed (rule 2). `mclt`: as it is set now.
+    pub fn promise_limit(&self, address: Ipv4Addr, now: Time, mclt: Duration) -> Time {
+        let lead = if is_loose(Rule::W20) { mclt } else { mclt.min(self.memory.partner_mclt) };
+        let acked = self.acked.get(&address).copied().unwrap_or(Time::ZERO);
+        acked.max(now + lead)
+    }
+
+    /// Its heart beats, but for some time it has not heard the clients that are heard here.
+    pub fn partner_is_deaf(&self, now: Time) -> bool {
+        self.unheard_since.is_some_and(|since| now - since >= DEAF_AFTER)
+    }
+
+    pub fn needs_sending(&self) -> bool {
+        !self.unconfirmed.is_empty() || !self.unconfirmed_settings.is_empty()
+    }
+
+    pub fn forget_proposal(&mut self, address: Ipv4Addr) -> Option<Proposal> {
+        let proposal = self.proposals.remove(&address)?;
+        self.proposal_deadlines.remove(&(proposal.deadline, address));
+        Some(proposal)
+    }
+}
+
+/// Past its expiry by more than clocks can differ.
+fn is_past(record: &Binding, now: Time) -> bool {
+    record.expiry != Time::NEVER && now >= record.expiry + GUARD + (record.expiry - record.since) / DRIFT_DIVISOR
+}

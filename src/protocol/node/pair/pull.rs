@@ -1,0 +1,171 @@
+//! Everything the partner knows, page by page, from what is on its disk (rules 2, 7 and 11).
+
+use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
+
+use super::super::{
+    Node,
+    durable::{Parked, Undo},
+};
+use crate::protocol::{
+    Action,
+    failover::{
+        Body, Page, Pull, State,
+        loose::{Rule, is_loose},
+        merge::{from_wire, to_wire},
+        partnership::{BATCH, PullUnderWay},
+    },
+    lease::{Binding, BindingState},
+    time::Time,
+};
+
+/// A page that has not come by then is asked for again.
+const ASK_AGAIN: Duration = Duration::from_secs(1);
+
+impl Node {
+    /// From the beginning. Until a record turns out to be the same on both, it counts as not confirmed.
+    pub(super) fn start_pull(&mut self, now: Time, out: &mut Vec<Action>) {
+        let records: Vec<Ipv4Addr> = self.table.iter().map(|record| record.address).collect();
+        let Some(twin) = &mut self.twin else { return };
+        for address in records {
+            twin.unconfirmed.entry(address).or_insert(None);
+        }
+        for key in twin.replica.entries.keys() {
+            twin.unconfirmed_settings.entry(key.clone()).or_insert(None);
+        }
+        twin.pulls += 1;
+        twin.pull = Some(PullUnderWay { number: twin.pulls, after: None, asked: now });
+        self.ask(out);
+    }
+
+    fn ask(&mut self, out: &mut Vec<Action>) {
+        let Some(pull) = self.twin.as_ref().and_then(|twin| twin.pull) else { return };
+        self.send(Body::Pull(Pull { number: pull.number, after: pull.after }), out);
+    }
+
+    /// Starts what is due, and asks again for a page that does not come.
+    pub(super) fn keep_pulling(&mut self, now: Time, out: &mut Vec<Action>) {
+        let Some(twin) = &mut self.twin else { return };
+        let wants = match twin.state {
+            State::Recover | State::Reconcile => twin.pulled.is_none(),
+            State::Normal => twin.pull.is_some(),
+            State::Alone | State::Startup | State::CommunicationsInterrupted | State::PartnerDown | State::ShuttingDown => false,
+        };
+        if !wants || !twin.in_contact(now) || self.trouble.is_some() {
+            return;
+        }
+        match &mut twin.pull {
+            None => self.start_pull(now, out),
+            Some(pull) if now - pull.asked >= ASK_AGAIN => {
+                pull.asked = now;
+                self.ask(out);
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// The partner asks. Nothing is told while this node counts it as down, in memory or on disk (rule 10).
+    pub(super) fn pulled_from(&mut self, now: Time, pull: Pull, out: &mut Vec<Action>) {
+        let Some(twin) = &mut self.twin else { return };
+        let may_pull = match twin.state {
+            State::Startup | State::PartnerDown | State::Alone | State::ShuttingDown => false,
+            State::Recover | State::Normal | State::CommunicationsInterrupted | State::Reconcile => true,
+        };
+        if !may_pull || (twin.down_on_disk && !is_loose(Rule::W28)) {
+            return;
+        }
+        let is_first = pull.after.is_none() || twin.serving_pull.as_ref().is_none_or(|(number, _)| *number != pull.number);
+        if is_first {
+            let mut addresses: Vec<Ipv4Addr> = self.table.iter().map(|record| record.address).collect();
+            addresses.sort_unstable();
+            twin.serving_pull = Some((pull.number, addresses));
+        }
+        let Some((_, addresses)) = &twin.serving_pull else { return };
+        let start = pull.after.map_or(0, |after| addresses.partition_point(|address| *address <= after));
+        let page = addresses[start..(start + BATCH).min(addresses.len())].to_vec();
+        let more = start + page.len() < addresses.len();
+        let on_disk = self.images_on_disk(&page);
+        let records = page.iter().filter_map(|address| match on_disk.get(address) {
+            Some(image) => image.clone(),
+            None => self.table.get(*address).cloned(),
+        });
+        let records = records.map(|record| to_wire(&record, now)).collect();
+        let settings_are_on_disk = !self.undo.iter().any(|(_, undo)| matches!(undo, Undo::Settings { .. }));
+        if !more && !settings_are_on_disk {
+            // Asked for again in a moment, when they are.
+            return;
+        }
+        let Some(twin) = &mut self.twin else { return };
+        let page = Page {
+            pull: pull.number,
+            after: pull.after,
+            records,
+            settings: (!more).then(|| twin.replica.entries.values().cloned().collect()),
+            more,
+            state: twin.state,
+            forgot: twin.memory.forgot,
+        };
+        if !more {
+            twin.serving_pull = None;
+        }
+        self.send(Body::Page(Box::new(page)), out);
+    }
+
+    /// Records with a commit under way, as they are on disk: what was there before the first of them.
+    fn images_on_disk(&self, page: &[Ipv4Addr]) -> BTreeMap<Ipv4Addr, Option<Binding>> {
+        let mut images = BTreeMap::new();
+        let (Some(first), Some(last)) = (page.first(), page.last()) else { return images };
+        if is_loose(Rule::W30) {
+            return images;
+        }
+        for (_, undo) in &self.undo {
+            if let Undo::Binding { address, before } = undo
+                && first <= address
+                && address <= last
+            {
+                images.entry(*address).or_insert_with(|| before.clone());
+            }
+        }
+        images
+    }
+
+    pub(super) fn page_came(&mut self, now: Time, page: Page, out: &mut Vec<Action>) {
+        let Some(twin) = &mut self.twin else { return };
+        let Some(pull) = twin.pull.as_mut().filter(|pull| pull.number == page.pull && pull.after == page.after) else { return };
+        let last = page.records.last().map(|record| record.address);
+        if page.more {
+            let Some(last) = last else { return };
+            (pull.after, pull.asked) = (Some(last), now);
+        }
+        let mut changed = Vec::new();
+        for record in page.records {
+            let Some(twin) = &self.twin else { return };
+            let address = record.address;
+            if twin.proposals.contains_key(&address) {
+                continue;
+            }
+            let mine = self.table.get(address);
+            let is_unasked_proposal = record.state == BindingState::Tentative
+                && twin.owns(address)
+                && mine.is_none_or(|mine| mine.state == BindingState::Free && mine.generation == record.generation);
+            if is_unasked_proposal {
+                continue;
+            }
+            changed.extend(self.merged(from_wire(record, now, self.epoch)));
+        }
+        if !changed.is_empty() {
+            self.put(now, changed, false, out);
+        }
+        if page.more {
+            return self.ask(out);
+        }
+        if let Some(entries) = page.settings {
+            self.settings_came(now, entries, out);
+        }
+        if let Some(twin) = &mut self.twin {
+            twin.pull = None;
+        }
+        // What is known now must be on disk before it counts.
+        self.store_memory(now, out);
+        self.parked.push_back((self.last_commit, Parked::Pulled { state: page.state, forgot: page.forgot }));
+    }
+}

@@ -1,0 +1,179 @@
+//! Settings that both twins hold: edits on either, merged record by record (rule 14).
+
+use super::super::{
+    Node,
+    commands::differences,
+    durable::{Parked, Undo},
+};
+use crate::{
+    protocol::{
+        Action, Change, Commit,
+        failover::{
+            Body,
+            partnership::{BATCH, RESEND_AFTER},
+        },
+        replica::{Entry, Replica},
+        time::Time,
+    },
+    settings::{RecordKey, Settings},
+};
+
+impl Node {
+    /// Settings of before the pairing become what both hold.
+    pub(super) fn enter_replica(&mut self, now: Time, out: &mut Vec<Action>) {
+        let Some(twin) = &mut self.twin else { return };
+        if !twin.replica.entries.is_empty() {
+            return;
+        }
+        twin.replica = Replica::bootstrap(&self.plan.settings, twin.memory.rank, &mut self.version);
+        let entries: Vec<Entry> = twin.replica.entries.values().cloned().collect();
+        if entries.is_empty() {
+            return;
+        }
+        let id = self.next_commit(now);
+        self.sent.back_mut().expect("pushed above").2 = self.version;
+        out.push(Action::Commit(Commit { id, changes: entries.into_iter().map(Change::Setting).collect() }));
+    }
+
+    /// Changes of settings with what the twin must be told of them, in one commit.
+    pub(in crate::protocol::node) fn commit_settings(
+        &mut self,
+        now: Time,
+        after: Settings,
+        mut changes: Vec<Change>,
+        out: &mut Vec<Action>,
+    ) -> crate::protocol::CommitId {
+        let before = self.plan.settings.clone();
+        let replica_before = self.twin.as_ref().map(|twin| Box::new(twin.replica.clone()));
+        if let Some(twin) = &mut self.twin {
+            let entries = twin.replica.edit(&changes, twin.memory.rank, &mut self.version);
+            for entry in &entries {
+                twin.replica.put(entry.clone());
+            }
+            twin.unconfirmed_settings.extend(entries.iter().map(|entry| (entry.key.clone(), None)));
+            changes.extend(entries.into_iter().map(Change::Setting));
+        }
+        self.put_settings(now, before, after, replica_before, changes, out)
+    }
+
+    fn put_settings(
+        &mut self,
+        now: Time,
+        before: Settings,
+        after: Settings,
+        replica_before: Option<Box<Replica>>,
+        changes: Vec<Change>,
+        out: &mut Vec<Action>,
+    ) -> crate::protocol::CommitId {
+        let commit = self.next_commit(now);
+        if let Some(twin) = &self.twin {
+            let numbers = changes.iter().map(|change| match change {
+                Change::Setting(entry) => entry.version.of(twin.me()),
+                Change::Bind(_) | Change::Put(_) | Change::Remove(_) | Change::GiveUp(_) | Change::Pair(_) => 0,
+            });
+            let number = numbers.max().unwrap_or(0);
+            self.version = self.version.max(number);
+            self.sent.back_mut().expect("pushed above").2 = number;
+        }
+        self.set_settings(now, after);
+        self.undo.push_back((commit, Undo::Settings { settings: Box::new(before), replica: replica_before }));
+        out.push(Action::Commit(Commit { id: commit, changes }));
+        if self.note_limits() {
+            self.store_memory(now, out);
+        }
+        self.parked.push_back((self.last_commit, Parked::TellSettings));
+        self.last_commit
+    }
+
+    /// A raised lead or lease time counts for the waits at once (rule 13). True: the memory changed.
+    pub(super) fn note_limits(&mut self) -> bool {
+        if self.plan.subnets().is_empty() {
+            // Nobody can have been promised anything.
+            return false;
+        }
+        let longest_lease = self.plan.settings.longest_lease();
+        let mclt = self.plan.settings.twin.mclt;
+        let Some(twin) = &mut self.twin else { return false };
+        let before = (twin.memory.longest_mclt, twin.memory.longest_lease);
+        let after = (before.0.max(mclt), before.1.max(longest_lease));
+        (twin.memory.longest_mclt, twin.memory.longest_lease) = after;
+        before != after
+    }
+
+    pub(in crate::protocol::node) fn tell_settings(&mut self, now: Time, out: &mut Vec<Action>) {
+        self.send_settings(now, |sent| sent.is_none(), out);
+    }
+
+    pub(super) fn resend_settings(&mut self, now: Time, out: &mut Vec<Action>) {
+        if self.twin.as_ref().is_some_and(|twin| twin.pulled.is_some()) {
+            self.send_settings(now, |sent| sent.is_none_or(|sent| now - sent >= RESEND_AFTER), out);
+        }
+    }
+
+    fn send_settings(&mut self, now: Time, is_due: impl Fn(&Option<Time>) -> bool, out: &mut Vec<Action>) {
+        if self.undo.iter().any(|(_, undo)| matches!(undo, Undo::Settings { .. })) {
+            return;
+        }
+        let Some(twin) = self.twin.as_mut().filter(|twin| twin.in_contact(now)) else { return };
+        let due = twin.unconfirmed_settings.iter_mut().filter(|(_, sent)| is_due(sent)).take(BATCH);
+        let due: Vec<RecordKey> = due
+            .map(|(key, sent)| {
+                *sent = Some(now);
+                key.clone()
+            })
+            .collect();
+        let entries: Vec<Entry> = due.iter().filter_map(|key| twin.replica.entries.get(key).cloned()).collect();
+        for entry in entries {
+            self.send(Body::Setting(Box::new(entry)), out);
+        }
+    }
+
+    pub(super) fn setting_came(&mut self, now: Time, entry: Entry, out: &mut Vec<Action>) {
+        self.settings_came(now, vec![entry.clone()], out);
+        self.send_when_durable(Body::SettingAck(Box::new(entry)), out);
+    }
+
+    pub(super) fn setting_acked(&mut self, entry: &Entry) {
+        let Some(twin) = &mut self.twin else { return };
+        if twin.replica.entries.get(&entry.key).is_some_and(|mine| mine.version == entry.version) {
+            twin.unconfirmed_settings.remove(&entry.key);
+        }
+    }
+
+    /// Merges, and puts in force what comes out of it.
+    pub(super) fn settings_came(&mut self, now: Time, entries: Vec<Entry>, out: &mut Vec<Action>) {
+        let Some(twin) = &mut self.twin else { return };
+        let replica_before = Box::new(twin.replica.clone());
+        let mut changed = Vec::new();
+        for entry in entries.iter().filter(|entry| entry.is_sound()) {
+            let merged = twin.replica.merge(entry);
+            if merged.theirs_is_older {
+                twin.unconfirmed_settings.entry(entry.key.clone()).or_insert(None);
+            } else {
+                twin.unconfirmed_settings.remove(&entry.key);
+            }
+            if merged.changed {
+                twin.replica.put(merged.entry.clone());
+                changed.push(Change::Setting(merged.entry));
+            }
+        }
+        if changed.is_empty() {
+            return;
+        }
+        let after = twin.replica.assemble().settings;
+        let before = self.plan.settings.clone();
+        let mut changes = differences(&before, &after);
+        changes.extend(changed);
+        self.put_settings(now, before, after, Some(replica_before), changes, out);
+    }
+
+    /// The other one becomes the active: an edit like any other.
+    pub(super) fn switch_roles(&mut self, now: Time, id: u64, out: &mut Vec<Action>) -> Option<Result<(), String>> {
+        let mut after = self.plan.settings.clone();
+        after.twin.active = after.twin.active.other();
+        let changes = differences(&self.plan.settings, &after);
+        self.commit_settings(now, after, changes, out);
+        self.parked.push_back((self.last_commit, Parked::Command(id)));
+        None
+    }
+}

@@ -1,0 +1,86 @@
+//! How the pair is doing, for people.
+
+use super::super::Node;
+use crate::protocol::{
+    failover::{Forgot, Rank, State},
+    time::Time,
+};
+
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct TwinStatus {
+    pub rank: Rank,
+    pub state: State,
+    /// In words.
+    pub state_told: String,
+    pub since_secs: u64,
+    /// By role this one answers (in hot-standby).
+    pub is_active: bool,
+    /// Answers clients at all.
+    pub is_serving: bool,
+    pub forgot: Option<Forgot>,
+    /// Until it may serve, or give the twin's half.
+    pub wait_secs: Option<u64>,
+    pub partner: Option<PartnerStatus>,
+    /// Records and settings that the twin has not confirmed.
+    pub unconfirmed: usize,
+    /// Both hold the same; `None`: not known, or under way.
+    pub is_level: Option<bool>,
+    pub digest: String,
+    pub repairs: u64,
+    /// Edits made apart that contradict, and kept addresses that clash: a sentence each.
+    pub to_reconcile: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, serde::Serialize)]
+pub struct PartnerStatus {
+    pub state: State,
+    pub in_contact: bool,
+    /// Since it was heard last.
+    pub silent_ms: u64,
+    pub is_deaf: bool,
+    pub in_trouble: bool,
+}
+
+impl Node {
+    pub fn twin_status(&self, now: Time) -> Option<TwinStatus> {
+        let twin = self.twin.as_ref()?;
+        let partner = twin.partner.as_ref().map(|partner| PartnerStatus {
+            state: partner.state,
+            in_contact: twin.in_contact(now),
+            silent_ms: twin.last_heard.map_or(u64::MAX, |heard| (now - heard).as_millis() as u64),
+            is_deaf: twin.partner_is_deaf(now),
+            in_trouble: partner.in_trouble,
+        });
+        let wait = match twin.state {
+            State::Recover => twin.recover_wait().map(|wait| (twin.booted + wait) - now),
+            State::PartnerDown => twin.recycling_starts().map(|start| now.until(start)),
+            State::Alone
+            | State::Startup
+            | State::Normal
+            | State::CommunicationsInterrupted
+            | State::Reconcile
+            | State::ShuttingDown => None,
+        };
+        let is_under_way = twin.needs_sending() || twin.partner.as_ref().is_none_or(|partner| partner.unconfirmed > 0);
+        let is_same = twin
+            .partner
+            .as_ref()
+            .is_some_and(|partner| partner.digest == self.table.digest() && partner.settings_digest == twin.replica.digest());
+        Some(TwinStatus {
+            rank: twin.memory.rank,
+            state: twin.state,
+            state_told: twin.state.to_string(),
+            since_secs: (now - twin.since).as_secs(),
+            is_active: self.is_active(),
+            is_serving: twin.is_serving(),
+            forgot: twin.memory.forgot,
+            wait_secs: wait.map(|wait| wait.as_secs()),
+            partner,
+            unconfirmed: twin.unconfirmed.len() + twin.unconfirmed_settings.len(),
+            is_level: (twin.in_contact(now) && (is_same || !is_under_way)).then_some(is_same),
+            digest: format!("{:016x}", self.table.digest()),
+            repairs: twin.repairs,
+            to_reconcile: twin.replica.to_reconcile(&twin.replica.assemble()).into_iter().map(|item| item.text).collect(),
+        })
+    }
+}

@@ -1,0 +1,247 @@
+//! The responder's side of a pairing, and all that is kept of one: codes and their tries, and the record on disk.
+//! Has no clock of its own and no socket.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{
+    identity::Identity,
+    key::{PublicKey, random},
+    pairing::{
+        CODE_DIGITS, Confirm, Confirmed, Exchange, Introduction, Method, Refusal, Role, Seal, Secret, Start, Started, clean,
+        own_rank,
+    },
+    record::{self, Record, Step},
+};
+use crate::protocol::failover::Rank;
+
+/// Time to walk from one node to the other.
+pub const CODE_LIFE: Duration = Duration::from_secs(600);
+pub const TRIES: u32 = 5;
+/// Before a new code is accepted after five wrong tries: some 90 guesses at a million codes while one is shown.
+const CODE_PAUSE: Duration = Duration::from_secs(30);
+/// Between two wrong pair keys, from whomever.
+const KEY_PAUSE: Duration = Duration::from_secs(1);
+/// Begun and not ended; the oldest goes. A start proves nothing, so it must cost little.
+const EXCHANGES_MAX: usize = 4;
+const EXCHANGE_LIFE: Duration = Duration::from_secs(15);
+
+pub struct Desk {
+    identity: Identity,
+    data: PathBuf,
+    record: Option<Record>,
+    pair_key: Option<Secret>,
+    code: Option<Code>,
+    not_before: Option<Instant>,
+    exchanges: HashMap<PublicKey, Open>,
+}
+
+/// Shown to a person.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Code {
+    pub digits: String,
+    pub until: Instant,
+    pub tries_left: u32,
+}
+
+struct Open {
+    method: Method,
+    since: Instant,
+    seal: Seal,
+    own: Introduction,
+    other: Introduction,
+}
+
+impl Desk {
+    pub fn new(identity: Identity, data: PathBuf, record: Option<Record>, pair_key: Option<Secret>) -> Desk {
+        Desk { identity, data, record, pair_key, code: None, not_before: None, exchanges: HashMap::new() }
+    }
+
+    pub fn record(&self) -> Option<&Record> {
+        self.record.as_ref()
+    }
+
+    pub fn is_paired(&self) -> bool {
+        self.record.as_ref().is_some_and(|record| record.step == Step::Paired)
+    }
+
+    pub fn pair_key(&self) -> Option<&Secret> {
+        self.pair_key.as_ref()
+    }
+
+    pub fn code(&self, now: Instant) -> Option<&Code> {
+        self.code.as_ref().filter(|code| now < code.until)
+    }
+
+    /// A new one; the one before is void.
+    pub fn show_code(&mut self, now: Instant) -> Result<Code, String> {
+        if self.is_paired() {
+            return Err("This node already has a twin. Unpair first (`twinlease twin unpair`), or replace a dead one (`twinlease twin replace`).".into());
+        }
+        let number = u32::from_be_bytes(random()) % 10_u32.pow(CODE_DIGITS as u32);
+        let code = Code { digits: format!("{number:0width$}", width = CODE_DIGITS), until: now + CODE_LIFE, tries_left: TRIES };
+        self.code = Some(code.clone());
+        // Those that were begun with the code before are void with it.
+        self.exchanges.clear();
+        Ok(code)
+    }
+
+    pub fn hide_code(&mut self) {
+        self.code = None;
+        self.exchanges.clear();
+    }
+
+    /// Answers the very bytes that both sides put under their seal.
+    pub fn start(&mut self, now: Instant, peer: PublicKey, own: Introduction, body: &[u8]) -> Result<Vec<u8>, Refusal> {
+        let start: Start = serde_json::from_slice(body).map_err(|error| Refusal::Garbage { why: error.to_string() })?;
+        if self.is_paired() {
+            return Err(Refusal::HasTwin);
+        }
+        if let Some(not_before) = self.not_before.filter(|not_before| now < *not_before) {
+            return Err(Refusal::TooFast { wait_secs: (not_before - now).as_secs() + 1 });
+        }
+        let secret = match start.method {
+            Method::Code => {
+                let code = self.code(now).ok_or(Refusal::NoCode)?;
+                Secret::code(&code.digits).map_err(|why| Refusal::Garbage { why })?
+            }
+            Method::PairKey => self.pair_key.clone().ok_or(Refusal::OtherPair)?,
+        };
+        let (exchange, share) = Exchange::respond(&secret, &peer, &self.identity.key);
+        let started = Started { from: own.clone(), share };
+        let answer = serde_json::to_vec(&started).map_err(|error| Refusal::Garbage { why: error.to_string() })?;
+        let seal = exchange.finish(&start.share, [&peer, &self.identity.key], body, &answer)?;
+        self.exchanges.retain(|_, open| now < open.since + EXCHANGE_LIFE);
+        if self.exchanges.len() >= EXCHANGES_MAX
+            && !self.exchanges.contains_key(&peer)
+            && let Some(oldest) = self.exchanges.iter().min_by_key(|(_, open)| open.since).map(|(key, _)| *key)
+        {
+            self.exchanges.remove(&oldest);
+        }
+        self.exchanges.insert(peer, Open { method: start.method, since: now, seal, own, other: start.from });
+        Ok(answer)
+    }
+
+    /// The other knows the secret, or a try is gone. Afterwards this node has said yes, on its disk.
+    pub fn confirm(&mut self, now: Instant, peer: PublicKey, from: IpAddr, body: &[u8]) -> Result<Confirmed, Refusal> {
+        let confirm: Confirm = serde_json::from_slice(body).map_err(|error| Refusal::Garbage { why: error.to_string() })?;
+        // Wrong or right: each exchange is good for one guess.
+        let Some(open) = self.exchanges.remove(&peer).filter(|open| now < open.since + EXCHANGE_LIFE) else {
+            return Err(Refusal::Garbage { why: "this exchange was not begun, or took too long".into() });
+        };
+        if self.not_before.is_some_and(|not_before| now < not_before) {
+            return Err(Refusal::Busy);
+        }
+        if !open.seal.is_mac(Role::Initiator, &confirm.mac) {
+            return Err(self.wrong(now, open.method));
+        }
+        match &self.record {
+            Some(record) if record.step == Step::Paired => return Err(Refusal::HasTwin),
+            // This node has decided as an initiator, maybe with the very same one: that attempt goes on.
+            Some(record) if record.step == Step::Agreed => return Err(Refusal::Busy),
+            Some(_) | None => {}
+        }
+        let rank = own_rank((&self.identity.key, &open.own), (&peer, &open.other))?;
+        let address = (open.other.link_port != 0).then(|| SocketAddr::new(from, open.other.link_port));
+        self.keep(record_of(Step::Proposed, peer, rank, address, open.other))?;
+        Ok(Confirmed { mac: open.seal.mac(Role::Responder) })
+    }
+
+    /// The initiator's decision is on its disk. Said again where the answer was lost.
+    pub fn commit(&mut self, peer: PublicKey) -> Result<Record, Refusal> {
+        match &self.record {
+            Some(record) if record.key == peer => {
+                if record.step != Step::Paired {
+                    let record = Record { step: Step::Paired, ..record.clone() };
+                    self.keep(record)?;
+                }
+                self.code = None;
+                self.exchanges.clear();
+                self.record.clone().ok_or(Refusal::Forgotten)
+            }
+            Some(record) if record.step == Step::Paired => Err(Refusal::HasTwin),
+            Some(_) | None => Err(Refusal::Forgotten),
+        }
+    }
+
+    /// As initiator: the other has said yes and has proven that it knows the secret.
+    pub fn agree(&mut self, peer: PublicKey, rank: Rank, address: SocketAddr, other: Introduction) -> Result<Record, Refusal> {
+        match &self.record {
+            Some(record) if record.step == Step::Paired => Err(Refusal::HasTwin),
+            Some(record) if record.key != peer => Err(Refusal::Busy),
+            Some(_) | None => {
+                let record = record_of(Step::Agreed, peer, rank, Some(address), other);
+                self.keep(record.clone())?;
+                Ok(record)
+            }
+        }
+    }
+
+    /// Where the twin is reached, for the next start.
+    pub fn set_address(&mut self, address: SocketAddr) -> Result<(), Refusal> {
+        match &self.record {
+            Some(record) if record.address != Some(address) => {
+                let record = Record { address: Some(address), ..record.clone() };
+                self.keep(record)
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    pub fn unpair(&mut self) -> Result<(), Refusal> {
+        record::forget(&self.data).map_err(|error| Refusal::Disk { why: error.to_string() })?;
+        self.record = None;
+        Ok(())
+    }
+
+    fn keep(&mut self, record: Record) -> Result<(), Refusal> {
+        record::save(&self.data, &record).map_err(|error| Refusal::Disk { why: error.to_string() })?;
+        self.record = Some(record);
+        Ok(())
+    }
+
+    fn wrong(&mut self, now: Instant, method: Method) -> Refusal {
+        match method {
+            Method::PairKey => {
+                self.not_before = Some(now + KEY_PAUSE);
+                Refusal::OtherPair
+            }
+            Method::Code => {
+                let Some(code) = &mut self.code else { return Refusal::NoCode };
+                code.tries_left = code.tries_left.saturating_sub(1);
+                let (tries_left, until) = (code.tries_left, code.until);
+                if tries_left == 0 {
+                    self.not_before = Some(now + CODE_PAUSE);
+                    match self.show_code(now) {
+                        // The window that a person has opened does not grow by wrong tries.
+                        Ok(_) => self.code.iter_mut().for_each(|code| code.until = until),
+                        Err(_) => self.code = None,
+                    }
+                }
+                Refusal::WrongCode { tries_left }
+            }
+        }
+    }
+}
+
+fn record_of(step: Step, key: PublicKey, rank: Rank, address: Option<SocketAddr>, other: Introduction) -> Record {
+    Record {
+        step,
+        key,
+        serial: other.serial.as_deref().map(clean),
+        name: clean(&other.name),
+        rank,
+        partner_has_leases: other.has_leases,
+        partner_is_blank_first: other.is_blank_first,
+        address,
+    }
+}
+
+#[cfg(test)]
+mod tests;

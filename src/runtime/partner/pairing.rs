@@ -1,0 +1,423 @@
+//! How two nodes become twins: what they say, what each may conclude from it, and the sentences of every refusal.
+//!
+//! ```text
+//!  initiator                                   responder
+//!    │ ── start: introduction, SPAKE2 share ──►  │  asks: is a code shown, do both have a pair key?
+//!    │ ◄─ started: introduction, SPAKE2 share ── │
+//!    │ ── confirm: MAC of all that was said ──►  │  wrong → one of five tries is gone
+//!    │ ◄─ confirmed: MAC ─────────────────────── │  `Proposed` is on its disk
+//!  `Agreed` is on its disk: decided              │
+//!    │ ── commit ─────────────────────────────►  │  `Paired` is on its disk
+//!    │ ◄─ 200 ────────────────────────────────── │
+//!  `Paired`
+//! ```
+//!
+//! The code or the pair key is never sent, and nobody who listens or answers in between can try more than one guess per
+//! exchange (SPAKE2, RFC 9382). The MACs cover both keys as TLS has proven them, and both introductions byte by byte: so
+//! whoever sat in between would have been seen. Order does not matter to safety: a node that is paired and blank answers
+//! nobody before it has pulled from its twin, and the twin answers a pull only once it is paired too.
+
+use ring::{digest, hmac};
+use serde::{Deserialize, Serialize};
+use spake2::{Ed25519Group, Identity as Side, Password, Spake2};
+
+use super::key::{PublicKey, hex, unhex};
+use crate::protocol::failover::Rank;
+
+/// Spoken here. A pair is updated one node at a time: this version and the one before it understand each other.
+pub const PROTOCOL: [u32; 2] = [1, 1];
+pub const CODE_DIGITS: usize = 6;
+/// A pair key guards every automatic pairing for as long as it stands in the file.
+pub const PAIR_KEY_CHARS_MIN: usize = 12;
+/// What a person may name a node, and what is taken from others.
+pub const NAME_CHARS_MAX: usize = 64;
+const SHARE_BYTES: usize = 33;
+
+/// The answer to the first question, before anything else is said.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hello {
+    /// The lowest and the highest version that is spoken.
+    pub protocol: [u32; 2],
+    pub software: String,
+    /// Random, new at each start: who hears its own has called itself.
+    pub session: u64,
+    pub paired: bool,
+}
+
+impl Hello {
+    /// The version to speak with the one who has sent this.
+    pub fn common_version(&self) -> Result<u32, Refusal> {
+        let version = self.protocol[1].min(PROTOCOL[1]);
+        if version < self.protocol[0].max(PROTOCOL[0]) {
+            return Err(Refusal::Version { theirs: self.protocol, software: clean(&self.software) });
+        }
+        Ok(version)
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// Six digits, shown by one and typed on the other.
+    Code,
+    /// The same words in both settings files.
+    PairKey,
+}
+
+/// What both know and nobody else.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret {
+    pub method: Method,
+    words: Vec<u8>,
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Secret").field("method", &self.method).finish_non_exhaustive()
+    }
+}
+
+impl Secret {
+    /// As a person types it: spaces and dashes do not count.
+    pub fn code(typed: &str) -> Result<Secret, String> {
+        let digits: String = typed.chars().filter(|c| !c.is_whitespace() && *c != '-').collect();
+        if digits.len() != CODE_DIGITS || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
+            return Err(format!("A pairing code has {CODE_DIGITS} digits. Type the one that the other node shows."));
+        }
+        Ok(Secret { method: Method::Code, words: digits.into_bytes() })
+    }
+
+    pub fn pair_key(words: &str) -> Result<Secret, String> {
+        let words = words.trim();
+        if words.chars().count() < PAIR_KEY_CHARS_MIN {
+            return Err(format!(
+                "The pair key is too short: whoever guesses it becomes the twin. Use at least {PAIR_KEY_CHARS_MIN} characters, the same on both."
+            ));
+        }
+        Ok(Secret { method: Method::PairKey, words: words.as_bytes().to_vec() })
+    }
+}
+
+/// What a node says of itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Introduction {
+    pub protocol: [u32; 2],
+    pub software: String,
+    pub name: String,
+    pub serial: Option<String>,
+    /// The rank that it had with an earlier twin, and keeps.
+    pub fixed_rank: Option<Rank>,
+    /// It has given addresses to devices.
+    pub has_leases: bool,
+    /// It has never had a lease nor a twin.
+    pub is_blank_first: bool,
+    /// Where its link listens.
+    pub link_port: u16,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    pub method: Method,
+    pub from: Introduction,
+    pub share: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    pub from: Introduction,
+    pub share: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirm {
+    pub mac: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmed {
+    pub mac: String,
+}
+
+/// Why the two do not become twins. Sent as it is, so each side says its own sentence.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", rename_all_fields = "snake_case")]
+pub enum Refusal {
+    OwnAddress,
+    SameIdentity,
+    HasTwin,
+    OtherPair,
+    NoCode,
+    WrongCode { tries_left: u32 },
+    TooFast { wait_secs: u64 },
+    Version { theirs: [u32; 2], software: String },
+    BothHaveLeases,
+    BothHaveRank { rank: Rank },
+    Busy,
+    Forgotten,
+    Garbage { why: String },
+    Disk { why: String },
+}
+
+impl std::fmt::Display for Refusal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Refusal::OwnAddress => f.write_str("That is this very node's own address. Give the address of the other one."),
+            Refusal::SameIdentity => f.write_str(
+                "The other one has the very same identity as this node: one card is a copy of the other. Stop twinlease on one of \
+                 them, delete `identity.json` in its data folder, start it again, then pair.",
+            ),
+            Refusal::HasTwin => f.write_str("The other one already has a twin, and it is not this node. Unpair it there first."),
+            Refusal::OtherPair => f.write_str(
+                "The other one belongs to another pair: its pair key is not this node's. Put the same `pair_key` into both, or leave it out there.",
+            ),
+            Refusal::NoCode => f.write_str(
+                "The other one shows no code now. Let it show one (`twinlease twin pair`), and type it here within ten minutes.",
+            ),
+            Refusal::WrongCode { tries_left: 0 } => f.write_str(
+                "The code is wrong, for the fifth time: it is void, and the other one shows a new one. Type that.",
+            ),
+            Refusal::WrongCode { tries_left } => {
+                write!(f, "The code is wrong; {tries_left} tries are left. Type the one that the other node shows now.")
+            }
+            Refusal::TooFast { wait_secs } => {
+                write!(f, "Too many wrong codes were tried lately. Wait {wait_secs} seconds, then type the one that is shown now.")
+            }
+            Refusal::Version { theirs: [low, high], software } => write!(
+                f,
+                "The other one speaks version {low} to {high} of the link (twinlease {software}), this node {} to {} (twinlease {}). Update the older one.",
+                PROTOCOL[0],
+                PROTOCOL[1],
+                env!("CARGO_PKG_VERSION")
+            ),
+            Refusal::BothHaveLeases => f.write_str(
+                "Both nodes have given addresses on their own, and the two lists may contradict. Choose the one to keep; on the \
+                 other, stop twinlease, move its data folder away, start it again, then pair.",
+            ),
+            Refusal::BothHaveRank { rank } => {
+                let which = match rank {
+                    Rank::First => "even",
+                    Rank::Second => "odd",
+                };
+                write!(
+                    f,
+                    "Both nodes own the {which} addresses, each from an earlier pair, and that is never changed while leases rest \
+                     on it. On one of them, stop twinlease, move its data folder away, start it again, then pair."
+                )
+            }
+            Refusal::Busy => f.write_str("The other one is being paired at this moment. Try again in some seconds."),
+            Refusal::Forgotten => f.write_str("The other one knows nothing of this pairing any more, so it is undone here too. Pair again."),
+            Refusal::Garbage { why } => write!(f, "What was said does not make a pairing: {}. Look whether both run twinlease.", clean(why)),
+            Refusal::Disk { why } => write!(f, "The pairing cannot be kept: {}. Look at that node's disk.", clean(why)),
+        }
+    }
+}
+
+/// What two that may pair have in common; the same at both, as both know the same.
+pub fn own_rank(own: (&PublicKey, &Introduction), other: (&PublicKey, &Introduction)) -> Result<Rank, Refusal> {
+    let ((own_key, own), (other_key, other)) = (own, other);
+    if own_key == other_key {
+        return Err(Refusal::SameIdentity);
+    }
+    if own.has_leases && other.has_leases {
+        return Err(Refusal::BothHaveLeases);
+    }
+    match (own.fixed_rank, other.fixed_rank) {
+        (Some(rank), Some(same)) if rank == same => Err(Refusal::BothHaveRank { rank }),
+        (Some(rank), _) => Ok(rank),
+        (None, Some(theirs)) => Ok(theirs.other()),
+        (None, None) => {
+            // Without two different serials, fingerprints decide.
+            let serials = own.serial.as_ref().zip(other.serial.as_ref()).map(|(own, other)| own.cmp(other));
+            let order = serials.filter(|order| order.is_ne());
+            let order = order.unwrap_or_else(|| own_key.fingerprint().cmp(&other_key.fingerprint()));
+            Ok(if order.is_lt() { Rank::First } else { Rank::Second })
+        }
+    }
+}
+
+/// One side of an exchange, until the other's share is there.
+pub struct Exchange(Spake2<Ed25519Group>);
+
+impl Exchange {
+    pub fn initiate(secret: &Secret, initiator: &PublicKey, responder: &PublicKey) -> (Exchange, String) {
+        let (state, share) = Spake2::start_a(&password(secret), &side(initiator), &side(responder));
+        (Exchange(state), hex(&share))
+    }
+
+    pub fn respond(secret: &Secret, initiator: &PublicKey, responder: &PublicKey) -> (Exchange, String) {
+        let (state, share) = Spake2::start_b(&password(secret), &side(initiator), &side(responder));
+        (Exchange(state), hex(&share))
+    }
+
+    /// `start` and `started` are the very bytes that were sent and received.
+    pub fn finish(self, share: &str, parties: [&PublicKey; 2], start: &[u8], started: &[u8]) -> Result<Seal, Refusal> {
+        let garbage = || Refusal::Garbage { why: "the share is no point of the curve".into() };
+        let share = unhex(share).filter(|share| share.len() == SHARE_BYTES).ok_or_else(garbage)?;
+        let key = self.0.finish(&share).map_err(|_| garbage())?;
+        let mut transcript = digest::Context::new(&digest::SHA256);
+        for part in [b"twinlease pairing 1", &parties[0].spki()[..], &parties[1].spki(), start, started] {
+            transcript.update(&(part.len() as u64).to_be_bytes());
+            transcript.update(part);
+        }
+        Ok(Seal { key: hmac::Key::new(hmac::HMAC_SHA256, &key), transcript: transcript.finish() })
+    }
+}
+
+/// What only the two can know who have said the same.
+pub struct Seal {
+    key: hmac::Key,
+    transcript: digest::Digest,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum Role {
+    Initiator,
+    Responder,
+}
+
+impl Seal {
+    pub fn mac(&self, role: Role) -> String {
+        hex(hmac::sign(&self.key, &self.signed(role)).as_ref())
+    }
+
+    /// Constant time.
+    pub fn is_mac(&self, role: Role, mac: &str) -> bool {
+        unhex(mac).is_some_and(|mac| hmac::verify(&self.key, &self.signed(role), &mac).is_ok())
+    }
+
+    fn signed(&self, role: Role) -> Vec<u8> {
+        let label: &[u8] = match role {
+            Role::Initiator => b"initiator",
+            Role::Responder => b"responder",
+        };
+        [label, self.transcript.as_ref()].concat()
+    }
+}
+
+fn password(secret: &Secret) -> Password {
+    let label: &[u8] = match secret.method {
+        Method::Code => b"code:",
+        Method::PairKey => b"pair-key:",
+    };
+    Password::new([label, &secret.words].concat())
+}
+
+fn side(key: &PublicKey) -> Side {
+    Side::new(&key.spki())
+}
+
+/// Words of another node, fit for a screen and a log.
+pub fn clean(words: &str) -> String {
+    words.chars().filter(|c| !c.is_control()).take(NAME_CHARS_MAX).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(byte: u8) -> PublicKey {
+        PublicKey::new([byte; 32])
+    }
+
+    fn introduction(serial: Option<&str>, fixed_rank: Option<Rank>, has_leases: bool) -> Introduction {
+        Introduction {
+            protocol: PROTOCOL,
+            software: "0".into(),
+            name: "n".into(),
+            serial: serial.map(str::to_owned),
+            fixed_rank,
+            has_leases,
+            is_blank_first: !has_leases,
+            link_port: 8067,
+        }
+    }
+
+    #[test]
+    fn the_ranks_of_two_are_never_the_same() {
+        let ranks = [None, Some(Rank::First), Some(Rank::Second)];
+        let serials = [None, Some("100"), Some("200")];
+        for (own_rank_before, other_rank) in ranks.iter().flat_map(|a| ranks.iter().map(move |b| (*a, *b))) {
+            for (own_serial, other_serial) in serials.iter().flat_map(|a| serials.iter().map(move |b| (*a, *b))) {
+                let own = introduction(own_serial, own_rank_before, false);
+                let other = introduction(other_serial, other_rank, true);
+                let here = own_rank((&key(1), &own), (&key(2), &other));
+                let there = own_rank((&key(2), &other), (&key(1), &own));
+                match (here, there) {
+                    (Ok(here), Ok(there)) => {
+                        assert_eq!(here, there.other());
+                        assert!(own_rank_before.is_none_or(|rank| rank == here) && other_rank.is_none_or(|rank| rank == there));
+                    }
+                    (here, there) => {
+                        assert_eq!((&here, own_rank_before), (&there, other_rank));
+                        assert!(matches!(here, Err(Refusal::BothHaveRank { .. })));
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_lower_serial_is_first() {
+        let (low, high) = (introduction(Some("100"), None, false), introduction(Some("200"), None, false));
+        assert_eq!(own_rank((&key(2), &low), (&key(1), &high)), Ok(Rank::First));
+        assert_eq!(own_rank((&key(1), &high), (&key(2), &low)), Ok(Rank::Second));
+    }
+
+    #[test]
+    fn two_with_leases_and_two_with_one_key_are_refused() {
+        let (own, other) = (introduction(None, None, true), introduction(None, None, true));
+        assert_eq!(own_rank((&key(1), &own), (&key(2), &other)), Err(Refusal::BothHaveLeases));
+        assert_eq!(own_rank((&key(1), &own), (&key(1), &other)), Err(Refusal::SameIdentity));
+    }
+
+    /// Both seals, where the responder sees what `tamper` makes of the start.
+    fn exchange(words: [&str; 2], tamper: fn(&mut Vec<u8>)) -> (Seal, Seal) {
+        let secrets = words.map(|words| Secret::code(words).expect("six digits"));
+        let (initiator, share_a) = Exchange::initiate(&secrets[0], &key(1), &key(2));
+        let (responder, share_b) = Exchange::respond(&secrets[1], &key(1), &key(2));
+        let start = b"start".to_vec();
+        let mut heard = start.clone();
+        tamper(&mut heard);
+        let here = initiator.finish(&share_b, [&key(1), &key(2)], &start, b"started").expect("a share");
+        let there = responder.finish(&share_a, [&key(1), &key(2)], &heard, b"started").expect("a share");
+        (here, there)
+    }
+
+    #[test]
+    fn only_the_same_code_and_the_same_words_make_the_same_seal() {
+        let (here, there) = exchange(["123456", "123 456"], |_| {});
+        assert!(there.is_mac(Role::Initiator, &here.mac(Role::Initiator)));
+        assert!(here.is_mac(Role::Responder, &there.mac(Role::Responder)));
+        assert!(!here.is_mac(Role::Responder, &here.mac(Role::Initiator)), "no side can send back what it has heard");
+        let (here, there) = exchange(["123456", "123457"], |_| {});
+        assert!(!there.is_mac(Role::Initiator, &here.mac(Role::Initiator)));
+        let (here, there) = exchange(["123456", "123456"], |heard| heard[0] ^= 1);
+        assert!(!there.is_mac(Role::Initiator, &here.mac(Role::Initiator)));
+    }
+
+    #[test]
+    fn a_share_that_is_none_is_refused() {
+        let secret = Secret::code("123456").expect("six digits");
+        for share in ["", "00", "zz", &"00".repeat(33), &"ff".repeat(34)] {
+            let (exchange, _) = Exchange::respond(&secret, &key(1), &key(2));
+            assert!(exchange.finish(share, [&key(1), &key(2)], b"", b"").is_err(), "{share}");
+        }
+    }
+
+    #[test]
+    fn codes_and_pair_keys_are_read_as_people_write_them() {
+        assert_eq!(Secret::code("123-456"), Secret::code(" 123 456 "));
+        assert!(["", "12345", "1234567", "12345a", "１２３４５６"].iter().all(|typed| Secret::code(typed).is_err()));
+        assert!(Secret::pair_key("too short").is_err());
+        assert_eq!(Secret::pair_key("correct horse battery\n"), Secret::pair_key("correct horse battery"));
+    }
+
+    #[test]
+    fn versions_meet_or_are_refused() {
+        let hello = |protocol| Hello { protocol, software: "9".into(), session: 1, paired: false };
+        assert_eq!(hello([1, 3]).common_version(), Ok(1));
+        let refused = hello([2, 3]).common_version().expect_err("too new").to_string();
+        assert!(refused.contains("version 2 to 3") && refused.contains("Update"), "{refused}");
+        assert!(hello([0, 0]).common_version().is_err());
+    }
+}
