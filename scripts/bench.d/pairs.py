@@ -91,10 +91,10 @@ class TwinleaseNode(Twinlease):
             key.write("correct horse battery staple of the bench\n")
 
     def is_together(self):
-        command = [os.environ["BENCH_TWINLEASE"], "twin", "status", "--json", "--data", f"{self.folder}/data"]
+        command = [os.environ["BENCH_TWINLEASE"], "status", "--json", "--data", f"{self.folder}/data"]
         said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
         try:
-            node = json.loads(said)["node"]
+            node = json.loads(said)["twin"]
         except (ValueError, KeyError):
             return False
         # Under load there is always something on its way, so whether the two are level cannot be asked.

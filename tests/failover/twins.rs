@@ -80,10 +80,10 @@ impl<'l> Twins<'l> {
         String::from_utf8_lossy(&output.stdout).into_owned()
     }
 
-    /// What the node says of itself as one of two (`twinlease twin status --json`); `Null` while it cannot be asked.
+    /// What the node says of itself as one of two (`twinlease status --json`); `Null` while it cannot be asked.
     pub fn status(&self, side: Side) -> Value {
-        let report: Value = serde_json::from_slice(&self.command(side, &["twin", "status", "--json"]).stdout).unwrap_or_default();
-        report["node"].clone()
+        let report: Value = serde_json::from_slice(&self.command(side, &["status", "--json"]).stdout).unwrap_or_default();
+        report["twin"].clone()
     }
 
     pub fn state(&self, side: Side) -> String {
