@@ -9,7 +9,7 @@ use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::net::UnixStream;
 use twinlease::{
-    protocol::{Action, Command, Event, Node},
+    protocol::{Action, Command, Event, Node, failover::Session},
     runtime::{
         clock::WallTrust,
         control::{CommandOutcome, socket_path},
@@ -126,7 +126,9 @@ pub fn submit(place: &Place, command: Command) -> anyhow::Result<Result<(), Stri
 
 /// The same decision, by the same code, with a node that lives for this one command.
 fn submit_to_database(place: &Place, command: Command) -> anyhow::Result<Result<(), String>> {
-    let (mut store, loaded) = store::open(&place.data, WallTrust::Kernel)?;
+    let (mut store, mut loaded) = store::open(&place.data, WallTrust::Kernel)?;
+    // Nobody is spoken to: no number will do.
+    let pair = loaded.take_pair(Session(0));
     let Loaded { settings, bindings, clock, notices, trouble, .. } = loaded;
     for notice in notices {
         eprintln!("{notice}");
@@ -137,6 +139,9 @@ fn submit_to_database(place: &Place, command: Command) -> anyhow::Result<Result<
     let now = clock.now();
     let mut node = Node::new(settings, bindings, clock.epoch(), now);
     let mut actions = Vec::new();
+    if let Some(pair) = pair {
+        node.pair(now, pair, &mut actions);
+    }
     node.handle(now, Event::Command { id: 0, command }, &mut actions);
     for action in actions {
         match action {

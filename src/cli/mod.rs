@@ -8,6 +8,7 @@ mod reservations;
 mod settings;
 mod show;
 mod status;
+mod twin;
 
 use std::{
     fs,
@@ -88,6 +89,13 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// The twin: how the pair is doing, pairing, switching, taking over.
+    Twin {
+        #[command(subcommand)]
+        action: twin::Action,
+        #[command(flatten)]
+        place: Place,
+    },
     /// Look for other DHCP servers on the network.
     Probe {
         /// Ask on these interfaces; without it, on every Ethernet interface that has an address.
@@ -166,27 +174,15 @@ struct RunArgs {
     /// Believe the system's clock although nothing (NTP) keeps it right.
     #[arg(long)]
     trust_clock: bool,
-    /// Where the twin may reach this one; `off`: this one has no twin.
-    #[arg(long, default_value = "0.0.0.0:8067", value_parser = listen_address)]
-    twin_listen: Listen,
-    /// Where the twin is. Twins on one network find each other without it.
-    #[arg(long = "twin", value_name = "ADDRESS:PORT")]
-    twin_addresses: Vec<SocketAddr>,
-    /// A file with a secret of your own, the same on both: the two pair by themselves.
-    #[arg(long)]
+    /// Where a twin may reach this server (address, or address:port); `off`: it can have none.
+    #[arg(long, default_value = "0.0.0.0:8067", value_parser = twin::listen)]
+    twin_listen: twin::Listen,
+    /// Where the twin may be (address, or address:port), on a network where it is not found by itself. May be repeated.
+    #[arg(long = "twin", value_name = "ADDRESS", value_parser = twin::address)]
+    twins: Vec<SocketAddr>,
+    /// A file with the same words on both: they become twins without a code. Keep it private.
+    #[arg(long, value_name = "FILE")]
     pair_key_file: Option<PathBuf>,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Listen(Option<SocketAddr>);
-
-fn listen_address(text: &str) -> Result<Listen, String> {
-    if text == "off" {
-        return Ok(Listen(None));
-    }
-    text.parse()
-        .map(|address| Listen(Some(address)))
-        .map_err(|_| "it takes an address and a port like 0.0.0.0:8067, or `off`".into())
 }
 
 pub fn run(args: Args) -> ExitCode {
@@ -206,6 +202,7 @@ pub fn run(args: Args) -> ExitCode {
         Command::Reservations { action: ReservationsAction::Remove { what }, place } => reservations::remove(&place, &what),
         Command::Why { what, place, json } => status::why(&place, &what, json),
         Command::Status { place, json } => status::run(&place, json),
+        Command::Twin { action, place } => twin::run(&place, action),
         Command::Probe { interfaces, wait, json } => probe::run(&interfaces, wait, json),
         Command::Export { file, place, json } => settings::export(&place, file.as_deref(), json),
         Command::Import { file, dry_run, place } => settings::import(&place, &file, dry_run),
@@ -236,17 +233,16 @@ fn serve(args: RunArgs) -> anyhow::Result<u8> {
             }
         },
     };
-    let wall_trust = if args.trust_clock { WallTrust::Always } else { WallTrust::Kernel };
-    let _lines = log::start(&args.log);
     let pair_key = match &args.pair_key_file {
         None => None,
         Some(path) => {
-            let words =
-                fs::read_to_string(path).with_context(|| format!("The pair key in `{}` cannot be read", path.display()))?;
+            let words = fs::read_to_string(path).with_context(|| format!("The pair key `{}` cannot be read", path.display()))?;
             Some(Secret::pair_key(&words).map_err(anyhow::Error::msg)?)
         }
     };
-    let twin = TwinOptions { listen: args.twin_listen.0, addresses: args.twin_addresses, pair_key };
+    let wall_trust = if args.trust_clock { WallTrust::Always } else { WallTrust::Kernel };
+    let _lines = log::start(&args.log);
+    let twin = TwinOptions { listen: args.twin_listen.0, addresses: args.twins, pair_key };
     server::run(server::Options { data: args.place.data, first_settings, wall_trust, twin })?;
     Ok(DONE)
 }

@@ -77,7 +77,7 @@ fn tell(story: &DeviceStory) {
     }
 }
 
-fn running(place: &Place) -> anyhow::Result<Client> {
+pub fn running(place: &Place) -> anyhow::Result<Client> {
     match Door::open(place)? {
         Door::Running(client) => Ok(client),
         Door::Stopped => bail!(

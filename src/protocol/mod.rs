@@ -29,7 +29,7 @@ use failover::{Envelope, GivenUp, Memory};
 use lease::Binding;
 pub use node::Node;
 use node::Pair;
-use replica::Entry;
+use replica::{Entry, Keep};
 use time::Epoch;
 
 /// Keys come from the wire, so the hash is seeded at random; it costs a fraction of the standard one, and every packet
@@ -114,6 +114,11 @@ pub enum Command {
     /// Whoever holds this address is gone: anybody may have it.
     Free(Ipv4Addr),
     Twin(TwinCommand),
+    /// Which of two edits that contradict stays; or that what clashes with other settings is dropped.
+    Reconcile {
+        key: RecordKey,
+        keep: Keep,
+    },
 }
 
 /// What an admin says about the pair.

@@ -1,10 +1,13 @@
 //! The local door: HTTP over a Unix socket in the data folder, for the command line on this machine. Whoever may
 //! open the file may do everything, so only its owner may.
 
+pub mod twin;
+
 use std::{
     fs, io,
     os::unix::{fs::PermissionsExt, net::UnixListener as StdListener},
     path::{Path, PathBuf},
+    sync::Arc,
     thread::JoinHandle,
     time::Duration,
 };
@@ -19,6 +22,7 @@ use axum::{
 use serde::{Deserialize, Serialize};
 use tokio::{net::UnixListener, sync::oneshot};
 
+use self::twin::TwinLink;
 use super::handle::{Handle, Stopped};
 use crate::{
     protocol::{Command, node::Status},
@@ -41,8 +45,16 @@ pub struct Control {
     path: PathBuf,
 }
 
-/// Serves on a thread of its own, so that no question from the command line delays a packet.
-pub fn start(data: &Path, handle: Handle) -> io::Result<Control> {
+/// What those who knock are given to.
+#[derive(Clone)]
+struct Door {
+    handle: Handle,
+    link: Option<Arc<dyn TwinLink>>,
+}
+
+/// Serves on a thread of its own, so that no question from the command line delays a packet. `link`: to the twin; `None`
+/// where it is off.
+pub fn start(data: &Path, handle: Handle, link: Option<Arc<dyn TwinLink>>) -> io::Result<Control> {
     let path = socket_path(data);
     // The database's lock is held, so a socket file here was left by a process that is gone.
     match fs::remove_file(&path) {
@@ -63,7 +75,7 @@ pub fn start(data: &Path, handle: Handle) -> io::Result<Control> {
                 let _ = stopped.await;
                 let _ = farewell.send(());
             };
-            let serve = axum::serve(listener, routes(handle)).with_graceful_shutdown(stop);
+            let serve = axum::serve(listener, routes(Door { handle, link })).with_graceful_shutdown(stop);
             tokio::select! {
                 served = serve => served,
                 () = async { let _ = said.await; tokio::time::sleep(FAREWELL).await } => Ok(()),
@@ -100,15 +112,16 @@ impl Control {
     }
 }
 
-fn routes(handle: Handle) -> Router {
+fn routes(door: Door) -> Router {
     Router::new()
         .route("/status", get(status))
         .route("/leases", get(leases))
         .route("/settings", get(settings))
         .route("/why", get(why))
         .route("/command", post(command))
+        .merge(twin::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .with_state(handle)
+        .with_state(door)
 }
 
 /// What `twinlease why` asks for.
@@ -124,11 +137,11 @@ pub struct CommandOutcome {
     pub refused: Option<String>,
 }
 
-async fn status(State(handle): State<Handle>) -> Result<Json<Status>, Stopped> {
+async fn status(State(Door { handle, .. }): State<Door>) -> Result<Json<Status>, Stopped> {
     Ok(Json(handle.read(|node, clock| node.status(clock.now())).await?))
 }
 
-async fn leases(State(handle): State<Handle>) -> Result<Json<Vec<LeaseRow>>, Stopped> {
+async fn leases(State(Door { handle, .. }): State<Door>) -> Result<Json<Vec<LeaseRow>>, Stopped> {
     // Copied between two packets, put into rows here.
     let (bindings, settings, clock) = handle
         .read(|node, clock| (node.leases().iter().cloned().collect::<Vec<_>>(), node.settings().clone(), clock.clone()))
@@ -136,15 +149,15 @@ async fn leases(State(handle): State<Handle>) -> Result<Json<Vec<LeaseRow>>, Sto
     Ok(Json(LeaseRow::all(bindings, &settings, &clock)))
 }
 
-async fn settings(State(handle): State<Handle>) -> Result<Json<Settings>, Stopped> {
+async fn settings(State(Door { handle, .. }): State<Door>) -> Result<Json<Settings>, Stopped> {
     Ok(Json(handle.read(|node, _| node.settings().clone()).await?))
 }
 
-async fn why(State(handle): State<Handle>, Query(query): Query<WhyQuery>) -> Result<Json<Vec<DeviceStory>>, Stopped> {
+async fn why(State(Door { handle, .. }): State<Door>, Query(query): Query<WhyQuery>) -> Result<Json<Vec<DeviceStory>>, Stopped> {
     Ok(Json(handle.read(move |node, clock| DeviceStory::find(node, clock, &query.what)).await?))
 }
 
-async fn command(State(handle): State<Handle>, Json(command): Json<Command>) -> Result<Json<CommandOutcome>, Stopped> {
+async fn command(State(Door { handle, .. }): State<Door>, Json(command): Json<Command>) -> Result<Json<CommandOutcome>, Stopped> {
     let refused = handle.submit(command).await?.err();
     Ok(Json(CommandOutcome { refused }))
 }

@@ -1,6 +1,6 @@
 //! The loop: gather what has happened → `Node::handle` → perform. Never blocks on a disk, a terminal or a browser.
 
-use std::{collections::HashMap, path::PathBuf, time::Duration};
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use tokio::{
@@ -12,7 +12,7 @@ use tokio::{
 use super::{
     arp::Arp,
     clock::{Clock, Sleep, Slept, WallTrust},
-    control::{self, Control},
+    control::{self, Control, twin::TwinLink},
     handle::{Handle, Message},
     links::Links,
     log::DecisionLog,
@@ -102,7 +102,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         loaded.notices.push(notice);
     }
     // Without this door DHCP is served all the same: a disk too full for a socket file takes nobody's address.
-    let control = control::start(&options.data, handle).inspect_err(|error| {
+    let control = control::start(&options.data, handle, twin.handle().map(|link| Arc::new(link) as Arc<dyn TwinLink>)).inspect_err(|error| {
         tracing::error!(
             "`{}` cannot be made ({error}), so `twinlease status` and the like do not reach this server. Look at the length of that path, its rights and its disk, then start again.",
             control::socket_path(&options.data).display()

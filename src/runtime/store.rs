@@ -15,7 +15,7 @@ mod writer;
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io,
+    io, mem,
     path::Path,
     time::Duration,
 };
@@ -25,8 +25,9 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, ffi};
 use crate::{
     protocol::{
         Change, StoreTrouble,
-        failover::{GivenUp, Memory},
+        failover::{Forgot, GivenUp, Memory, Session},
         lease::{Binding, Version},
+        node::Pair,
         replica::Entry,
         time::Epoch,
     },
@@ -82,6 +83,19 @@ pub struct Loaded {
     pub is_new: bool,
     /// Reading went well but nothing can be written: the store refuses commits until it reports `Recovered`.
     pub trouble: Option<StoreTrouble>,
+}
+
+impl Loaded {
+    /// What a node that has a twin starts from; `None`: it has none. That the database was made from a snapshot counts as
+    /// forgetting, until the disk has it that nothing is forgotten. `session`: random, new at each start.
+    pub fn take_pair(&mut self, session: Session) -> Option<Pair> {
+        let mut memory = self.memory.take()?;
+        if self.restored {
+            memory.forgot = memory.forgot.or(Some(Forgot::Restored));
+        }
+        let (given_up, entries) = (mem::take(&mut self.given_up), mem::take(&mut self.entries));
+        Some(Pair { memory, session, given_up, entries })
+    }
 }
 
 /// An open database, nobody else's until it is dropped.

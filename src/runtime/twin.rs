@@ -10,8 +10,9 @@ use tokio::sync::mpsc;
 
 use super::{
     clock::WallTrust,
+    control::twin::{Answer, ShownCode, TwinLink},
     partner::{
-        INBOUND_MAX, Inbound, Link, LinkConfig, LinkHandle, Record, Standing,
+        CodeFacts, INBOUND_MAX, Inbound, Link, LinkConfig, LinkHandle, Record, Standing,
         identity::{self, Identity},
         key::random,
         pairing::Secret,
@@ -143,6 +144,36 @@ pub fn paired(data: &Path) -> Option<Record> {
     // What cannot be read is told and set aside by the link.
     let (record, _) = record::load(data).ok()?;
     record.filter(|record| record.step == Step::Paired)
+}
+
+/// The link as the command line reaches it.
+impl TwinLink for LinkHandle {
+    fn facts(&self) -> serde_json::Value {
+        serde_json::to_value(LinkHandle::facts(self)).unwrap_or_default()
+    }
+
+    fn show_code(&self) -> Answer<'_, ShownCode> {
+        Box::pin(async { LinkHandle::show_code(self).await.map(shown) })
+    }
+
+    fn enter_code(&self, code: String, address: Option<SocketAddr>) -> Answer<'_, ()> {
+        Box::pin(async move { LinkHandle::enter_code(self, &code, address).await })
+    }
+
+    fn unpair(&self) -> Answer<'_, ()> {
+        Box::pin(LinkHandle::unpair(self))
+    }
+
+    fn replace(&self) -> Answer<'_, ShownCode> {
+        Box::pin(async {
+            LinkHandle::unpair(self).await?;
+            LinkHandle::show_code(self).await.map(shown)
+        })
+    }
+}
+
+fn shown(code: CodeFacts) -> ShownCode {
+    ShownCode { digits: code.digits, secs_left: code.secs_left }
 }
 
 /// What the failover rules start from; `None`: this node has never had a twin.

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, fmt::Write};
 
 use super::{
-    FqdnPolicy, Identifier, LeaseOverrides, LeaseTimes, Mode, Pool, Reservation, Server, Settings, Subnet, Twin, dictionary,
+    FqdnPolicy, Identifier, LeaseOverrides, LeaseTimes, Mode, Pool, Record, Reservation, Server, Settings, Subnet, Twin,
+    dictionary,
     options::{OptionDefinition, OptionSet, OptionValue, Route},
     words::{show_duration, show_hex, show_id},
 };
@@ -30,8 +31,7 @@ pub fn render(settings: &Settings) -> String {
         file.push_str("\n# Names for options that have none here.\n");
     }
     for definition in definitions {
-        let OptionDefinition { code, name, kind } = definition;
-        let _ = writeln!(file, "[[custom-option]]\ncode = {code}\nname = {}\ntype = \"{kind}\"", quoted(name));
+        custom_option(&mut file, definition);
     }
     for network in &settings.subnets {
         subnet(&mut file, network, definitions);
@@ -48,6 +48,23 @@ pub fn render(settings: &Settings) -> String {
     file
 }
 
+/// One record as it stands in a file: for a terminal.
+pub fn record(record: &Record) -> String {
+    let mut text = String::new();
+    match record {
+        Record::Server(record) => server(&mut text, record),
+        Record::Lease(record) => lease(&mut text, record),
+        Record::Twin(record) => twin(&mut text, record),
+        Record::Options(set) => options(&mut text, "options", "", set, &[]),
+        Record::CustomOptions(definitions) => {
+            definitions.iter().for_each(|definition| custom_option(&mut text, definition));
+        }
+        Record::Subnet(record) => subnet(&mut text, record, &[]),
+        Record::Reservation(record) => reservation(&mut text, record, &[]),
+    }
+    text
+}
+
 /// One option as a line of a file, `dns = ["192.0.2.53"]`: for lists on a terminal.
 pub fn render_option(code: u8, value: &OptionValue, definitions: &[OptionDefinition]) -> String {
     let name = dictionary::name_of(code).map(String::from);
@@ -57,6 +74,11 @@ pub fn render_option(code: u8, value: &OptionValue, definitions: &[OptionDefinit
     // Without a kind, or with another one, the type stands beside the value.
     let value = if kind == Some(value.kind()) { bare(value) } else { typed(value) };
     format!("{key} = {value}")
+}
+
+fn custom_option(file: &mut String, definition: &OptionDefinition) {
+    let OptionDefinition { code, name, kind } = definition;
+    let _ = writeln!(file, "[[custom-option]]\ncode = {code}\nname = {}\ntype = \"{kind}\"", quoted(name));
 }
 
 fn server(file: &mut String, server: &Server) {

@@ -35,6 +35,7 @@ impl Node {
             },
             Command::Free(address) => return self.free(now, id, address, out),
             Command::Twin(command) => return self.twin_command(now, id, command, out),
+            Command::Reconcile { key, keep } => return self.settle_setting(now, id, &key, keep, out),
         };
         let after = match after {
             Ok(after) => after,

@@ -15,6 +15,8 @@ use crate::protocol::{
     time::Time,
 };
 
+/// Past this, what waits for a stalled disk is left to be asked for again.
+const MAX_PARKED: usize = 32_768;
 /// Records sent again at one tick.
 const RESENT: usize = 4096;
 /// Run-out records that are looked at in one sweep.
@@ -50,6 +52,10 @@ impl Node {
     }
 
     pub(super) fn updated(&mut self, now: Time, update: Update, out: &mut Vec<Action>) {
+        if self.disk_trouble(now).is_some() {
+            // Nothing can be confirmed now, and what waits to be said must not pile up: it is sent again.
+            return;
+        }
         let Some(twin) = &self.twin else { return };
         let sent = update.record.clone();
         let is_proposal = sent.state == BindingState::Tentative;
@@ -120,7 +126,7 @@ impl Node {
     pub(super) fn send_when_durable(&mut self, body: Body, out: &mut Vec<Action>) {
         if self.sent.is_empty() {
             self.send(body, out);
-        } else {
+        } else if self.parked.len() < MAX_PARKED {
             let to = self.twin.as_ref().and_then(|twin| twin.partner_session);
             self.parked.push_back((self.last_commit, Parked::Send { to, body: Box::new(body) }));
         }

@@ -12,7 +12,7 @@ use crate::{
             Body,
             partnership::{BATCH, RESEND_AFTER},
         },
-        replica::{Entry, Replica},
+        replica::{Entry, Keep, Replica},
         time::Time,
     },
     settings::{RecordKey, Settings},
@@ -40,20 +40,55 @@ impl Node {
         &mut self,
         now: Time,
         after: Settings,
-        mut changes: Vec<Change>,
+        changes: Vec<Change>,
         out: &mut Vec<Action>,
     ) -> crate::protocol::CommitId {
+        match &self.twin {
+            None => self.put_settings(now, self.plan.settings.clone(), after, None, changes, out),
+            Some(twin) => {
+                let entries = twin.replica.edit(&changes, twin.memory.rank, &mut self.version);
+                self.commit_entries(now, entries, out)
+            }
+        }
+    }
+
+    /// In force is what all entries come to: an edit may bring back what was set aside because of a clash.
+    fn commit_entries(&mut self, now: Time, entries: Vec<Entry>, out: &mut Vec<Action>) -> crate::protocol::CommitId {
         let before = self.plan.settings.clone();
-        let replica_before = self.twin.as_ref().map(|twin| Box::new(twin.replica.clone()));
+        let (mut after, mut replica_before) = (before.clone(), None);
         if let Some(twin) = &mut self.twin {
-            let entries = twin.replica.edit(&changes, twin.memory.rank, &mut self.version);
+            replica_before = Some(Box::new(twin.replica.clone()));
             for entry in &entries {
                 twin.replica.put(entry.clone());
+                twin.unconfirmed_settings.insert(entry.key.clone(), None);
             }
-            twin.unconfirmed_settings.extend(entries.iter().map(|entry| (entry.key.clone(), None)));
-            changes.extend(entries.into_iter().map(Change::Setting));
+            after = twin.replica.assemble().settings;
         }
+        let mut changes = differences(&before, &after);
+        changes.extend(entries.into_iter().map(Change::Setting));
         self.put_settings(now, before, after, replica_before, changes, out)
+    }
+
+    /// An admin's choice between edits made apart.
+    pub(in crate::protocol::node) fn settle_setting(
+        &mut self,
+        now: Time,
+        id: u64,
+        key: &RecordKey,
+        keep: Keep,
+        out: &mut Vec<Action>,
+    ) -> Option<Result<(), String>> {
+        let Some(twin) = &self.twin else {
+            return Some(Err("This server has no twin, so there is nothing to reconcile.".into()));
+        };
+        let assembled = twin.replica.assemble();
+        let entry = match twin.replica.settle(key, keep, &assembled, twin.memory.rank, &mut self.version) {
+            Ok(entry) => entry,
+            Err(refusal) => return Some(Err(refusal)),
+        };
+        let commit = self.commit_entries(now, vec![entry], out);
+        self.parked.push_back((commit, Parked::Command(id)));
+        None
     }
 
     fn put_settings(
@@ -129,6 +164,10 @@ impl Node {
     }
 
     pub(super) fn setting_came(&mut self, now: Time, entry: Entry, out: &mut Vec<Action>) {
+        if self.disk_trouble(now).is_some() {
+            // As with records: it is sent again.
+            return;
+        }
         self.settings_came(now, vec![entry.clone()], out);
         self.send_when_durable(Body::SettingAck(Box::new(entry)), out);
     }

@@ -3,6 +3,7 @@
 use super::super::Node;
 use crate::protocol::{
     failover::{Forgot, Rank, State},
+    replica::ToReconcile,
     time::Time,
 };
 
@@ -42,6 +43,12 @@ pub struct PartnerStatus {
 }
 
 impl Node {
+    /// What an admin must decide, in full.
+    pub fn to_reconcile(&self) -> Vec<ToReconcile> {
+        let Some(twin) = &self.twin else { return Vec::new() };
+        twin.replica.to_reconcile(&twin.replica.assemble())
+    }
+
     pub fn twin_status(&self, now: Time) -> Option<TwinStatus> {
         let twin = self.twin.as_ref()?;
         let partner = twin.partner.as_ref().map(|partner| PartnerStatus {
@@ -80,7 +87,7 @@ impl Node {
             is_level: (twin.in_contact(now) && (is_same || !is_under_way)).then_some(is_same),
             digest: format!("{:016x}", self.table.digest()),
             repairs: twin.repairs,
-            to_reconcile: twin.replica.to_reconcile(&twin.replica.assemble()).into_iter().map(|item| item.text).collect(),
+            to_reconcile: self.to_reconcile().into_iter().map(|item| item.text).collect(),
         })
     }
 }
