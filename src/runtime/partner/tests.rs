@@ -86,16 +86,20 @@ impl Node {
     }
 
     async fn next_batch(&mut self) -> Received {
-        loop {
-            if let Inbound::Envelopes(received) = self.next().await {
-                return received;
+        let comes = async {
+            loop {
+                if let Inbound::Envelopes(received) = self.next().await {
+                    return received;
+                }
             }
-        }
+        };
+        timeout(PATIENCE, comes).await.expect("envelopes come in")
     }
 
     /// Until this very one has come.
     async fn receives(&mut self, wanted: &Envelope) {
-        while !self.next_batch().await.envelopes.contains(wanted) {}
+        let comes = async { while !self.next_batch().await.envelopes.contains(wanted) {} };
+        timeout(PATIENCE, comes).await.expect("this very one comes in");
     }
 
     fn trouble(&self) -> Option<String> {
