@@ -20,7 +20,7 @@ use std::{
 
 use anyhow::Context;
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use twinlease::runtime::{clock::WallTrust, log, server};
+use twinlease::runtime::{clock::WallTrust, log, partner::pairing::Secret, server, twin::TwinOptions};
 
 /// Exit codes, documented in `--help`.
 pub const DONE: u8 = 0;
@@ -237,12 +237,12 @@ fn serve(args: RunArgs) -> anyhow::Result<u8> {
         None => None,
         Some(path) => {
             let words = fs::read_to_string(path).with_context(|| format!("The pair key `{}` cannot be read", path.display()))?;
-            Some(words.trim().to_string())
+            Some(Secret::pair_key(&words).map_err(anyhow::Error::msg)?)
         }
     };
     let wall_trust = if args.trust_clock { WallTrust::Always } else { WallTrust::Kernel };
     let _lines = log::start(&args.log);
-    let twin = server::TwinOptions { listen: args.twin_listen.0, addresses: args.twins, pair_key };
+    let twin = TwinOptions { listen: args.twin_listen.0, addresses: args.twins, pair_key };
     server::run(server::Options { data: args.place.data, first_settings, wall_trust, twin })?;
     Ok(DONE)
 }

@@ -28,6 +28,7 @@ use explain::Decision;
 use failover::{Envelope, GivenUp, Memory};
 use lease::Binding;
 pub use node::Node;
+use node::Pair;
 use replica::{Entry, Keep};
 use time::Epoch;
 
@@ -73,6 +74,8 @@ pub enum Event<'a> {
     NotListening(BTreeMap<String, String>),
     /// The twin said something. It is who it says it is; everything else about it may be wrong.
     Partner(Envelope),
+    /// A pairing was made just now.
+    Paired(Box<Pair>),
     /// `next_deadline` has passed.
     Timer,
 }
@@ -128,6 +131,8 @@ pub enum TwinCommand {
     DeclareDown,
     /// This one is about to be switched off; the twin is told.
     ShutDown,
+    /// The twin is one no more, and off: the same as a declaration.
+    Unpair,
     /// Goes on without the twin after a shutdown of its own, or though it may have forgotten (rules 11, 12).
     Serve,
 }

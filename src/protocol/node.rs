@@ -134,6 +134,7 @@ impl Node {
             }
             Event::Notice(notice) => self.notice(notice),
             Event::NotListening(why) => self.not_listening = why,
+            Event::Paired(pair) => self.paired(now, *pair, out),
             Event::Partner(envelope) => self.partner_said(now, envelope, out),
             Event::Timer => self.timer(now, out),
         }

@@ -138,6 +138,15 @@ impl Clock {
         self.confirm(&self.reading())
     }
 
+    /// As `confirm`, by the twin's wall clock, which the twin trusts: for a machine whose own is not set yet.
+    pub fn confirm_by_twin(&mut self, wall_ms: i64) -> Option<Sleep> {
+        let own = self.reading();
+        if own.wall_trusted {
+            return None;
+        }
+        self.confirm(&Reading { wall_ms, wall_trusted: true, ..own })
+    }
+
     pub fn epoch(&self) -> Epoch {
         self.epoch
     }

@@ -13,6 +13,7 @@ pub mod arp;
 pub mod rivals;
 pub mod led;
 pub mod partner;
+pub mod twin;
 
 // What sockets are made of.
 pub mod served;

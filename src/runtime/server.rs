@@ -1,8 +1,8 @@
 //! The loop: gather what has happened → `Node::handle` → perform. Never blocks on a disk, a terminal or a browser.
 
-use std::{collections::HashMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{mpsc, oneshot},
@@ -11,18 +11,20 @@ use tokio::{
 
 use super::{
     arp::Arp,
-    clock::{Clock, Slept, WallTrust},
-    control::{self, Control},
+    clock::{Clock, Sleep, Slept, WallTrust},
+    control::{self, Control, twin::TwinLink},
     handle::{Handle, Message},
     links::Links,
     log::DecisionLog,
     outbox::SendTrouble,
-    served::State,
+    partner::Inbound,
+    served,
     socket::{DHCP_PORTS, Sockets},
     store::{self, Report, StoreHandle},
+    twin::{self, Twin, TwinOptions},
 };
 use crate::{
-    protocol::{Action, Event, Interface, Node, Reply, node::differences},
+    protocol::{Action, Event, Interface, Node, Reply, failover::State, node::differences},
     settings::Settings,
 };
 
@@ -43,20 +45,11 @@ pub struct Options {
     pub twin: TwinOptions,
 }
 
-/// How a twin is reached.
-#[derive(Debug, Clone, Default)]
-pub struct TwinOptions {
-    /// Where the link listens; `None`: there is none.
-    pub listen: Option<SocketAddr>,
-    /// Where the twin may stand, for networks on which it is not found.
-    pub addresses: Vec<SocketAddr>,
-    /// The same words on both: they pair by themselves.
-    pub pair_key: Option<String>,
-}
-
 /// Serves until SIGTERM or SIGINT.
 pub fn run(options: Options) -> anyhow::Result<()> {
+    let prepared = twin::prepare(&options.data).with_context(|| format!("`{}` cannot be used", options.data.display()))?;
     let (mut store, mut loaded) = store::open(&options.data, options.wall_trust)?;
+    loaded.notices.extend(prepared.notices.iter().cloned());
     for notice in &loaded.notices {
         tracing::error!("{notice}");
     }
@@ -81,6 +74,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
             "The clock is not confirmed yet: until it is, leases from before this start run out later than they would."
         );
     }
+    let pair = twin::at_start(&options.data, &mut loaded);
     let clock = loaded.clock;
     tracing::info!(
         leases = loaded.bindings.len(),
@@ -89,6 +83,10 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         env!("CARGO_PKG_VERSION")
     );
     let mut node = Node::new(loaded.settings, loaded.bindings, clock.epoch(), clock.now());
+    let mut first_actions = Vec::new();
+    if let Some(pair) = pair {
+        node.pair(clock.now(), pair, &mut first_actions);
+    }
     if loaded.slept == Slept::Unknown {
         node.set_sleep_unknown();
     }
@@ -98,8 +96,13 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     let (report_sender, reports) = mpsc::unbounded_channel();
     let store = store.start(move |report| drop(report_sender.send(report)))?;
     let (handle, inbox) = Handle::new();
+    let (twin, notices) = Twin::start(&options.data, prepared, options.twin, twin::standing(&node), options.wall_trust);
+    for notice in notices {
+        tracing::error!("{notice}");
+        loaded.notices.push(notice);
+    }
     // Without this door DHCP is served all the same: a disk too full for a socket file takes nobody's address.
-    let control = control::start(&options.data, handle, None).inspect_err(|error| {
+    let control = control::start(&options.data, handle, twin.handle().map(|link| Arc::new(link) as Arc<dyn TwinLink>)).inspect_err(|error| {
         tracing::error!(
             "`{}` cannot be made ({error}), so `twinlease status` and the like do not reach this server. Look at the length of that path, its rights and its disk, then start again.",
             control::socket_path(&options.data).display()
@@ -114,14 +117,17 @@ pub fn run(options: Options) -> anyhow::Result<()> {
             store,
             sockets: Sockets::new(DHCP_PORTS),
             arp: Arp::default(),
+            twin,
             interfaces: Vec::new(),
-            actions: Vec::new(),
+            actions: first_actions,
             replies: Vec::new(),
             waiting: HashMap::new(),
             next_command: 0,
             log: DecisionLog::default(),
             told_trouble: false,
+            told_state: State::Alone,
         };
+        server.perform();
         for notice in loaded.notices {
             server.handle(Event::Notice(notice));
         }
@@ -139,6 +145,7 @@ struct Server {
     store: StoreHandle,
     sockets: Sockets,
     arp: Arp,
+    twin: Twin,
     interfaces: Vec<Interface>,
     actions: Vec<Action>,
     replies: Vec<Reply>,
@@ -148,6 +155,8 @@ struct Server {
     log: DecisionLog,
     /// The trouble of the disk that was logged last, until it is over.
     told_trouble: bool,
+    /// The state of the pair that was logged last.
+    told_state: State,
 }
 
 impl Server {
@@ -175,6 +184,7 @@ impl Server {
                     None => bail!("The store's thread ended by a defect, so nothing can be made durable. Start twinlease again."),
                 },
                 Some(message) = inbox.recv() => self.message(message),
+                inbound = self.twin.heard() => self.inbound(inbound),
                 interfaces = links.changed() => {
                     self.interfaces = interfaces.clone();
                     self.handle(Event::Interfaces(interfaces));
@@ -190,6 +200,11 @@ impl Server {
             self.receive();
             if self.node.next_deadline().is_some_and(|due| due <= self.clock.now()) {
                 self.handle(Event::Timer);
+                self.tell_state();
+            }
+            for _ in 0..MESSAGES_PER_TURN {
+                let Some(inbound) = self.twin.heard_already() else { break };
+                self.inbound(inbound);
             }
             for _ in 0..MESSAGES_PER_TURN {
                 let Ok(message) = inbox.try_recv() else { break };
@@ -216,6 +231,7 @@ impl Server {
             }
             self.send();
         };
+        self.twin.stop();
         if hangs {
             self.store.abandon();
             bail!(
@@ -256,7 +272,7 @@ impl Server {
                         self.node.handle(now, Event::CommitFailed { ids: id..=id, trouble }, &mut self.actions);
                     }
                 }
-                Action::Send(_) => {}
+                Action::Send(envelope) => self.twin.send(envelope),
                 Action::Done { id, result } => {
                     if let Some(done) = self.waiting.remove(&id) {
                         // Whoever asked may have gone away meanwhile.
@@ -294,6 +310,50 @@ impl Server {
         }
     }
 
+    fn inbound(&mut self, inbound: Inbound) {
+        match inbound {
+            Inbound::Envelopes(mut received) => {
+                let now = self.clock.now();
+                for envelope in received.envelopes.drain(..) {
+                    self.node.handle(now, Event::Partner(envelope), &mut self.actions);
+                }
+                self.perform();
+            }
+            Inbound::Paired(record) => {
+                tracing::info!("paired with {}", record.name);
+                let pair = twin::at_pairing(&self.node, &record);
+                self.handle(Event::Paired(Box::new(pair)));
+            }
+            Inbound::Unpaired => tracing::info!("the pairing is undone"),
+            Inbound::PartnerWall(wall_ms) => {
+                let sleep = self.clock.confirm_by_twin(wall_ms);
+                self.slept(sleep);
+            }
+            Inbound::Notice(notice) => {
+                tracing::warn!("{notice}");
+                self.handle(Event::Notice(notice));
+            }
+        }
+        self.tell_state();
+    }
+
+    fn slept(&mut self, sleep: Option<Sleep>) {
+        if let Some(sleep) = sleep {
+            tracing::info!("the clock is confirmed: this machine was off for {} s", sleep.duration.as_secs());
+            self.store.set_slept(sleep, self.clock.clone());
+            self.handle(Event::Slept { before: sleep.before, duration: sleep.duration });
+        }
+    }
+
+    /// One line whenever the pair stands otherwise.
+    fn tell_state(&mut self) {
+        let state = self.node.pair_state();
+        if state != self.told_state {
+            self.told_state = state;
+            tracing::info!("this one is {state}");
+        }
+    }
+
     fn message(&mut self, message: Message) {
         match message {
             Message::Submit { command, done } => {
@@ -312,11 +372,9 @@ impl Server {
         self.update_sockets();
         self.log.tick(self.clock.now());
         self.tell_trouble();
-        if let Some(sleep) = self.clock.confirm_now() {
-            tracing::info!("the clock is confirmed: this machine was off for {} s", sleep.duration.as_secs());
-            self.store.set_slept(sleep, self.clock.clone());
-            self.handle(Event::Slept { before: sleep.before, duration: sleep.duration });
-        }
+        let sleep = self.clock.confirm_now();
+        self.slept(sleep);
+        self.twin.stand(&self.node);
     }
 
     /// One line when the disk's trouble begins, and one when it is over; commits that were under way fail one by one.
@@ -337,9 +395,9 @@ impl Server {
         let wanted = self.node.wanted_interfaces();
         for notice in self.sockets.update(&self.interfaces, &wanted) {
             match notice.state {
-                State::Failed(_) => tracing::error!("{notice}"),
-                State::Absent | State::Down | State::NoAddress => tracing::warn!("{notice}"),
-                State::Serving | State::NotWanted => tracing::info!("{notice}"),
+                served::State::Failed(_) => tracing::error!("{notice}"),
+                served::State::Absent | served::State::Down | served::State::NoAddress => tracing::warn!("{notice}"),
+                served::State::Serving | served::State::NotWanted => tracing::info!("{notice}"),
             }
         }
         self.handle(Event::NotListening(self.sockets.failures()));

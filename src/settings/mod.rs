@@ -324,6 +324,16 @@ impl Settings {
         }
     }
 
+    /// The longest lease that any subnet gives; of those without end, what stands for it on the wire.
+    pub fn longest_lease(&self) -> Duration {
+        let longest = self
+            .subnets
+            .iter()
+            .map(|subnet| subnet.lease.over(&self.lease))
+            .map(|lease| if lease.infinite { Duration::from_secs(u32::MAX.into()) } else { lease.max.max(lease.default) });
+        longest.max().unwrap_or_default()
+    }
+
     /// The subnet that the address belongs to.
     pub fn subnet_of(&self, address: Ipv4Addr) -> Option<&Subnet> {
         self.subnets.iter().find(|subnet| subnet.network.contains(&address))

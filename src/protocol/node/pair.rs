@@ -115,12 +115,20 @@ impl Node {
         self.twin_tick(now, out);
     }
 
-    /// The pair is dissolved: this node counts as one whose partner is down (rule 10) until it is alone in the records too.
-    pub fn unpair(&mut self, now: Time, out: &mut Vec<Action>) {
-        self.twin = None;
-        self.table.set_paired(&self.plan, false, now);
-        let id = self.next_commit(now);
-        out.push(Action::Commit(Commit { id, changes: vec![Change::Pair(None)] }));
+    /// A pairing was made: the first of this node, or with the replacement of a twin that was given up.
+    pub(super) fn paired(&mut self, now: Time, pair: Pair, out: &mut Vec<Action>) {
+        let Some(twin) = &mut self.twin else { return self.pair(now, pair, out) };
+        // Whoever it is now, what was confirmed was confirmed by another.
+        (twin.partner_session, twin.partner, twin.last_heard, twin.pulled, twin.pull) = (None, None, None, None, None);
+        twin.acked.clear();
+        // The numbers that the former one told are not the numbers of this one.
+        twin.memory.partner_number = 0;
+        self.store_memory(now, out);
+    }
+
+    /// What must survive a restart; `None`: this node has never had a twin.
+    pub fn memory(&self) -> Option<&Memory> {
+        self.twin.as_ref().map(|twin| &twin.memory)
     }
 
     pub fn pair_state(&self) -> State {
@@ -514,6 +522,16 @@ impl Node {
                 }
                 self.store_memory(now, out);
                 self.enter(now, State::ShuttingDown, out);
+            }
+            TwinCommand::Unpair => {
+                if !twin.is_serving() {
+                    return Some(Err(format!(
+                        "This one is not serving now ({state}), so it cannot go on without its twin. Wait, or look at `twinlease twin status`."
+                    )));
+                }
+                twin.ended_session = twin.partner_session;
+                twin.last_heard = None;
+                self.partner_is_down(now, out);
             }
             TwinCommand::Serve => {
                 if state != State::Recover {

@@ -110,12 +110,17 @@ async fn pair(State(door): State<Door>, Json(PairRequest { code, address }): Jso
     Json(CommandOutcome { refused: paired.err() })
 }
 
-async fn unpair(State(door): State<Door>) -> Json<CommandOutcome> {
-    let unpaired = match link(&door) {
-        Ok(link) => link.unpair().await,
-        Err(refusal) => Err(refusal),
+/// To go on without the twin is to say that it is down (failover rule 10).
+async fn unpair(State(door): State<Door>) -> Result<Json<CommandOutcome>, Stopped> {
+    let link = match link(&door) {
+        Ok(link) => link,
+        Err(refusal) => return Ok(Json(CommandOutcome { refused: Some(refusal) })),
     };
-    Json(CommandOutcome { refused: unpaired.err() })
+    let has_twin = door.handle.read(|node, _| node.memory().is_some()).await?;
+    if has_twin && let Err(refusal) = door.handle.submit(Command::Twin(TwinCommand::Unpair)).await? {
+        return Ok(Json(CommandOutcome { refused: Some(refusal) }));
+    }
+    Ok(Json(CommandOutcome { refused: link.unpair().await.err() }))
 }
 
 /// The old one is off for good: that is the admin's word that it is down, too.

@@ -17,7 +17,6 @@ use crate::{
     },
     settings::{RecordKey, Settings},
 };
-use std::time::Duration;
 
 impl Node {
     /// Settings of before the pairing become what both hold.
@@ -127,13 +126,7 @@ impl Node {
             // Nobody can have been promised anything.
             return false;
         }
-        let longest_lease = self
-            .plan
-            .subnets()
-            .iter()
-            .map(|subnet| &subnet.lease)
-            .map(|lease| if lease.infinite { Duration::from_secs(u32::MAX.into()) } else { lease.max.max(lease.default) });
-        let longest_lease = longest_lease.max().unwrap_or_default();
+        let longest_lease = self.plan.settings.longest_lease();
         let mclt = self.plan.settings.twin.mclt;
         let Some(twin) = &mut self.twin else { return false };
         let before = (twin.memory.longest_mclt, twin.memory.longest_lease);

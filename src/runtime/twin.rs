@@ -1,0 +1,217 @@
+//! The twin as the server's loop has it: the link, and what of the pair is known at the start.
+
+use std::{
+    fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use tokio::sync::mpsc;
+
+use super::{
+    clock::WallTrust,
+    control::twin::{Answer, ShownCode, TwinLink},
+    partner::{
+        CodeFacts, INBOUND_MAX, Inbound, Link, LinkConfig, LinkHandle, Record, Standing,
+        identity::{self, Identity},
+        key::random,
+        pairing::Secret,
+        record::{self, Step},
+    },
+    store,
+};
+use crate::protocol::{
+    Node,
+    failover::{Envelope, Forgot, Memory, Session},
+    node::Pair,
+};
+
+/// How this node meets its twin.
+#[derive(Debug, Clone)]
+pub struct TwinOptions {
+    /// `None`: no link, so no twin.
+    pub listen: Option<SocketAddr>,
+    /// Where the twin may stand, for networks that no beacon crosses.
+    pub addresses: Vec<SocketAddr>,
+    /// The same on both: they pair by themselves.
+    pub pair_key: Option<Secret>,
+}
+
+/// Who this node is, before its database is opened.
+#[derive(Debug)]
+pub struct Prepared {
+    identity: Identity,
+    pub notices: Vec<String>,
+}
+
+/// Reads or makes the identity. A card that was copied from other hardware brings leases and a twin that are another
+/// node's: all of it is set aside.
+pub fn prepare(data: &Path) -> io::Result<Prepared> {
+    fs::create_dir_all(data)?;
+    let loaded = identity::load(data, identity::hardware_serial(Path::new("/")))?;
+    if loaded.is_clone {
+        for name in ["twinlease.db", "twinlease.db-wal", "twinlease.db-shm", "snapshots"] {
+            let path = data.join(name);
+            if path.exists() {
+                fs::rename(&path, data.join(format!("{name}.of-other-hardware")))?;
+            }
+        }
+    }
+    Ok(Prepared { identity: loaded.identity, notices: loaded.notices })
+}
+
+/// The link, or none.
+pub struct Twin {
+    link: Option<Link>,
+    inbound: mpsc::Receiver<Inbound>,
+}
+
+impl Twin {
+    pub fn start(
+        data: &Path,
+        prepared: Prepared,
+        options: TwinOptions,
+        standing: Standing,
+        wall_trust: WallTrust,
+    ) -> (Twin, Vec<String>) {
+        let (sender, inbound) = mpsc::channel(INBOUND_MAX);
+        let Some(listen) = options.listen else { return (Twin { link: None, inbound }, Vec::new()) };
+        let mut config = LinkConfig::new(PathBuf::from(data), prepared.identity, standing, wall_trust);
+        config.listen = listen;
+        config.addresses = options.addresses;
+        config.pair_key = options.pair_key;
+        match Link::start(config, sender) {
+            Ok((link, notices)) => (Twin { link: Some(link), inbound }, notices),
+            Err(error) => {
+                let notice = format!(
+                    "The link to the twin cannot be started ({error}), so this node goes on without its twin. Look at the folder `{}`, then start again.",
+                    data.display()
+                );
+                (Twin { link: None, inbound }, vec![notice])
+            }
+        }
+    }
+
+    pub fn handle(&self) -> Option<LinkHandle> {
+        self.link.as_ref().map(Link::handle)
+    }
+
+    /// Never blocks; what finds no room is lost, and sent again by the protocol.
+    pub fn send(&self, envelope: Envelope) {
+        if let Some(link) = &self.link {
+            link.send(envelope);
+        }
+    }
+
+    /// What comes over the link next; never, where there is none.
+    pub async fn heard(&mut self) -> Inbound {
+        match self.inbound.recv().await {
+            Some(inbound) => inbound,
+            None => std::future::pending().await,
+        }
+    }
+
+    pub fn heard_already(&mut self) -> Option<Inbound> {
+        self.inbound.try_recv().ok()
+    }
+
+    /// What this node says of itself when it is paired.
+    pub fn stand(&self, node: &Node) {
+        if let Some(link) = &self.link {
+            link.set_standing(standing(node));
+        }
+    }
+
+    pub fn stop(self) {
+        if let Some(link) = self.link {
+            link.stop();
+        }
+    }
+}
+
+pub fn standing(node: &Node) -> Standing {
+    let memory = node.memory();
+    Standing {
+        name: host_name(),
+        fixed_rank: memory.map(|memory| memory.rank),
+        has_leases: !node.leases().is_empty(),
+        is_blank_first: memory.is_none(),
+    }
+}
+
+/// The record of the pairing in this data folder.
+pub fn paired(data: &Path) -> Option<Record> {
+    // What cannot be read is told and set aside by the link.
+    let (record, _) = record::load(data).ok()?;
+    record.filter(|record| record.step == Step::Paired)
+}
+
+/// The link as the command line reaches it.
+impl TwinLink for LinkHandle {
+    fn facts(&self) -> serde_json::Value {
+        serde_json::to_value(LinkHandle::facts(self)).unwrap_or_default()
+    }
+
+    fn show_code(&self) -> Answer<'_, ShownCode> {
+        Box::pin(async { LinkHandle::show_code(self).await.map(shown) })
+    }
+
+    fn enter_code(&self, code: String, address: Option<SocketAddr>) -> Answer<'_, ()> {
+        Box::pin(async move { LinkHandle::enter_code(self, &code, address).await })
+    }
+
+    fn unpair(&self) -> Answer<'_, ()> {
+        Box::pin(LinkHandle::unpair(self))
+    }
+
+    fn replace(&self) -> Answer<'_, ShownCode> {
+        Box::pin(async {
+            LinkHandle::unpair(self).await?;
+            LinkHandle::show_code(self).await.map(shown)
+        })
+    }
+}
+
+fn shown(code: CodeFacts) -> ShownCode {
+    ShownCode { digits: code.digits, secs_left: code.secs_left }
+}
+
+/// What the failover rules start from; `None`: this node has never had a twin.
+pub fn at_start(data: &Path, loaded: &mut store::Loaded) -> Option<Pair> {
+    let limits = limits(&loaded.settings);
+    let mut memory = match (loaded.memory.take(), paired(data)) {
+        (Some(memory), _) => memory,
+        // The database is gone, and the pairing is not.
+        (None, Some(record)) => Memory::new(record.rank, limits.0, limits.1, Some(Forgot::Blank)),
+        (None, None) => return None,
+    };
+    if loaded.restored && memory.forgot.is_none() {
+        memory.forgot = Some(Forgot::Restored);
+    }
+    let (given_up, entries) = (std::mem::take(&mut loaded.given_up), std::mem::take(&mut loaded.entries));
+    Some(Pair { memory, session: new_session(), given_up, entries })
+}
+
+/// What the failover rules start from when a pairing has just been made.
+pub fn at_pairing(node: &Node, record: &Record) -> Pair {
+    let limits = limits(node.settings());
+    // Who joins one that has had a twin before may be somebody that has forgotten. Two that never had one start afresh.
+    let forgot = (!record.partner_is_blank_first).then_some(Forgot::Blank);
+    let memory = match node.memory() {
+        Some(memory) => memory.clone(),
+        None => Memory::new(record.rank, limits.0, limits.1, forgot),
+    };
+    Pair { memory, session: new_session(), given_up: Vec::new(), entries: Vec::new() }
+}
+
+fn limits(settings: &crate::settings::Settings) -> (std::time::Duration, std::time::Duration) {
+    (settings.twin.mclt, settings.longest_lease())
+}
+
+fn new_session() -> Session {
+    Session(u64::from_be_bytes(random()))
+}
+
+fn host_name() -> String {
+    nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_else(|| "twinlease".into())
+}
