@@ -333,7 +333,7 @@ fn unpair(place: &Place, yes: bool) -> anyhow::Result<u8> {
         return refused("Nothing was changed.");
     }
     let outcome: CommandOutcome = running(place)?.post("/twin/unpair", &())?;
-    told(outcome, "This one has no twin any more. Unpair the other one as well before it is used again.")
+    told(outcome, "The twin is forgotten, and this one goes on alone. Unpair the other one as well before it is used again.")
 }
 
 fn replace(place: &Place, yes: bool) -> anyhow::Result<u8> {

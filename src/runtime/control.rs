@@ -1,7 +1,6 @@
 //! The local door: HTTP over a Unix socket in the data folder, for the command line on this machine. Whoever may
 //! open the file may do everything, so only its owner may.
 
-pub mod link;
 pub mod twin;
 
 use std::{

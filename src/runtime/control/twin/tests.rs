@@ -50,12 +50,13 @@ impl TwinLink for FakeLink {
     fn unpair(&self) -> Answer<'_, ()> {
         self.answer("unpair".into(), ())
     }
-    fn replace(&self) -> Answer<'_, ShownCode> {
-        self.code("replace")
+    fn is_paired(&self) -> bool {
+        true
     }
 }
 
-const NOW: Time = Time(1000);
+/// Long enough after the start to know that nobody is there.
+const NOW: Time = Time(10_000);
 
 /// Makes all commits durable at once. The outcome of the command, if there was one.
 fn settle(node: &mut Node, out: &mut Vec<Action>) -> Option<Result<(), String>> {
@@ -83,6 +84,8 @@ fn door(pair: Option<Pair>, link: Option<Arc<FakeLink>>) -> Door {
         if let Some(pair) = pair {
             node.pair(Time(0), pair, &mut out);
         }
+        settle(&mut node, &mut out);
+        node.handle(NOW, Event::Timer, &mut out);
         settle(&mut node, &mut out);
         while let Some(message) = inbox.blocking_recv() {
             match message {
@@ -133,9 +136,8 @@ async fn without_a_twin_and_a_link_each_says_so() {
     let request = PairRequest { code: "123456".into(), address: None };
     for refused in [
         pair_outcome(door.clone(), request).await,
-        unpair(State(door.clone())).await.0.refused,
+        unpair(State(door.clone())).await.expect("it answers").0.refused,
         show_code(State(door.clone())).await.0.refused,
-        replace(State(door.clone())).await.expect("it answers").0.refused,
     ] {
         assert!(refused.expect("refused").contains("--twin-listen off"));
     }
@@ -152,13 +154,13 @@ async fn the_link_is_asked_and_its_refusal_is_told() {
     let address = Some("192.0.2.2:8067".parse().expect("an address"));
     assert_eq!(pair_outcome(open.clone(), PairRequest { code: "123456".into(), address }).await, None);
     assert_eq!(show_code(State(open.clone())).await.0.shown.expect("a code").digits, "123456");
-    assert_eq!(unpair(State(open.clone())).await.0.refused, None);
+    assert_eq!(unpair(State(open.clone())).await.expect("it answers").0.refused, None);
     let told = replace(State(open)).await.expect("it answers").0.refused;
     assert!(told.expect("refused").contains("no twin to replace"));
     assert_eq!(*link.asked.lock().expect("no panic"), ["enter 123456 Some(192.0.2.2:8067)", "show", "unpair"]);
 
     let refusing = door(None, Some(Arc::new(FakeLink { refuses: true, ..FakeLink::default() })));
-    assert_eq!(unpair(State(refusing)).await.0.refused.as_deref(), Some("The code is wrong."));
+    assert_eq!(unpair(State(refusing)).await.expect("it answers").0.refused.as_deref(), Some("The code is wrong."));
 }
 
 #[tokio::test]
@@ -194,4 +196,20 @@ fn a_choice_is_committed_with_what_it_makes_of_the_settings() {
     let entry = entry.expect("the twin is told");
     assert_eq!((&entry.record, &entry.other, entry.version.first), (&Some(twin(1200)), &None, 3));
     assert!(entry.version.second > 4, "{entry:?}");
+}
+
+#[tokio::test]
+async fn a_twin_is_replaced_by_the_word_that_it_is_off() {
+    let link = Arc::new(FakeLink::default());
+    let door = door(Some(pair()), Some(link.clone()));
+    let state = async || report(State(door.clone())).await.expect("it answers").0.node.expect("a twin").state;
+    assert_eq!(state().await, failover::State::CommunicationsInterrupted);
+    let outcome = replace(State(door.clone())).await.expect("it answers").0;
+    assert_eq!((outcome.refused, outcome.shown.expect("a code").digits.as_str()), (None, "123456"));
+    assert_eq!(*link.asked.lock().expect("no panic"), ["unpair", "show"]);
+    assert_eq!(state().await, failover::State::PartnerDown);
+    // Once more, because the code ran out.
+    assert!(replace(State(door.clone())).await.expect("it answers").0.shown.is_some());
+    assert_eq!(unpair(State(door.clone())).await.expect("it answers").0.refused, None);
+    assert_eq!(state().await, failover::State::PartnerDown);
 }
