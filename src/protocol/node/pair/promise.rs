@@ -225,9 +225,13 @@ impl Node {
         self.twin.as_ref().is_none_or(|twin| twin.is_together())
     }
 
-    /// An address of the partner's half while apart: what is not known of it here, the partner may have promised (rule 13).
+    /// An address of the partner's half, while apart or while the partner has news that did not arrive yet: what is not known
+    /// of it here, the partner may have promised (rule 13).
     pub(in crate::protocol) fn twin_may_know(&self, address: Ipv4Addr) -> bool {
-        self.twin.as_ref().is_some_and(|twin| !twin.is_together() && !twin.owns(address))
+        self.twin.as_ref().is_some_and(|twin| {
+            let has_news = twin.partner.as_ref().is_some_and(|partner| partner.unconfirmed > 0);
+            !twin.owns(address) && (!twin.is_together() || has_news)
+        })
     }
 
     /// A promise without end is one that the partner has confirmed as such.

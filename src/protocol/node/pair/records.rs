@@ -15,6 +15,8 @@ use crate::protocol::{
     time::Time,
 };
 
+/// Past this, what waits for a stalled disk is left to be asked for again.
+const MAX_PARKED: usize = 32_768;
 /// Records sent again at one tick.
 const RESENT: usize = 4096;
 /// Run-out records that are looked at in one sweep.
@@ -120,7 +122,7 @@ impl Node {
     pub(super) fn send_when_durable(&mut self, body: Body, out: &mut Vec<Action>) {
         if self.sent.is_empty() {
             self.send(body, out);
-        } else {
+        } else if self.parked.len() < MAX_PARKED {
             let to = self.twin.as_ref().and_then(|twin| twin.partner_session);
             self.parked.push_back((self.last_commit, Parked::Send { to, body: Box::new(body) }));
         }
