@@ -66,6 +66,8 @@ pub struct CodeOutcome {
 pub struct TwinReport {
     /// `None`: no twin.
     pub node: Option<TwinStatus>,
+    /// Hears clients on at least one interface.
+    pub serving: bool,
     /// Why nothing new can be promised here, as a sentence.
     pub trouble: Option<String>,
     /// `None`: the link is off.
@@ -96,7 +98,7 @@ async fn report(State(door): State<Door>) -> Result<Json<TwinReport>, Stopped> {
     let sign = led::sign(&status, Around::default());
     let light = Light { sign, rhythm: led::pattern(sign).name };
     let link = door.link.as_ref().map(|link| link.facts());
-    Ok(Json(TwinReport { node: status.twin, trouble: status.trouble, link, light, to_reconcile }))
+    Ok(Json(TwinReport { node: status.twin, serving: status.serving, trouble: status.trouble, link, light, to_reconcile }))
 }
 
 async fn show_code(State(door): State<Door>) -> Json<CodeOutcome> {
