@@ -113,7 +113,9 @@ fn concurrent(is_owner: bool, is_same_client: bool, mine: &Binding, theirs: &Bin
         (true, false) => theirs.clone(),
         (false, true) => mine.clone(),
         (false, false) if is_same_client => {
-            let stronger = if strength(theirs.state) > strength(mine.state) { theirs } else { mine };
+            // What is only a proposal here has been given to this client by the owner.
+            let is_firmer = mine.state == BindingState::Tentative && strength(theirs.state) == strength(mine.state);
+            let stronger = if is_firmer || strength(theirs.state) > strength(mine.state) { theirs } else { mine };
             with_later_expiry(stronger, if std::ptr::eq(stronger, mine) { theirs } else { mine })
         }
         // Two clients, or two that were freed.

@@ -56,6 +56,7 @@ pub(super) enum Parked {
     TellSettings,
     MemoryStored {
         is_down: bool,
+        shut_down: bool,
     },
     /// All that the twin has; and where it stood.
     Pulled {
@@ -201,7 +202,7 @@ impl Node {
                     }
                 }
                 Parked::TellSettings => self.tell_settings(now, out),
-                Parked::MemoryStored { is_down } => self.memory_stored(is_down),
+                Parked::MemoryStored { is_down, shut_down } => self.memory_stored(is_down, shut_down),
                 Parked::Pulled { state, forgot } => self.pull_stored(now, (state, forgot), out),
             }
         }
@@ -242,10 +243,18 @@ impl Node {
             let (id, undo) = self.undo.pop_back().expect("looked at above");
             match undo {
                 Undo::Binding { address, before } => {
-                    if let (Some(twin), Some(before)) = (&mut self.twin, &before) {
-                        // What was told of it may be known to the twin: it is compared anew.
-                        twin.record_changed(self.table.get(address), before);
-                        twin.unconfirmed.insert(address, None);
+                    match (&mut self.twin, &before) {
+                        (Some(twin), Some(before)) => {
+                            // What was told of it may be known to the twin: it is compared anew.
+                            twin.record_changed(self.table.get(address), before);
+                            twin.unconfirmed.insert(address, None);
+                        }
+                        // Nothing is left to be told.
+                        (Some(twin), None) => {
+                            twin.unconfirmed.remove(&address);
+                            twin.acked.remove(&address);
+                        }
+                        (None, _) => {}
                     }
                     self.table.restore(&self.plan, now, address, before);
                     if self.pending.get(&address) == Some(&id) {
@@ -256,6 +265,7 @@ impl Node {
                     self.set_settings(now, *settings);
                     if let (Some(twin), Some(replica)) = (&mut self.twin, replica) {
                         twin.replica = *replica;
+                        twin.unconfirmed_settings.retain(|key, _| twin.replica.entries.contains_key(key));
                     }
                 }
             }
@@ -282,7 +292,8 @@ impl Node {
                     }
                 }
                 // Tried again by whoever waits for it.
-                Parked::Send { .. } | Parked::TellSettings | Parked::MemoryStored { .. } | Parked::Pulled { .. } => {}
+                Parked::Send { .. } | Parked::TellSettings | Parked::Pulled { .. } => {}
+                Parked::MemoryStored { .. } => self.memory_not_stored(now, out),
             }
         }
     }

@@ -8,8 +8,14 @@ use std::{
 };
 
 use crate::{
-    protocol::{Change, Commit, CommitId, lease::Binding, time::Epoch},
-    settings::Settings,
+    protocol::{
+        Change, Commit, CommitId,
+        failover::{GivenUp, Memory},
+        lease::Binding,
+        replica::Entry,
+        time::Epoch,
+    },
+    settings::{RecordKey, Settings},
 };
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,10 +33,14 @@ enum Mode {
     Healed,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Disk {
     pub settings: Settings,
     pub bindings: BTreeMap<Ipv4Addr, Binding>,
+    pub entries: BTreeMap<RecordKey, Entry>,
+    pub given_up: BTreeMap<Ipv4Addr, GivenUp>,
+    /// What the node knows of its pair.
+    pub memory: Option<Memory>,
     /// Every record that was ever durable.
     pub history: Vec<Binding>,
     queue: VecDeque<Commit>,
@@ -45,6 +55,9 @@ impl Disk {
         Disk {
             settings,
             bindings: BTreeMap::new(),
+            entries: BTreeMap::new(),
+            given_up: BTreeMap::new(),
+            memory: None,
             history: Vec::new(),
             queue: VecDeque::new(),
             reports: VecDeque::new(),
@@ -73,7 +86,9 @@ impl Disk {
                     }
                     Change::Put(record) => self.settings.put(record),
                     Change::Remove(key) => self.settings.remove(&key),
-                    Change::Setting(_) | Change::GiveUp(_) | Change::Pair(_) => {}
+                    Change::Setting(entry) => drop(self.entries.insert(entry.key.clone(), entry)),
+                    Change::GiveUp(given_up) => drop(self.given_up.insert(given_up.address, given_up)),
+                    Change::Pair(memory) => self.memory = memory,
                 }
             }
         }
@@ -102,6 +117,11 @@ impl Disk {
         }
     }
 
+    /// The commits that wait for the next transaction.
+    pub fn waiting(&self) -> usize {
+        self.queue.len()
+    }
+
     /// The node has dealt with `Recovered`.
     pub fn resume(&mut self) {
         if self.mode == Mode::Healed {
@@ -123,6 +143,17 @@ impl Disk {
             binding
         });
         aged.collect()
+    }
+
+    /// What the node knew of its pair, its times aged as those of the records.
+    pub fn memory_after_crash(&self) -> Option<Memory> {
+        let mut memory = self.memory.clone()?;
+        if let Some((since, epoch)) = &mut memory.partner_down {
+            for (_, slept) in self.sleeps.iter().filter(|(before, _)| *epoch < *before) {
+                *since = since.earlier(*slept);
+            }
+        }
+        Some(memory)
     }
 
     pub fn slept(&mut self, before: Epoch, slept: Duration) {

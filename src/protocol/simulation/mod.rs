@@ -3,6 +3,7 @@
 
 pub mod device;
 mod disk;
+mod pair;
 mod scenarios;
 mod world;
 

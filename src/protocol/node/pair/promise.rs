@@ -266,7 +266,8 @@ impl Partnership {
     /// The record of this address is another one now: what was known of the old one says nothing (rule 2).
     pub(in crate::protocol) fn record_changed(&mut self, before: Option<&Binding>, after: &Binding) {
         let address = after.address;
-        let is_same = before.is_some_and(|before| before.generation == after.generation && before.client == after.client);
+        let is_same = after.state != BindingState::Free
+            && before.is_some_and(|before| before.generation == after.generation && before.client == after.client);
         if !is_same && !is_loose(Rule::W3) {
             self.acked.remove(&address);
         }

@@ -52,6 +52,10 @@ impl Node {
     }
 
     pub(super) fn updated(&mut self, now: Time, update: Update, out: &mut Vec<Action>) {
+        if self.disk_trouble(now).is_some() {
+            // Nothing can be confirmed now, and what waits to be said must not pile up: it is sent again.
+            return;
+        }
         let Some(twin) = &self.twin else { return };
         let sent = update.record.clone();
         let is_proposal = sent.state == BindingState::Tentative;

@@ -164,6 +164,10 @@ impl Node {
     }
 
     pub(super) fn setting_came(&mut self, now: Time, entry: Entry, out: &mut Vec<Action>) {
+        if self.disk_trouble(now).is_some() {
+            // As with records: it is sent again.
+            return;
+        }
         self.settings_came(now, vec![entry.clone()], out);
         self.send_when_durable(Body::SettingAck(Box::new(entry)), out);
     }

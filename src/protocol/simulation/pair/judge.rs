@@ -1,0 +1,150 @@
+//! The judge: looks at what clients were told, at both disks and at both nodes, and knows the true time.
+
+use std::time::Duration;
+
+use super::{
+    super::device::Heard,
+    step::{name, rank},
+    world::World,
+};
+use crate::protocol::{
+    Change, Commit,
+    failover::{
+        State,
+        loose::{Rule, is_loose},
+    },
+    lease::{BindingState, HwAddr},
+    time::Time,
+};
+
+/// Clocks that run too fast, and a server that counts whole seconds.
+pub const TOLERANCE: Duration = Duration::from_millis(1400);
+/// Commits that a disk which stands still may be given to hold.
+const MAX_WAITING: usize = 4096;
+
+#[derive(Debug, Default, Clone, Copy)]
+pub struct Tally {
+    pub events: u64,
+    pub acks: u64,
+    /// Judged against what the partner's disk knew.
+    pub by_rule_2: u64,
+}
+
+impl World {
+    /// An ACK leaves now.
+    pub fn judge_promise(&mut self, at: usize, who: usize, heard: &Heard) {
+        self.tally.acks += 1;
+        let (now, address) = (self.now, heard.address);
+        let end = now + Duration::from_secs(heard.secs.into());
+        let hw = HwAddr::ethernet(heard.mac);
+
+        let told = self.machines[at].node_now(now) + Duration::from_secs(heard.secs.into());
+        let is_its = |binding: &&crate::protocol::lease::Binding| binding.address == address && binding.hw == hw;
+        let is_durable = self.machines[at].drive.disk.history.iter().rev().filter(is_its).any(|binding| {
+            let is_lease = matches!(binding.state, BindingState::Leased | BindingState::Tentative);
+            is_lease && told <= binding.expiry + TOLERANCE
+        });
+        if !is_durable {
+            self.fail(|| format!("DURABLE: {} acks {address} to client {who} before its commit", name(at)));
+        }
+
+        let holder = self.clients.iter().enumerate().filter(|(other, _)| *other != who).find_map(|(other, client)| {
+            let claim = client.claims.iter().find(|claim| claim.address == address && now + TOLERANCE < claim.end)?;
+            Some((other, claim.by, now.until(claim.end).as_secs()))
+        });
+        if let Some((other, by, secs)) = holder {
+            self.fail(|| {
+                format!(
+                    "DOUBLE: {} promises {address} to client {who}, which client {other} has from {} for {secs} s more",
+                    name(at),
+                    name(by)
+                )
+            });
+        }
+        self.judge_rule_2(at, who, address, end);
+    }
+
+    /// No promise goes further than what the partner's disk knows of this client and generation, or now and MCLT.
+    fn judge_rule_2(&mut self, at: usize, who: usize, address: std::net::Ipv4Addr, end: Time) {
+        let partner = &self.machines[1 - at];
+        let Some(node) = &self.machines[at].node else { return };
+        if partner.has_lost
+            || self.machines[at].has_lost
+            || is_loose(Rule::W20)
+            || self.machines[at].state() == Some(State::Alone)
+        {
+            return;
+        }
+        let Some(record) = node.leases().get(address) else { return };
+        let mclt = partner.drive.disk.memory.as_ref().map_or(Duration::ZERO, |memory| memory.longest_mclt);
+        let known = match partner.drive.known.get(&address) {
+            Some(known) if !known.is_certain => return,
+            Some(known) if known.is_promise && known.client == record.client && known.generation == record.generation => {
+                Time(known.end.unwrap_or(u64::MAX))
+            }
+            Some(_) | None => Time(0),
+        };
+        self.tally.by_rule_2 += 1;
+        if end > known.max(self.now + mclt) + TOLERANCE {
+            let secs = self.now.until(known).as_secs();
+            self.fail(|| {
+                format!("RULE2: {} promises {address} to client {who}, of which the other's disk knows {secs} s", name(at))
+            });
+        }
+    }
+
+    /// Something is on its way to a disk.
+    pub fn judge_commit(&mut self, at: usize, commit: &Commit) {
+        for change in &commit.changes {
+            if let Change::Pair(Some(memory)) = change {
+                let before = self.machines[at].drive.disk.memory.as_ref().and_then(|memory| memory.forgot);
+                if memory.rank != rank(at) {
+                    self.fail(|| format!("RANK: {} changes its rank", name(at)));
+                }
+                let is_false = memory.forgot.is_some() && before.is_none() && !self.machines[at].has_lost;
+                if is_false {
+                    self.fail(|| {
+                        format!("FALSE-RECOVER: {} believes to have forgotten ({:?}), and has its disk", name(at), memory.forgot)
+                    });
+                }
+            }
+        }
+    }
+
+    /// After each step: nothing that was promised is forgotten, and nothing grows without bound.
+    pub fn judge(&mut self) {
+        let now = self.now;
+        for who in 0..self.clients.len() {
+            for claim in self.clients[who].claims.clone() {
+                let machine = &self.machines[claim.by];
+                let Some(node) = &machine.node else { continue };
+                let is_judged = !claim.is_forgotten && machine.clock.is_confirmed && now + TOLERANCE < claim.end;
+                if !is_judged {
+                    continue;
+                }
+                let hw = self.clients[who].device.hw();
+                let is_known = node.leases().get(claim.address).is_some_and(|record| {
+                    let end = machine.clock.truth_of_expiry(now, record.expiry);
+                    record.hw == hw && end.is_none_or(|end| claim.end <= Time(end) + TOLERANCE)
+                });
+                if !is_known {
+                    let record = format!("{:?}", node.leases().get(claim.address));
+                    let left = now.until(claim.end).as_secs();
+                    self.fail(|| {
+                        format!(
+                            "FORGOTTEN: {} promised {} to client {who} for {left} s more, and has: {record}",
+                            name(claim.by),
+                            claim.address
+                        )
+                    });
+                }
+            }
+        }
+        for at in [0, 1] {
+            let waiting = self.machines[at].drive.disk.waiting();
+            if waiting > MAX_WAITING {
+                self.fail(|| format!("BOUND: {waiting} commits wait for the disk of {}", name(at)));
+            }
+        }
+    }
+}

@@ -1,0 +1,598 @@
+//! Two machines, their link and their clients on one true timeline. What is due happens in order; steps come between.
+
+use std::{collections::BinaryHeap, time::Duration};
+
+use super::{
+    super::{
+        device::{Heard, Packet},
+        disk::Report,
+    },
+    clients::Client,
+    config,
+    judge::Tally,
+    link::{Direction, Way},
+    machine::{Incoming, Machine, own_address},
+    step::{A, B, Clock, DiskDoes, Edit, Fate, Kinds, LinkDoes, POOL, PowerDoes, Reach, Setup, Step, name},
+    tell,
+};
+use crate::{
+    protocol::{
+        Action, Command, Datagram, Event, StoreTrouble, TwinCommand,
+        failover::{Body, Envelope, State},
+        seeds::Telling,
+        time::Time,
+    },
+    settings::{Record, RecordKey, Twin},
+};
+
+/// Clients that steps move.
+pub const CLIENTS: usize = 4;
+/// A node that wants to be called this often at one moment never gets on.
+const MAX_CALLS: u32 = 64;
+/// What one event may bring about.
+const MAX_ACTIONS: usize = 256;
+const REPORT_MS: u64 = 1;
+
+#[derive(Debug)]
+pub enum Due {
+    Arrives { to: usize, start: u64, envelope: Envelope },
+    Write { at: usize, start: u64 },
+    Hear { at: usize, start: u64 },
+    Take { who: usize, xid: u32 },
+    Resume { at: usize, start: u64 },
+}
+
+#[derive(Debug)]
+struct Item {
+    at: Time,
+    sequence: u64,
+    due: Due,
+}
+
+impl PartialEq for Item {
+    fn eq(&self, other: &Item) -> bool {
+        self.sequence == other.sequence
+    }
+}
+impl Eq for Item {}
+impl PartialOrd for Item {
+    fn partial_cmp(&self, other: &Item) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+/// The earliest is the greatest.
+impl Ord for Item {
+    fn cmp(&self, other: &Item) -> std::cmp::Ordering {
+        (other.at, other.sequence).cmp(&(self.at, self.sequence))
+    }
+}
+
+pub struct World {
+    pub setup: Setup,
+    pub now: Time,
+    pub machines: [Machine; 2],
+    pub link: [Direction; 2],
+    pub clients: Vec<Client>,
+    queue: BinaryHeap<Item>,
+    sequence: u64,
+    pub xid: u32,
+    commands: u64,
+    last_result_is_ok: bool,
+    calls: [(Time, u32); 2],
+    spare: Vec<Action>,
+    /// The first thing that went wrong.
+    pub fault: Option<String>,
+    /// Faults of another kind do not count.
+    pub only: Option<&'static str>,
+    pub tally: Tally,
+    pub telling: Telling,
+}
+
+impl World {
+    /// Both are on, and have found each other where they can.
+    pub fn new(setup: Setup, telling: Telling) -> World {
+        let now = Time(1);
+        let mut world = World {
+            setup,
+            now,
+            machines: [Machine::new(A, setup, now), Machine::new(B, setup, now)],
+            link: [Direction::default(), Direction::default()],
+            clients: (0..CLIENTS).map(Client::new).collect(),
+            queue: BinaryHeap::new(),
+            sequence: 0,
+            xid: 0,
+            commands: 0,
+            last_result_is_ok: false,
+            calls: [(Time(0), 0); 2],
+            spare: Vec::new(),
+            fault: None,
+            only: None,
+            tally: Tally::default(),
+            telling,
+        };
+        for at in [A, B] {
+            world.start(at, Clock::Right);
+        }
+        world.wait(Duration::from_secs(3));
+        world
+    }
+
+    pub fn fail(&mut self, what: impl FnOnce() -> String) {
+        if self.fault.is_none() {
+            let what = what();
+            tell!(self, "!!! {what}");
+            self.fault = Some(what).filter(|what| self.only.is_none_or(|only| what.starts_with(only)));
+        }
+    }
+
+    pub fn take(&mut self, step: &Step) {
+        match *step {
+            Step::Wait { ms } => self.wait(Duration::from_millis(ms.into())),
+            Step::Next(count) => (0..count).for_each(|_| self.next()),
+            Step::Client { who, does, reach, is_deaf } => self.client(who, does, reach, is_deaf),
+            Step::Disk { at, does } => self.disk(at, does),
+            Step::Link { from, kinds, does } => self.set_link(from, kinds, does),
+            Step::Held { from, kinds, which, fate } => {
+                for envelope in self.link[from].take(kinds, which) {
+                    tell!(self, "{} → {}  {} (was held back: {fate:?})", name(from), name(1 - from), tell::body(&envelope.body));
+                    if fate == Fate::Doubles {
+                        self.link[from].put_aside(envelope.clone());
+                    }
+                    if fate != Fate::IsLost && self.machines[1 - from].is_on() {
+                        self.give(1 - from, Incoming::Partner(envelope));
+                    }
+                }
+            }
+            Step::Power { at, does } => self.power(at, does),
+            Step::Copy { at } => {
+                tell!(self, "somebody copies the disk of {}", name(at));
+                self.machines[at].copy = Some(self.machines[at].drive.clone());
+            }
+            Step::Clock { at } => self.confirm_clock(at),
+            Step::Pause { at, ms } => {
+                if self.machines[at].is_on() && self.machines[at].paused_until.is_none() {
+                    tell!(self, "{} stands still for {ms} ms", name(at));
+                    let until = self.now + Duration::from_millis(ms.into());
+                    self.machines[at].paused_until = Some(until);
+                    let start = self.machines[at].starts;
+                    self.put(until, Due::Resume { at, start });
+                }
+            }
+            Step::Admin { at, does } => self.edit(at, does),
+            Step::Twin { at, says } => self.twin(at, says),
+        }
+    }
+
+    // Time.
+
+    pub fn put(&mut self, at: Time, due: Due) {
+        self.sequence += 1;
+        self.queue.push(Item { at, sequence: self.sequence, due });
+    }
+
+    fn after(&mut self, ms: u64, due: Due) {
+        self.put(self.now + Duration::from_millis(ms), due);
+    }
+
+    pub fn wait(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while self.fault.is_none() && self.step_until(end) {}
+        self.now = self.now.max(end);
+    }
+
+    fn next(&mut self) {
+        if self.fault.is_none() {
+            self.step_until(Time(u64::MAX));
+        }
+    }
+
+    /// The next thing that is due until then happens. `false`: there is none.
+    fn step_until(&mut self, end: Time) -> bool {
+        let queued = self.queue.peek().map(|item| item.at);
+        let timer = |at: usize| {
+            let machine: &Machine = &self.machines[at];
+            machine.deadline().filter(|_| machine.paused_until.is_none()).map(|due| (due.max(self.now), at))
+        };
+        let timer = [timer(A), timer(B)].into_iter().flatten().min();
+        match (queued, timer) {
+            (Some(queued), timer) if queued <= end && timer.is_none_or(|(due, _)| queued <= due) => {
+                let item = self.queue.pop().expect("peeked at above");
+                self.now = self.now.max(item.at);
+                self.happen(item.due);
+            }
+            (_, Some((due, at))) if due <= end => {
+                self.now = due;
+                let (last, count) = self.calls[at];
+                self.calls[at] = (due, if last == due { count + 1 } else { 0 });
+                if self.calls[at].1 > MAX_CALLS {
+                    self.fail(|| format!("DEADLINE: {} has a deadline that stays", name(at)));
+                }
+                self.handle(at, Event::Timer);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn happen(&mut self, due: Due) {
+        match due {
+            Due::Arrives { to, start, envelope } if self.machines[to].starts == start => {
+                self.give(to, Incoming::Partner(envelope));
+            }
+            Due::Write { at, start } if self.machines[at].starts == start => {
+                self.machines[at].write_is_due = false;
+                if !self.machines[at].disk_is_stalled {
+                    self.write(at, usize::MAX);
+                }
+            }
+            Due::Hear { at, start } if self.machines[at].starts == start => self.give(at, Incoming::Reports),
+            Due::Resume { at, start } if self.machines[at].starts == start => self.resume(at),
+            Due::Take { who, xid } => self.take_offer(who, xid),
+            Due::Arrives { .. } | Due::Write { .. } | Due::Hear { .. } | Due::Resume { .. } => {}
+        }
+    }
+
+    // Nodes.
+
+    /// Hands something to a node, at once or when it moves again.
+    pub fn give(&mut self, at: usize, what: Incoming) {
+        let machine = &mut self.machines[at];
+        if !machine.is_on() {
+            return;
+        }
+        if machine.paused_until.is_some() {
+            machine.inbox.push(what);
+            return;
+        }
+        match what {
+            Incoming::Packet(packet) => self.hear_packet(at, &packet),
+            Incoming::Partner(envelope) => {
+                if !matches!(envelope.body, Body::Heartbeat(_)) {
+                    tell!(self, "          {} hears: {}", name(at), tell::body(&envelope.body));
+                }
+                self.handle(at, Event::Partner(envelope));
+            }
+            Incoming::Reports => self.hear_reports(at),
+        }
+    }
+
+    fn hear_packet(&mut self, at: usize, packet: &Packet) {
+        let destination = if packet.is_unicast { own_address(at) } else { std::net::Ipv4Addr::BROADCAST };
+        let datagram = Datagram { interface: 1, source: packet.source, source_port: 68, destination, payload: &packet.payload };
+        self.handle(at, Event::Datagram(datagram));
+    }
+
+    pub fn resume(&mut self, at: usize) {
+        if self.machines[at].paused_until.take().is_some() {
+            tell!(self, "{} goes on", name(at));
+            for what in std::mem::take(&mut self.machines[at].inbox) {
+                self.give(at, what);
+            }
+        }
+    }
+
+    pub fn handle(&mut self, at: usize, event: Event<'_>) {
+        let now = self.machines[at].node_now(self.now);
+        let Some(node) = &mut self.machines[at].node else { return };
+        let mut out = std::mem::take(&mut self.spare);
+        node.handle(now, event, &mut out);
+        self.tally.events += 1;
+        self.perform(at, &mut out);
+        self.spare = out;
+    }
+
+    fn perform(&mut self, at: usize, out: &mut Vec<Action>) {
+        if out.len() > MAX_ACTIONS {
+            self.fail(|| format!("BOUND: {} does {} things at once", name(at), out.len()));
+        }
+        for action in out.drain(..) {
+            match action {
+                Action::Reply(reply) => {
+                    let heard = Heard::read(&reply).expect("a reply has a message type");
+                    self.reply(at, &heard);
+                }
+                Action::Commit(commit) => {
+                    tell!(self, "          {} commits {}: {}", name(at), commit.id.0, tell::changes(&commit.changes));
+                    self.judge_commit(at, &commit);
+                    self.machines[at].drive.disk.hand_over(commit);
+                    self.write_soon(at);
+                }
+                Action::Send(envelope) => self.send(at, envelope),
+                Action::Done { id, result } => {
+                    self.last_result_is_ok = result.is_ok();
+                    tell!(
+                        self,
+                        "          {} answers command {id}: {}",
+                        name(at),
+                        match &result {
+                            Ok(()) => "done",
+                            Err(why) => why,
+                        }
+                    );
+                }
+                Action::Decided(decision) => tell!(self, "          {}: {}", name(at), decision.outcome),
+                Action::Probe { .. } => {}
+            }
+        }
+        self.note_state(at);
+    }
+
+    fn note_state(&mut self, at: usize) {
+        let Some(state) = self.machines[at].state() else { return };
+        if self.machines[at].last_state != state {
+            tell!(self, "{} is now {state:?}", name(at));
+            self.machines[at].last_state = state;
+            if self.machines[at].serves() {
+                let machine = &mut self.machines[at];
+                (machine.declared, machine.has_lost) = (false, false);
+            }
+        }
+    }
+
+    // The link.
+
+    fn send(&mut self, from: usize, envelope: Envelope) {
+        if let Body::Heartbeat(heartbeat) = &envelope.body {
+            self.machines[from].said = Some(heartbeat.clone());
+        }
+        let direction = &mut self.link[from];
+        direction.count += 1;
+        let lot = mix(self.setup.salt ^ direction.count << 1 ^ from as u64) % 1000;
+        let way = match direction.way(Kinds::of(&envelope.body)) {
+            Way::Flows if lot < u64::from(self.setup.loss_permille) && !self.must_reach() => Way::IsLost,
+            way => way,
+        };
+        if !matches!(envelope.body, Body::Heartbeat(_)) {
+            let fate = ["", " (held back)", " (lost)"][way as usize];
+            tell!(self, "{} → {}  {}{fate}", name(from), name(1 - from), tell::body(&envelope.body));
+        }
+        match way {
+            Way::Flows => {
+                let (to, start) = (1 - from, self.machines[1 - from].starts);
+                self.after(self.setup.link_ms[from].into(), Due::Arrives { to, start, envelope });
+            }
+            Way::IsHeld => self.link[from].put_aside(envelope),
+            Way::IsLost => {}
+        }
+    }
+
+    /// One of them was declared down and has started: it reaches the other (e10).
+    fn must_reach(&self) -> bool {
+        self.machines.iter().any(|machine| machine.declared && machine.is_on())
+    }
+
+    fn set_link(&mut self, from: usize, kinds: Kinds, does: LinkDoes) {
+        if does != LinkDoes::Flow && self.must_reach() {
+            return;
+        }
+        tell!(self, "link {} → {}: {does:?} {}", name(from), name(1 - from), tell::kinds(kinds));
+        match does {
+            LinkDoes::Flow => self.link[from].flow(kinds),
+            LinkDoes::Hold => self.link[from].hold(kinds),
+            LinkDoes::Cut => self.link[from].cut(kinds),
+        }
+    }
+
+    // Disks.
+
+    fn write_soon(&mut self, at: usize) {
+        let (ms, machine) = (self.setup.disk_ms[at], &mut self.machines[at]);
+        if !machine.disk_is_stalled && !machine.write_is_due {
+            machine.write_is_due = true;
+            let start = machine.starts;
+            self.after(ms.into(), Due::Write { at, start });
+        }
+    }
+
+    pub fn write(&mut self, at: usize, commits: usize) {
+        let machine = &mut self.machines[at];
+        let before = machine.drive.disk.history.len();
+        machine.drive.disk.write(commits);
+        machine.written(self.now, before);
+        self.hear_soon(at);
+    }
+
+    fn hear_soon(&mut self, at: usize) {
+        if !self.machines[at].drive.disk.reports.is_empty() {
+            let start = self.machines[at].starts;
+            self.after(REPORT_MS, Due::Hear { at, start });
+        }
+    }
+
+    fn hear_reports(&mut self, at: usize) {
+        while let Some(report) = self.machines[at].drive.disk.reports.pop_front() {
+            match report {
+                Report::Committed(up_to) => self.handle(at, Event::Committed { up_to }),
+                Report::Failed(ids) => self.handle(at, Event::CommitFailed { ids, trouble: StoreTrouble::DiskFull }),
+                Report::Recovered => {
+                    self.handle(at, Event::StoreRecovered);
+                    self.machines[at].drive.disk.resume();
+                }
+            }
+        }
+        self.hear_soon(at);
+    }
+
+    fn disk(&mut self, at: usize, does: DiskDoes) {
+        if !self.machines[at].is_on() {
+            return;
+        }
+        tell!(self, "disk of {}: {does:?}", name(at));
+        match does {
+            DiskDoes::Stall => self.machines[at].disk_is_stalled = true,
+            DiskDoes::Flow => {
+                self.machines[at].disk_is_stalled = false;
+                self.write_soon(at);
+            }
+            DiskDoes::Write(commits) => self.write(at, commits.into()),
+            DiskDoes::Fail => {
+                self.machines[at].drive.disk.fail();
+                self.hear_soon(at);
+            }
+            DiskDoes::Heal => {
+                self.machines[at].drive.disk.heal();
+                self.hear_soon(at);
+            }
+        }
+    }
+
+    // Machines.
+
+    fn start(&mut self, at: usize, mode: Clock) {
+        if self.machines[at].declared {
+            // It reaches the other, which is on: that is what the admin's word rests on.
+            if !self.machines[1 - at].is_on() {
+                return;
+            }
+            self.resume(1 - at);
+            self.link.iter_mut().for_each(|direction| direction.flow(Kinds::ALL));
+        }
+        if self.machines[at].is_on() {
+            return;
+        }
+        tell!(self, "{} is switched on, clock: {mode:?}", name(at));
+        let mut out = std::mem::take(&mut self.spare);
+        self.machines[at].start(self.now, mode, &mut out);
+        self.perform(at, &mut out);
+        self.spare = out;
+    }
+
+    fn stop(&mut self, at: usize) -> bool {
+        // Whoever declared the other down is there when it starts.
+        if self.machines[1 - at].declared && self.machines[1 - at].is_on() {
+            return false;
+        }
+        if self.machines[at].is_on() {
+            tell!(self, "power cut at {}", name(at));
+            self.machines[at].stop(self.now);
+        }
+        true
+    }
+
+    fn power(&mut self, at: usize, does: PowerDoes) {
+        let may_be_lost = self.setup.both_may_be_lost || !self.machines[1 - at].has_lost;
+        match does {
+            PowerDoes::Off => drop(self.stop(at)),
+            PowerDoes::On(mode) => self.start(at, mode),
+            PowerDoes::OffAndWipe => {
+                if may_be_lost && self.stop(at) {
+                    tell!(self, "{} gets a blank disk", name(at));
+                    self.machines[at].wipe(self.now);
+                    self.forget_claims(at);
+                }
+            }
+            PowerDoes::OffAndRestore { marked } => {
+                // An unmarked copy is noticed only where the other can be reached, and has heard of more.
+                let noticed = marked || self.is_linked();
+                if may_be_lost && noticed && self.machines[at].copy.is_some() && self.stop(at) {
+                    tell!(self, "{} gets an old copy of its disk, {}", name(at), if marked { "marked" } else { "unmarked" });
+                    self.machines[at].restore(marked);
+                    self.forget_claims(at);
+                }
+            }
+        }
+    }
+
+    fn forget_claims(&mut self, at: usize) {
+        let claims = self.clients.iter_mut().flat_map(|client| &mut client.claims);
+        claims.filter(|claim| claim.by == at).for_each(|claim| claim.is_forgotten = true);
+    }
+
+    pub fn is_linked(&self) -> bool {
+        self.link.iter().all(Direction::is_free)
+            && self.machines.iter().all(|machine| machine.is_on() && machine.paused_until.is_none())
+    }
+
+    pub fn confirm_clock(&mut self, at: usize) {
+        let machine = &mut self.machines[at];
+        if machine.is_on()
+            && machine.paused_until.is_none()
+            && let Some((before, slept)) = machine.clock.confirm(self.now)
+        {
+            let before = machine.aged_before(before);
+            machine.drive.disk.slept(before, slept);
+            tell!(self, "the clock of {} is confirmed: off for {} s", name(at), slept.as_secs());
+            self.handle(at, Event::Slept { before, duration: slept });
+        }
+    }
+
+    // Admins.
+
+    pub fn command(&mut self, at: usize, command: Command) {
+        if !self.machines[at].is_on() || self.machines[at].paused_until.is_some() {
+            return;
+        }
+        self.commands += 1;
+        self.last_result_is_ok = false;
+        tell!(self, "admin at {}, command {}: {}", name(at), self.commands, tell::command(&command));
+        self.handle(at, Event::Command { id: self.commands, command });
+    }
+
+    fn edit(&mut self, at: usize, does: Edit) {
+        let address = |last: u8| std::net::Ipv4Addr::new(192, 0, 2, last);
+        let plain = config::settings(&self.setup);
+        match does {
+            Edit::Keep { address: last, who } => {
+                self.command(at, Command::Put(Record::Reservation(config::reservation(who, address(last)))));
+            }
+            Edit::Unkeep { who } => self.command(at, Command::Remove(RecordKey::Reservation(config::identifier(who)))),
+            Edit::RaiseMclt => {
+                let twin = self.machines[at].settings().twin;
+                self.command(at, Command::Put(Record::Twin(Twin { mclt: 3 * plain.twin.mclt, ..twin })));
+            }
+            Edit::RaiseLease => {
+                let mut lease = plain.lease.clone();
+                (lease.default, lease.max) = (2 * lease.default, 2 * lease.max);
+                self.command(at, Command::Put(Record::Lease(lease)));
+            }
+            Edit::Plain => {
+                self.command(at, Command::Put(Record::Lease(plain.lease)));
+                let kept = self.machines[at].settings().reservations.clone();
+                for reservation in kept {
+                    self.command(at, Command::Remove(RecordKey::Reservation(reservation.identifier)));
+                }
+            }
+            Edit::Free { address: last } => {
+                let now = self.now;
+                if last >= POOL && !self.clients.iter().any(|client| client.claims_any(address(last), now)) {
+                    self.command(at, Command::Free(address(last)));
+                }
+            }
+        }
+    }
+
+    fn twin(&mut self, at: usize, says: TwinCommand) {
+        match says {
+            TwinCommand::DeclareDown | TwinCommand::Serve => {
+                // The admin says only what is true, and only where the node can hear it.
+                let can = self.machines[at].is_on() && self.machines[at].paused_until.is_none();
+                if self.machines[1 - at].is_on() || !can {
+                    return;
+                }
+                if says == TwinCommand::Serve && !matches!(self.machines[at].state(), Some(State::Recover | State::ShuttingDown))
+                {
+                    return;
+                }
+            }
+            TwinCommand::Switch | TwinCommand::ShutDown | TwinCommand::Unpair => {}
+        }
+        self.command(at, Command::Twin(says));
+        let is_taken = match says {
+            TwinCommand::DeclareDown => self.machines[at].state() == Some(State::PartnerDown),
+            TwinCommand::Serve => self.last_result_is_ok,
+            TwinCommand::Switch | TwinCommand::ShutDown | TwinCommand::Unpair => false,
+        };
+        self.machines[1 - at].declared |= is_taken;
+    }
+}
+
+/// A number that looks random and is the same each time.
+pub fn mix(mut x: u64) -> u64 {
+    x = (x ^ x >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ x >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ x >> 31
+}
+
+pub fn reaches(reach: Reach) -> impl Iterator<Item = usize> {
+    [A, B].into_iter().filter(move |&at| reach.has(at))
+}
