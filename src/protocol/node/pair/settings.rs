@@ -69,6 +69,13 @@ impl Node {
         self.put_settings(now, before, after, replica_before, changes, out)
     }
 
+    /// Edits of this setting contradict, or it clashes with others.
+    pub(in crate::protocol::node) fn needs_decision(&self, key: &RecordKey) -> bool {
+        let Some(twin) = &self.twin else { return false };
+        let contradicts = twin.replica.entries.get(key).is_some_and(|entry| entry.other.is_some());
+        contradicts || twin.replica.assemble().set_aside.iter().any(|aside| aside.key == *key)
+    }
+
     /// An admin's choice between edits made apart.
     pub(in crate::protocol::node) fn settle_setting(
         &mut self,

@@ -9,7 +9,7 @@ use crate::{
         failover::{Memory, Rank, Session},
         lease::Version,
         node::Pair,
-        replica::{Entry, Keep, Other},
+        replica::{Entry, Keep, Other, Replica},
         time::{Epoch, Time},
     },
     runtime::{
@@ -79,7 +79,9 @@ fn door(pair: Option<Pair>, link: Option<Arc<FakeLink>>) -> Door {
     std::thread::spawn(move || {
         let reading = Reading::take(WallTrust::Kernel);
         let (clock, _) = Clock::resume(None, &reading, WallTrust::Kernel);
-        let mut node = Node::new(Settings::default(), Vec::new(), Epoch(1), Time(0));
+        let entries = pair.iter().flat_map(|pair| pair.entries.iter().cloned());
+        let settings = Replica::new(entries).assemble().settings;
+        let mut node = Node::new(settings, Vec::new(), Epoch(1), Time(0));
         let mut out = Vec::new();
         if let Some(pair) = pair {
             node.pair(Time(0), pair, &mut out);
@@ -179,6 +181,15 @@ async fn what_contradicts_is_listed_and_settled() {
     let settings = door.handle.read(|node, _| node.settings().clone()).await.expect("it answers");
     assert_eq!(Record::Twin(settings.twin), twin(1200));
     assert!(report(State(door)).await.expect("it answers").0.to_reconcile.is_empty());
+}
+
+#[tokio::test]
+async fn an_edit_that_says_what_is_in_force_is_a_choice_too() {
+    let door = door(Some(pair()), None);
+    let to_reconcile = async || report(State(door.clone())).await.expect("it answers").0.to_reconcile.len();
+    assert_eq!(to_reconcile().await, 1);
+    assert_eq!(door.handle.submit(Command::Put(twin(600))).await.expect("it answers"), Ok(()));
+    assert_eq!(to_reconcile().await, 0);
 }
 
 #[test]
