@@ -49,7 +49,8 @@ fn tell(report: &Value) {
             Some(name) => format!("the twin, {name},"),
             None => "the twin".into(),
         };
-        if report["serving"] == true {
+        // Silent on purpose is said otherwise.
+        if report["serving"] == true || node["is_serving"] == false {
             println!("{}", sentence(node, &twin));
         } else {
             println!("No client is heard here; `twinlease status` says why.");
