@@ -73,6 +73,8 @@ pub struct Partnership {
     pub memory: Memory,
     /// The memory on disk says that the partner is down: it must not pull before that is committed (w28).
     pub down_on_disk: bool,
+    /// The longest lead and lease as they are on disk: the partner may count on no more (rule 13).
+    pub limits_on_disk: (Duration, Duration),
     pub session: Session,
     pub partner_session: Option<Session>,
     /// Sessions of the partner that said goodbye: what still comes from them is late.

@@ -56,6 +56,8 @@ pub(super) enum Parked {
     TellSettings,
     MemoryStored {
         is_down: bool,
+        /// The longest lead and lease that the waits after a restart will count by.
+        limits: (Duration, Duration),
     },
     /// All that the twin has; and where it stood.
     Pulled {
@@ -201,7 +203,7 @@ impl Node {
                     }
                 }
                 Parked::TellSettings => self.tell_settings(now, out),
-                Parked::MemoryStored { is_down } => self.memory_stored(is_down),
+                Parked::MemoryStored { is_down, limits } => self.memory_stored(is_down, limits),
                 Parked::Pulled { state, forgot } => self.pull_stored(now, (state, forgot), out),
             }
         }

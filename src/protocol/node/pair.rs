@@ -74,6 +74,7 @@ impl Node {
         }
         let twin = Partnership {
             down_on_disk: memory.partner_down.is_some(),
+            limits_on_disk: (memory.longest_mclt, memory.longest_lease),
             stored_partner_number: memory.partner_number,
             memory,
             session,
@@ -282,14 +283,16 @@ impl Node {
         twin.memory_stored = now;
         let memory = twin.memory.clone();
         let is_down = memory.partner_down.is_some();
+        let limits = (memory.longest_mclt, memory.longest_lease);
         let id = self.next_commit(now);
         out.push(Action::Commit(Commit { id, changes: vec![Change::Pair(Some(memory))] }));
-        self.parked.push_back((id, Parked::MemoryStored { is_down }));
+        self.parked.push_back((id, Parked::MemoryStored { is_down, limits }));
     }
 
-    pub(super) fn memory_stored(&mut self, is_down: bool) {
+    pub(super) fn memory_stored(&mut self, is_down: bool, limits: (Duration, Duration)) {
         if let Some(twin) = &mut self.twin {
             twin.down_on_disk = is_down || twin.memory.partner_down.is_some();
+            twin.limits_on_disk = limits;
         }
     }
 
@@ -326,7 +329,9 @@ impl Node {
         if sweep_is_due {
             twin.sweep_due = now + SWEEP_INTERVAL;
         }
-        if twin.memory.partner_number != twin.stored_partner_number && now - twin.memory_stored >= MEMORY_INTERVAL {
+        let is_stored = twin.memory.partner_number == twin.stored_partner_number
+            && (twin.memory.longest_mclt, twin.memory.longest_lease) == twin.limits_on_disk;
+        if !is_stored && now - twin.memory_stored >= MEMORY_INTERVAL {
             self.store_memory(now, out);
         }
         self.resend(now, out);
@@ -421,8 +426,8 @@ impl Node {
             settings_digest: twin.replica.digest(),
             number,
             heard_number: twin.memory.partner_number,
-            longest_mclt_ms: millis(twin.memory.longest_mclt),
-            longest_lease_ms: millis(twin.memory.longest_lease),
+            longest_mclt_ms: millis(twin.limits_on_disk.0),
+            longest_lease_ms: millis(twin.limits_on_disk.1),
             clients_heard: twin.clients_heard,
             in_trouble,
             unconfirmed: twin.unconfirmed.len() as u64,
