@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use crafted::{
-    ACK, Answer, DISCOVER, Mac, NAK, OFFER, Plug, Query, REQUEST, Server, fresh_folder, mac, on_host, program, run, said,
+    ACK, Answer, DISCOVER, Mac, NAK, OFFER, Plug, Query, REQUEST, Server, fresh_folder, mac, on_host, preload, program, run, said,
 };
 use lab::{Lab, wait_until};
 
@@ -54,7 +54,7 @@ fn no_acked_lease_is_lost_when_the_server_is_killed_under_load() {
     let data = fresh_folder("killed");
     // Every other round writes as a slow card does: the moment between a promise and its being on disk is long, and
     // a promise that leaves too early is found out.
-    let library = failing_disk();
+    let library = preload("failing_disk");
     let pause_us = Path::new("300");
     let slow = match &library {
         Some(library) => vec![("LD_PRELOAD", library.as_path()), ("SLOW_WRITE_US", pause_us), ("FAILING_FOLDER", &data)],
@@ -198,7 +198,7 @@ fn a_full_disk_stops_new_promises_only_and_heals_by_itself() {
 fn a_disk_that_turns_read_only_or_fails_under_load_loses_nothing_that_was_acked() {
     let name = "a_disk_that_turns_read_only_or_fails_under_load_loses_nothing_that_was_acked";
     let Some(lab) = lab::enter_or_skip(name) else { return };
-    let Some(library) = failing_disk() else {
+    let Some(library) = preload("failing_disk") else {
         eprintln!("SKIPPED {name}: no C compiler (cc)");
         return;
     };
@@ -238,21 +238,6 @@ fn a_disk_that_turns_read_only_or_fails_under_load_loses_nothing_that_was_acked(
         account.check(&server, &format!("started after {what}"));
     }
     println!("{account}");
-}
-
-/// A library that pauses before each write into FAILING_FOLDER for SLOW_WRITE_US, and lets writes into FAILING_FOLDER fail with the error number in the file FAILING_DISK while that is
-/// there. A file system that is in use cannot be turned read-only from outside.
-fn failing_disk() -> Option<std::path::PathBuf> {
-    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join("failing_disk.so");
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/durability/failing_disk.c");
-    let built = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(source).arg("-ldl").status();
-    match built {
-        Ok(status) => {
-            assert!(status.success(), "failing_disk.c does not compile");
-            Some(library)
-        }
-        Err(_) => None,
-    }
 }
 
 /// Takes every byte that is left.

@@ -36,6 +36,23 @@ fn hosts_on_one_bridge_reach_each_other_until_the_link_is_cut() {
 }
 
 #[test]
+fn a_deaf_host_misses_broadcasts_and_hears_what_is_sent_to_it() {
+    let Some(lab) = enter_or_skip("a_deaf_host_misses_broadcasts_and_hears_what_is_sent_to_it") else { return };
+    lab.bridge("lan");
+    lab.host("one", "lan", &["192.0.2.1/24"]);
+    lab.host("two", "lan", &["192.0.2.2/24"]);
+    // The first request of arping goes to everybody.
+    let is_heard = || lab.try_lab(&["exec", "one", "busybox", "arping", "-c", "1", "-w", "1", "-I", "eth0", "192.0.2.2"]).is_ok();
+    lab.exec("one", &PING);
+    assert!(is_heard());
+    lab.lab(&["deafen", "two"]);
+    assert!(!is_heard(), "a broadcast arrives");
+    lab.exec("one", &PING);
+    lab.lab(&["hear", "two"]);
+    wait_until("it hears again", Duration::from_secs(3), is_heard);
+}
+
+#[test]
 fn a_router_joins_two_segments() {
     let Some(lab) = enter_or_skip("a_router_joins_two_segments") else { return };
     lab.bridge("lan");

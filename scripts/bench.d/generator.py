@@ -1,5 +1,6 @@
 """The two load generators: ours and perfdhcp, called on the lab's host `client`."""
 
+import contextlib
 import json
 import os
 import re
@@ -22,6 +23,12 @@ class Lab:
 
     def run(self, *words):
         subprocess.run([self.lab, *words], check=True)
+
+    def add_twin(self, address):
+        """The machine of a pair's second server. Answers to clients, whose MACs the bridge does not know, go to the client alone."""
+        self.run("host", "twin", "lan", f"{address}/12")
+        for port in ("server.0", "twin.0"):
+            subprocess.run(["bridge", "link", "set", "dev", port, "flood", "off"], check=True)
 
     def inside(self, host, command):
         """The command line that runs `command` on a host, without a shell that would count into start-up times."""
@@ -53,6 +60,19 @@ class Load:
         if not done.stdout.strip():
             raise RuntimeError(f"dhcpload {scenario}: {done.stderr.strip()}")
         return json.loads(done.stdout)
+
+    @contextlib.contextmanager
+    def going_on(self, scenario, *arguments):
+        """Load in the background; what is yielded waits for its end and returns its report."""
+        process = subprocess.Popen(self.command(scenario, *arguments), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        try:
+            yield lambda: json.loads(process.communicate()[0])
+        finally:
+            process.kill()
+            process.wait()
+
+    def first_offer_of_running(self, limit_s):
+        subprocess.run(self.command("first-offer", "--seconds", limit_s, "--interval-ms", 200), capture_output=True, check=False)
 
     def first_offer(self, server, limit_s):
         """Starts `server` while a client is already asking; returns ms from exec to the first OFFER."""

@@ -8,10 +8,13 @@ import sys
 import time
 
 from generator import Load, perfdhcp
+from pairs import Pair
 from servers import RELAY, SERVER, START_LIMIT_S, TICKS_PER_S
 
 AGREE_RATES = (500, 1000, 2000)
 REFERENCE_US = 2000
+# How long clients go on asking while a node rejoins; most are back sooner.
+TOGETHER_LOAD_S = 10
 
 
 def say(text):
@@ -34,9 +37,8 @@ def running(server, load):
         server.stop()
 
 
-def common_rates(server, lab, folder, plan):
+def common_rates(server, load, plan):
     """Kea's own maximum and half of it: the rates at which all are compared. Found once, before the rounds."""
-    load = Load(lab, folder)
     found = {}
     with running(server, load):
         fill(server, load, plan.levels[0], plan, found)
@@ -142,6 +144,52 @@ def direct_clients(server, lab, folder, plan):
         fill(server, load, 1000, plan, found)
         search(server, load, "dora", found["fill_per_s"], plan, found)
     return found
+
+
+def pair_round(pair, lab, folder, plan, rates):
+    """A pair, or a single node beside it, with clients on the link: their broadcasts reach both."""
+    foreign = Foreign()
+    load = Load(lab, folder, "direct")
+    found = {}
+    with running(pair, load):
+        expect_together(pair)
+        fill(pair, load, 1000, plan, found)
+        found["rss_mb"] = pair.rss_mb()
+        for rate in rates:
+            if rate < found["fill_per_s"] * 1.3:
+                found.setdefault("latency", {})[str(rate)] = latency(pair, load, rate, plan.seconds)
+        search(pair, load, "dora", found["fill_per_s"], plan, found)
+        expect_together(pair)
+    found["foreign_cpu_percent"] = foreign.percent()
+    return found
+
+
+def rejoin(pair, lab, folder, plan):
+    """The second node is lost, leases are made without it, and it comes back while the first serves."""
+    load = Load(lab, folder, "direct")
+    found = {}
+    with running(pair, load):
+        expect_together(pair)
+        fill(pair, load, plan.rejoin_leases, plan, found)
+        expect_together(pair)
+        pair.lose_second()
+        # The survivor may take its time until it answers; Kea's template gives it 60 s and more.
+        load.first_offer_of_running(START_LIMIT_S)
+        away = load.call("fill", 1000, "--window", 16, "--seconds", 60)
+        found["made_while_away"] = away["completed"]
+        with load.going_on("dora", "--rate", 200, "--seconds", TOGETHER_LOAD_S) as going_on:
+            pair.nodes[1].start()
+            took_s = pair.wait_until_together()
+            if took_s is None:
+                raise GaveUp(f"the second node does not rejoin: {pair.last_words()[-200:]}")
+            found["rejoin_s"] = took_s
+            found["rejoin_lost_percent"] = going_on()["lost_percent"]
+    return found
+
+
+def expect_together(pair):
+    if isinstance(pair, Pair) and pair.wait_until_together() is None:
+        raise GaveUp(f"the two do not come together: {pair.last_words()[-200:]}")
 
 
 def agreement(lab, folder, servers, seconds, rounds):

@@ -6,7 +6,9 @@ from table import median
 
 WIDTH, HEIGHT = 900, 380
 PANEL_WIDTH, PANEL_HEIGHT, TOP, LEFT, GAP = 340, 250, 60, 70, 100
-COLOURS = {"twinlease": "#0b7285", "kea": "#e8590c", "dnsmasq": "#868e96"}
+COLOURS = {"twinlease": "#0b7285", "kea": "#e8590c", "dnsmasq": "#868e96",
+           "twins": "#1098ad", "twins-lb": "#66d9e8", "kea-hs": "#e8590c", "kea-lb": "#ffa94d"}
+BAR_HEIGHT, BAR_GAP, LABEL_WIDTH = 24, 12, 240
 
 
 def svg(results):
@@ -19,6 +21,32 @@ def svg(results):
     for number, (title, path) in enumerate(panels):
         parts += panel(results, title, path, LEFT + number * (PANEL_WIDTH + GAP))
     parts += legend(results)
+    return "\n".join(parts + ["</svg>"]) + "\n"
+
+
+def pair_svg(results):
+    """Pairs and our single node as bars: what they reach, and what each exchange costs."""
+    rates = [str(rate) for rate in results["pair_rates"]]
+    panels = [("New leases, DORA/s with < 1 % loss", ("dora_per_s",))]
+    if rates:
+        panels.append((f"CPU µs per DORA, all nodes together, at {int(rates[0]):,}/s", ("latency", rates[0], "cpu_us")))
+    height = TOP + len(results["pair"]) * (BAR_HEIGHT + BAR_GAP) + 20
+    parts = [f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" font-family="sans-serif" font-size="12">',
+             f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>']
+    width = (WIDTH - LABEL_WIDTH - 40) / 2 - 70
+    for number, (title, path) in enumerate(panels):
+        left = LABEL_WIDTH + number * (width + 80)
+        parts.append(f'<text x="{left}" y="{TOP - 20}" font-size="14" font-weight="bold">{title.replace("<", "&lt;")}</text>')
+        values = {name: median(entry["runs"], *path) for name, entry in results["pair"].items()}
+        longest = max((value for value in values.values() if value), default=1)
+        for row, (name, value) in enumerate(values.items()):
+            top = TOP + row * (BAR_HEIGHT + BAR_GAP)
+            middle = top + BAR_HEIGHT / 2 + 4
+            if number == 0:
+                parts.append(f'<text x="{LABEL_WIDTH - 10}" y="{middle}" text-anchor="end">{results["pair"][name]["label"]}</text>')
+            bar = width * (value or 0) / longest
+            parts += [f'<rect x="{left}" y="{top}" width="{bar:.1f}" height="{BAR_HEIGHT}" fill="{COLOURS.get(name, "#000000")}"/>',
+                      f'<text x="{left + bar + 6:.1f}" y="{middle}">{f"{value:,.0f}" if value else "no figure"}</text>']
     return "\n".join(parts + ["</svg>"]) + "\n"
 
 

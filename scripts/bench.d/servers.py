@@ -17,8 +17,9 @@ START_LIMIT_S = 400
 
 
 class Server:
-    """One server process on the lab's host `server`, with its data in a folder of its own."""
+    """One server process on a host of the lab, with its data in a folder of its own."""
 
+    host = "server"
     name = ""
     label = ""
 
@@ -47,7 +48,7 @@ class Server:
         log = open(os.path.join(self.folder, "log"), "ab")
         environment = dict(os.environ, **self.environment())
         before_ns = time.time_ns()
-        self.process = subprocess.Popen(self.lab.inside("server", self.command()), stdin=subprocess.DEVNULL,
+        self.process = subprocess.Popen(self.lab.inside(self.host, self.command()), stdin=subprocess.DEVNULL,
                                         stdout=log, stderr=log, env=environment)
         return before_ns
 

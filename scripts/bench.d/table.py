@@ -55,13 +55,18 @@ def markdown(results):
         lines += level_table(results, level)
     if results.get("direct"):
         lines += direct_table(results)
+    if results.get("pair"):
+        lines += pair_table(results)
+    if results.get("rejoin"):
+        lines += rejoin_table(results)
     if results.get("agreement"):
         lines += agreement_table(results["agreement"])
     return "\n".join(lines) + "\n"
 
 
 def foreign_note(results):
-    shares = [run["foreign_cpu_percent"] for level in results["by_level"].values() for entry in level.values() for run in entry["runs"]]
+    parts = [*results["by_level"].values(), results["pair"]]
+    shares = [run["foreign_cpu_percent"] for part in parts for entry in part.values() for run in entry["runs"]]
     if not shares or max(shares) < 5:
         return []
     return [f"**Noise:** other programs used {statistics.median(shares):.0f} % of the CPUs (at worst {max(shares):.0f} %) during the runs; "
@@ -114,6 +119,41 @@ def direct_table(results):
     for entry in results["direct"].values():
         runs = entry["runs"]
         lines.append(f"| {entry['label']} | {with_spread(runs, 'dora_per_s')} | {ratio(runs, kea, 'dora_per_s')} | {number(median(runs, 'dora_cpu_us'))} |")
+        notes += notes_of(entry)
+    return lines + [""] + [f"- {note}" for note in dict.fromkeys(notes)] + [""]
+
+
+def pair_table(results):
+    rates = [str(rate) for rate in results["pair_rates"]]
+    lines = ["## Pairs", "",
+             "Two servers that act as one, and the clients, on one bridge and the same CPUs; clients on the link, whose broadcasts reach both. "
+             "From 1,000 leases. CPU and memory are those of both nodes together. Both of ours sync every lease before the ACK; Kea writes at both without syncing.", ""]
+    head = ["servers", "DORA/s", "× Kea hot-standby", "× our single node"]
+    for rate in rates:
+        head += [f"at {int(rate):,}/s: p50 / p99 ms", "CPU µs per DORA"]
+    lines += ["| " + " | ".join(head + ["RSS MB"]) + " |", "|---" * (len(head) + 1) + "|"]
+    kea, single = (results["pair"].get(name, {}).get("runs", []) for name in ("kea-hs", "twinlease"))
+    notes = []
+    for entry in results["pair"].values():
+        runs = entry["runs"]
+        row = [entry["label"], with_spread(runs, "dora_per_s"), ratio(runs, kea, "dora_per_s"), ratio(runs, single, "dora_per_s")]
+        for rate in rates:
+            p50, p99 = (median(runs, "latency", rate, key) for key in ("p50_ms", "p99_ms"))
+            row += [NONE if p50 is None else f"{number(p50, 2)} / {number(p99, 2)}", number(median(runs, "latency", rate, "cpu_us"))]
+        lines.append("| " + " | ".join(row + [number(median(runs, "rss_mb"), 1)]) + " |")
+        notes += notes_of(entry)
+    return lines + [""] + [f"- {note}" for note in dict.fromkeys(notes)] + [""]
+
+
+def rejoin_table(results):
+    lines = [f"## A node comes back to {results['rejoin_leases']:,} leases", "",
+             "The second node is killed, 1,000 leases are made without it, and it starts again while 200 clients a second ask the first. "
+             "Rejoined: both say that they are together and hold the same.", "",
+             "| pair | rejoined after s | clients' exchanges lost meanwhile % |", "|---|---|---|"]
+    notes = []
+    for entry in results["rejoin"].values():
+        runs = entry["runs"]
+        lines.append(f"| {entry['label']} | {number(median(runs, 'rejoin_s'), 1)} | {number(median(runs, 'rejoin_lost_percent'), 1)} |")
         notes += notes_of(entry)
     return lines + [""] + [f"- {note}" for note in dict.fromkeys(notes)] + [""]
 

@@ -160,6 +160,10 @@ net_heal() {
   ip link set dev "$name" master "$(<"$LAB_DIR/.links/$name")"
 }
 
+# The bridge still forwards what is sent to the host's own MAC, which it has learnt.
+net_deafen() { bridge link set dev "$(port "$@")" bcast_flood off; }
+net_hear() { bridge link set dev "$(port "$@")" bcast_flood on; }
+
 # Two isolated ports of a bridge do not reach each other, but reach every other port.
 net_part() { isolate "$1" "${2:?lab: part takes two hosts}" on; }
 net_join() { isolate "$1" "${2:?lab: join takes two hosts}" off; }

@@ -39,6 +39,8 @@ pub struct Query {
     pub kind: u8,
     pub mac: Mac,
     pub xid: u32,
+    /// Seconds since the client began to ask, as it says.
+    pub secs: u16,
     pub broadcast: bool,
     pub ciaddr: Ipv4Addr,
     pub giaddr: Ipv4Addr,
@@ -50,7 +52,7 @@ impl Query {
     pub fn new(kind: u8, mac: Mac) -> Query {
         let xid = u32::from_be_bytes([mac[2], mac[3], mac[4], mac[5]]).wrapping_mul(0x9E37_79B1);
         let (none, options) = (Ipv4Addr::UNSPECIFIED, Vec::new());
-        Query { kind, mac, xid, broadcast: false, ciaddr: none, giaddr: none, options }
+        Query { kind, mac, xid, secs: 0, broadcast: false, ciaddr: none, giaddr: none, options }
     }
 
     /// The REQUEST that takes up an offer.
@@ -71,7 +73,8 @@ impl Query {
     pub fn payload(&self) -> Vec<u8> {
         let mut bytes = vec![1, 1, 6, u8::from(!self.giaddr.is_unspecified())];
         bytes.extend(self.xid.to_be_bytes());
-        bytes.extend([0, 0, if self.broadcast { 0x80 } else { 0 }, 0]);
+        bytes.extend(self.secs.to_be_bytes());
+        bytes.extend([if self.broadcast { 0x80 } else { 0 }, 0]);
         for address in [self.ciaddr, Ipv4Addr::UNSPECIFIED, Ipv4Addr::UNSPECIFIED, self.giaddr] {
             bytes.extend(address.octets());
         }
@@ -193,6 +196,17 @@ impl Plug {
     /// The next answer with this xid and kind.
     pub fn hear(&self, xid: u32, kinds: &[u8], within: Duration) -> Option<Answer> {
         let deadline = Instant::now() + within;
+        loop {
+            let answer = self.next(deadline.saturating_duration_since(Instant::now()))?;
+            if answer.xid == xid && kinds.contains(&answer.kind) {
+                return Some(answer);
+            }
+        }
+    }
+
+    /// The next answer to anybody.
+    pub fn next(&self, within: Duration) -> Option<Answer> {
+        let deadline = Instant::now() + within;
         let mut buffer = [0; 2048];
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -202,8 +216,8 @@ impl Plug {
             self.socket.set_read_timeout(Some(left.max(Duration::from_millis(1)))).expect("a socket option");
             let Ok(length) = (&self.socket).read(&mut buffer) else { continue };
             let answer = frame::parse(&buffer[..length]).and_then(|parsed| Answer::read(parsed.payload));
-            if let Some(answer) = answer.filter(|answer| answer.xid == xid && kinds.contains(&answer.kind)) {
-                return Some(answer);
+            if answer.is_some() {
+                return answer;
             }
         }
     }
@@ -342,4 +356,21 @@ pub fn fresh_folder(name: &str) -> PathBuf {
     let _ = std::fs::remove_dir_all(&folder);
     std::fs::create_dir_all(&folder).expect("target/tmp can be written");
     folder
+}
+
+/// The library tests/preload/NAME.c, to be put before a server by LD_PRELOAD: it lies to the server about its disk or its
+/// clocks. Its first lines say how it is told what to do. `None`, said loudly: this machine has no C compiler.
+pub fn preload(name: &str) -> Option<PathBuf> {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/preload/{name}.c"));
+    // Several test programs may build it at once: each moves its own into place.
+    let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.so"));
+    let ours = library.with_extension(std::process::id().to_string());
+    let Ok(status) = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&ours).arg(&source).arg("-ldl").status()
+    else {
+        eprintln!("SKIPPED a part: no C compiler (cc) for {}", source.display());
+        return None;
+    };
+    assert!(status.success(), "{} does not compile", source.display());
+    std::fs::rename(&ours, &library).expect("target/tmp can be written");
+    Some(library)
 }

@@ -23,8 +23,9 @@ use crate::protocol::{
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(250);
 /// Without a heartbeat for so long, the partner is out of reach. Failing over early is safe, so it can be fast.
 pub const CONTACT_TIMEOUT: Duration = Duration::from_millis(1500);
-/// How long a node that starts looks for its twin before it serves without.
-pub const STARTUP_PATIENCE: Duration = Duration::from_secs(3);
+/// How long a node that starts looks for its twin before it serves without. A switch and a handshake fit in it: one whose
+/// twin was told that it is down must find that twin first (rule 10).
+pub const STARTUP_PATIENCE: Duration = Duration::from_secs(5);
 /// The partner has not heard for so long what is heard here: its port is deaf.
 const DEAF_AFTER: Duration = Duration::from_millis(700);
 /// What was not confirmed is sent again after this.
@@ -75,6 +76,10 @@ pub struct Partnership {
     pub down_on_disk: bool,
     /// The longest lead and lease as they are on disk: the partner may count on no more (rule 13).
     pub limits_on_disk: (Duration, Duration),
+    /// The memory on disk says that this node has said goodbye: only then the partner is told.
+    pub shut_down_on_disk: bool,
+    /// Since when there is a network on which the partner could be reached.
+    pub network_since: Option<Time>,
     pub session: Session,
     pub partner_session: Option<Session>,
     /// Sessions of the partner that said goodbye: what still comes from them is late.

@@ -8,7 +8,7 @@ use crate::{
         Action, Change, Commit, CommitId, StoreTrouble,
         dhcp::rules::ParkedAck,
         explain::{Decision, Outcome, Silence, Step},
-        failover::{Body, Forgot, Session, State, merge::FIRST_GENERATION},
+        failover::{Body, Forgot, Memory, Session, State, merge::FIRST_GENERATION},
         lease::{Binding, BindingState, ClientId, HwAddr},
         replica::Replica,
         time::Time,
@@ -54,11 +54,8 @@ pub(super) enum Parked {
     },
     /// Settings that the twin has not confirmed.
     TellSettings,
-    MemoryStored {
-        is_down: bool,
-        /// The longest lead and lease that the waits after a restart will count by.
-        limits: (Duration, Duration),
-    },
+    /// This is on disk now.
+    MemoryStored(Box<Memory>),
     /// All that the twin has; and where it stood.
     Pulled {
         state: State,
@@ -203,7 +200,7 @@ impl Node {
                     }
                 }
                 Parked::TellSettings => self.tell_settings(now, out),
-                Parked::MemoryStored { is_down, limits } => self.memory_stored(is_down, limits),
+                Parked::MemoryStored(memory) => self.memory_stored(&memory),
                 Parked::Pulled { state, forgot } => self.pull_stored(now, (state, forgot), out),
             }
         }
@@ -293,7 +290,8 @@ impl Node {
                     }
                 }
                 // Tried again by whoever waits for it.
-                Parked::Send { .. } | Parked::TellSettings | Parked::MemoryStored { .. } | Parked::Pulled { .. } => {}
+                Parked::Send { .. } | Parked::TellSettings | Parked::Pulled { .. } => {}
+                Parked::MemoryStored(_) => self.memory_not_stored(now, out),
             }
         }
     }

@@ -74,7 +74,12 @@ impl Node {
         }
         let twin = Partnership {
             down_on_disk: memory.partner_down.is_some(),
+<<<<<<< HEAD
             limits_on_disk: (memory.longest_mclt, memory.longest_lease),
+=======
+            shut_down_on_disk: shut_down,
+            network_since: None,
+>>>>>>> main
             stored_partner_number: memory.partner_number,
             memory,
             session,
@@ -214,6 +219,14 @@ impl Node {
             return;
         }
         twin.last_heard = Some(now);
+        let may_have_given_all = twin.partner.as_ref().is_some_and(|partner| partner.state == State::PartnerDown);
+        if may_have_given_all && matches!(twin.state, State::Startup | State::Recover) && !twin.memory.shut_down {
+            // It counted this node as down, and may have given this node's half: silent until all of that is here, also after
+            // another start.
+            twin.memory.shut_down = true;
+            self.store_memory(now, out);
+        }
+        let Some(twin) = &mut self.twin else { return };
         if forgot_here && twin.memory.forgot.is_none() && matches!(twin.state, State::Startup | State::Recover) {
             twin.memory.forgot = Some(Forgot::RolledBack);
             self.store_memory(now, out);
@@ -282,6 +295,7 @@ impl Node {
         twin.stored_partner_number = twin.memory.partner_number;
         twin.memory_stored = now;
         let memory = twin.memory.clone();
+<<<<<<< HEAD
         let is_down = memory.partner_down.is_some();
         let limits = (memory.longest_mclt, memory.longest_lease);
         let id = self.next_commit(now);
@@ -293,6 +307,29 @@ impl Node {
         if let Some(twin) = &mut self.twin {
             twin.down_on_disk = is_down || twin.memory.partner_down.is_some();
             twin.limits_on_disk = limits;
+=======
+        let (is_down, shut_down) = (memory.partner_down.is_some(), memory.shut_down);
+        let id = self.next_commit(now);
+        out.push(Action::Commit(Commit { id, changes: vec![Change::Pair(Some(memory))] }));
+        self.parked.push_back((id, Parked::MemoryStored { is_down, shut_down }));
+    }
+
+    pub(super) fn memory_stored(&mut self, is_down: bool, shut_down: bool) {
+        if let Some(twin) = &mut self.twin {
+            twin.down_on_disk = is_down || twin.memory.partner_down.is_some();
+            twin.shut_down_on_disk = shut_down;
+        }
+    }
+
+    /// A goodbye that is not on disk must not be said: after a start this node would not know that it has to be silent.
+    pub(super) fn memory_not_stored(&mut self, now: Time, out: &mut Vec<Action>) {
+        if let Some(twin) = &mut self.twin
+            && twin.state == State::ShuttingDown
+            && !twin.shut_down_on_disk
+        {
+            twin.memory.shut_down = false;
+            self.enter(now, State::CommunicationsInterrupted, out);
+>>>>>>> main
         }
     }
 
@@ -315,6 +352,11 @@ impl Node {
             return;
         }
         twin.next_heartbeat = now + HEARTBEAT_INTERVAL;
+        if twin.network_since.is_none()
+            && self.interfaces.values().any(|plan| plan.interface.up && !plan.interface.addresses.is_empty())
+        {
+            twin.network_since = Some(now);
+        }
         if !twin.in_contact(now) {
             self.lost_contact(now, out);
         }
@@ -329,9 +371,15 @@ impl Node {
         if sweep_is_due {
             twin.sweep_due = now + SWEEP_INTERVAL;
         }
+<<<<<<< HEAD
         let is_stored = twin.memory.partner_number == twin.stored_partner_number
             && (twin.memory.longest_mclt, twin.memory.longest_lease) == twin.limits_on_disk;
         if !is_stored && now - twin.memory_stored >= MEMORY_INTERVAL {
+=======
+        let is_stale =
+            twin.memory.partner_number != twin.stored_partner_number || twin.down_on_disk != twin.memory.partner_down.is_some();
+        if is_stale && now - twin.memory_stored >= MEMORY_INTERVAL {
+>>>>>>> main
             self.store_memory(now, out);
         }
         self.resend(now, out);
@@ -414,10 +462,10 @@ impl Node {
         let (digest, number) = (self.table.digest(), self.durable_number);
         let Some(twin) = &self.twin else { return };
         if twin.state == State::ShuttingDown {
-            if !self.sent.is_empty() {
-                return;
+            if twin.shut_down_on_disk {
+                self.send(Body::ShuttingDown, out);
             }
-            return self.send(Body::ShuttingDown, out);
+            return;
         }
         let heartbeat = Heartbeat {
             state: twin.state,

@@ -7,6 +7,7 @@ use crate::protocol::{
     Action,
     allocator::Identity,
     explain::{Asked, Outcome, Silence, whole_secs},
+    failover::loose::{Rule, is_loose},
     lease::{BindingState, ClientId},
     node::{BindingChange, Node},
     time::Time,
@@ -27,12 +28,15 @@ impl Node {
         };
         let quarantine = self.plan.settings.server.decline_quarantine;
         let hw = request.message.hw;
+        // With a twin nothing shortens the promise on record (failover rule 7).
+        let told = self.table.get(address).map(|binding| binding.expiry).filter(|_| self.twin.is_some());
+        let told = told.filter(|_| !is_loose(Rule::W6)).unwrap_or(Time::ZERO);
         let declined = BindingChange {
             address,
             client: &client,
             hw,
             state: BindingState::Declined,
-            expiry: now + quarantine,
+            expiry: told.max(now + quarantine),
             host_name: None,
         };
         let commit = self.bind(now, declined, out);
@@ -53,7 +57,7 @@ impl Node {
             return self.silent(now, request, asked, Silence::NotItsAddress, out);
         };
         // The promise itself stays on record: nothing shortens it (failover rule 7).
-        let expiry = self.table.get(address).map_or(now, |binding| binding.expiry);
+        let expiry = self.table.get(address).filter(|_| !is_loose(Rule::W6)).map_or(now, |binding| binding.expiry);
         let hw = request.message.hw;
         let commit = self.bind(
             now,

@@ -1,4 +1,10 @@
-/* A disk that is slow, and fails on command: see failing_disk() in tests/durability.rs. */
+/* A disk that is slow, stalls and fails on command. A file system that is in use cannot be turned read-only from outside.
+ *
+ * FAILING_FOLDER   only what lies in this folder is concerned
+ * SLOW_WRITE_US    each write waits so long before it begins
+ * FAILING_DISK     while this file is there, writes and syncs fail with the error number that stands in it
+ * STALLED_DISK     while this file is there, writes and syncs wait
+ */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -43,9 +49,18 @@ static void be_slow(int file)
         usleep((useconds_t)atoi(pause_us));
 }
 
+static void stall(int file)
+{
+    const char *path = getenv("STALLED_DISK");
+    while (path && !access(path, F_OK) && is_concerned(file))
+        usleep(10000);
+}
+
 #define GUARD(file)                                                                                                    \
     do {                                                                                                               \
-        int saved = errno, code = failure();                                                                           \
+        int saved = errno, code;                                                                                       \
+        stall(file);                                                                                                   \
+        code = failure();                                                                                              \
         if (code && is_concerned(file)) {                                                                              \
             errno = code;                                                                                              \
             return -1;                                                                                                 \

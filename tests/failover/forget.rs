@@ -1,0 +1,173 @@
+//! What the disks say after a crash of both, and what a node does that has lost its memory.
+
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::crowd::{Crowd, Ledger, Manner, Then};
+use crate::lab::wait_until;
+use crate::pair::{Pair, Side};
+use crate::report::{Figures, rounds, row};
+use crate::twins::{SETTINGS, Twins};
+use crate::world;
+
+/// Short, because a node that forgot waits for so long.
+const MCLT: Duration = Duration::from_secs(8);
+
+fn settings() -> String {
+    format!("[twin]\nmclt = \"{}s\"\n{SETTINGS}", MCLT.as_secs())
+}
+
+#[test]
+fn both_killed_under_load_know_every_lease_and_mistake_it_for_nothing_else() {
+    let name = "forget::both_killed_under_load_know_every_lease_and_mistake_it_for_nothing_else";
+    let Some(lab) = crate::enter(name) else { return };
+    world::one_lan(&lab);
+    let mut pair = Twins::new(&lab, "both-killed", SETTINGS);
+    let mut promised = Ledger::default();
+    let rounds = 2 * rounds();
+    let mut on_one_disk = 0;
+    for round in 0..rounds {
+        pair.start_both();
+        let crowd = Crowd::at("client");
+        crowd.arrive(Duration::from_millis(3), &[Manner::Eager]);
+        // Another moment each time.
+        std::thread::sleep(Duration::from_millis(900 + 137 * (round as u64 % 7)));
+        Side::BOTH.into_iter().for_each(|side| pair.kill(side));
+        promised.merge(crowd.leave().1);
+        let holders = promised.holders();
+        on_one_disk += Side::BOTH.into_iter().map(|side| pair.unknown(side, &holders)).sum::<usize>();
+        pair.start_both();
+        for side in Side::BOTH {
+            assert_eq!(pair.unknown(side, &holders), 0, "{side:?} has lost acked leases\n{}", pair.words());
+            let log = pair.log(side);
+            assert!(!log.contains("Recover") && pair.status(side)["forgot"].is_null(), "taken for a loss of memory:\n{log}");
+        }
+        assert_eq!(promised.duplicates(), Vec::<String>::new());
+        let acked = holders.len();
+        assert!(acked > 50 * (round + 1), "the load was too small to show anything: {acked}");
+        Side::BOTH.into_iter().for_each(|side| pair.kill(side));
+    }
+    let acked = promised.holders().len();
+    let result = format!("{acked} leases acked, {on_one_disk} of them on one disk only at a kill, all on both after the restart");
+    row("both killed under load", &pair.label(), rounds, &result);
+}
+
+#[test]
+fn a_wiped_twin_is_rebuilt_and_silent_until_it_may_speak() {
+    let Some(lab) = crate::enter("forget::a_wiped_twin_is_rebuilt_and_silent_until_it_may_speak") else { return };
+    world::one_lan(&lab);
+    let mut pair = Twins::new(&lab, "wiped", &settings());
+    pair.start_both();
+    let (mut promised, mut returns) = (Ledger::default(), Returns::default());
+    for _ in 0..rounds() {
+        for lost in Side::BOTH {
+            serve_some(&mut promised);
+            pair.kill(lost);
+            empty(&pair.folders[lost as usize]);
+            comes_back(&mut pair, lost, &mut promised, &mut returns);
+        }
+    }
+    row("a data folder wiped", &pair.label(), 2 * rounds(), &returns);
+    assert_eq!(promised.duplicates(), Vec::<String>::new());
+}
+
+#[test]
+fn an_old_copy_that_is_put_back_is_noticed_and_not_trusted() {
+    let Some(lab) = crate::enter("forget::an_old_copy_that_is_put_back_is_noticed_and_not_trusted") else { return };
+    world::one_lan(&lab);
+    let mut pair = Twins::new(&lab, "rolled-back", &settings());
+    pair.start_both();
+    let (mut promised, mut returns) = (Ledger::default(), Returns::default());
+    for _ in 0..rounds() {
+        for lost in Side::BOTH {
+            serve_some(&mut promised);
+            pair.wait_until_together();
+            pair.terminate(lost);
+            let folder = pair.folders[lost as usize].clone();
+            let copy = folder.with_extension("copy");
+            empty(&copy);
+            copy_all(&folder, &copy);
+            pair.start(lost);
+            pair.wait_until_together();
+            // Both halves of this are lost with the newer disk: what it gave itself, and what it was told.
+            serve_some(&mut promised);
+            if pair.active() != lost {
+                pair.ask(lost, &["twin", "switch"]);
+                wait_until("the roles are switched", Duration::from_secs(5), || pair.active() == lost);
+            }
+            serve_some(&mut promised);
+            pair.wait_until_together();
+            pair.kill(lost);
+            empty(&folder);
+            copy_all(&copy, &folder);
+            comes_back(&mut pair, lost, &mut promised, &mut returns);
+        }
+    }
+    row("an old copy put back", &pair.label(), 2 * rounds(), &returns);
+    assert_eq!(promised.duplicates(), Vec::<String>::new());
+}
+
+/// How nodes came back that had forgotten, counted from their start.
+#[derive(Default)]
+struct Returns {
+    rebuilt: Figures,
+    silent: Figures,
+}
+
+impl std::fmt::Display for Returns {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "noticed; rebuilt: {}; first ACK of its own (MCLT {MCLT:?}): {}", self.rebuilt, self.silent)
+    }
+}
+
+/// Forty clients get leases for an hour.
+fn serve_some(promised: &mut Ledger) {
+    let crowd = Crowd::at("client");
+    crowd.admit(40, Manner::Eager, Then::Holds);
+    crowd.wait_until_bound(40, Duration::from_secs(10));
+    promised.merge(crowd.leave().1);
+}
+
+/// A node without its memory starts while the other serves: it is rebuilt, answers nobody until MCLT has passed, not even
+/// when the other is gone, and is then a twin like before.
+fn comes_back(pair: &mut Twins<'_>, lost: Side, promised: &mut Ledger, returns: &mut Returns) {
+    wait_until("the survivor notices", Duration::from_secs(5), || pair.state(lost.other()) != "normal");
+    let crowd = Crowd::at("client");
+    crowd.arrive(Duration::from_millis(100), &[Manner::Eager]);
+    let boot = Instant::now();
+    pair.start(lost);
+    wait_until("it notices that it has forgotten", Duration::from_secs(5), || pair.state(lost) == "recover");
+    let holders = promised.holders();
+    pair.wait_until_known(lost, &holders, Duration::from_secs(5));
+    returns.rebuilt.add(boot.elapsed());
+    assert!(crowd.clients().iter().all(|client| client.wait() < Duration::from_secs(1)), "the survivor let somebody wait");
+    // Alone now, and it must still wait.
+    pair.signal(lost.other(), "STOP");
+    let speaks = || {
+        crowd.ledger().promises.iter().filter(|promise| promise.server == Some(lost.address())).map(|promise| promise.from).min()
+    };
+    wait_until("it speaks in the end", MCLT + Duration::from_secs(20), || speaks().is_some());
+    let silent_for = speaks().map_or(Duration::ZERO, |at| at.duration_since(boot));
+    pair.signal(lost.other(), "CONT");
+    assert!(silent_for >= MCLT, "it spoke after {silent_for:?}, before MCLT had passed\n{}", pair.words());
+    pair.wait_until_together();
+    crowd.nobody_arrives();
+    wait_until("all clients are served", Duration::from_secs(10), || crowd.all_bound());
+    promised.merge(crowd.leave().1);
+    for side in Side::BOTH {
+        assert_eq!(pair.unknown(side, &promised.holders()), 0, "{side:?}\n{}", pair.words());
+    }
+    assert!(pair.status(lost)["forgot"].is_null(), "{}", pair.words());
+    returns.silent.add(silent_for);
+}
+
+fn empty(folder: &Path) {
+    let _ = std::fs::remove_dir_all(folder);
+    std::fs::create_dir_all(folder).expect("target/tmp can be written");
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    let status = Command::new("cp").arg("-a").arg(from.join(".")).arg(to).status();
+    assert!(status.is_ok_and(|status| status.success()), "cp {} {}", from.display(), to.display());
+}

@@ -1,0 +1,222 @@
+//! The twin link is bad, the partner is no partner, or the disk stalls: clients must feel nothing but a short wait.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crate::cable::{Cable, Quality};
+use crate::crafted::{on_host, preload};
+use crate::crowd::{Crowd, Ledger, Manner, Then};
+use crate::lab::wait_until;
+use crate::pair::{Pair, Side};
+use crate::report::{Figures, rounds, row};
+use crate::twins::{LINK_PORT, SETTINGS, Twins};
+use crate::world;
+
+const ARRIVAL_INTERVAL: Duration = Duration::from_millis(25);
+const WORST_MAX: Duration = Duration::from_secs(5);
+const HEALED_MAX: Duration = Duration::from_secs(5);
+
+fn waits_of(crowd: Crowd, promised: &mut Ledger) -> Figures {
+    crowd.nobody_arrives();
+    let began = Instant::now();
+    while !crowd.all_bound() && began.elapsed() < Duration::from_secs(10) {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let (clients, ledger) = crowd.leave();
+    promised.merge(ledger);
+    let mut waits = Figures::default();
+    waits.extend(clients.iter().filter(|client| client.first_offer.is_some()).map(|client| client.wait()));
+    waits.never = clients.iter().filter(|client| client.first_ack.is_none()).count();
+    waits
+}
+
+#[test]
+fn a_bad_link_loses_no_lease_and_keeps_nobody_waiting() {
+    let Some(lab) = crate::enter("link::a_bad_link_loses_no_lease_and_keeps_nobody_waiting") else { return };
+    world::with_own_link(&lab);
+    let cable = Cable::plug();
+    let mut pair = Twins::new(&lab, "bad-link", SETTINGS).on_own_link();
+    pair.start_both();
+    let mut promised = Ledger::default();
+    let cases = [
+        ("nothing of A reaches B", Quality { mute: Some(Side::A), ..Quality::default() }),
+        ("nothing of B reaches A", Quality { mute: Some(Side::B), ..Quality::default() }),
+        ("30 % loss", Quality { loss_percent: 30, ..Quality::default() }),
+        ("500 ms delay", Quality { delay: Duration::from_millis(500), ..Quality::default() }),
+        ("30 % loss and 200 ms delay", Quality { loss_percent: 30, delay: Duration::from_millis(200), mute: None }),
+    ];
+    for (what, quality) in cases {
+        let (mut all, mut healing) = (Figures::default(), Figures::default());
+        for _ in 0..rounds() {
+            cable.turn(quality);
+            let crowd = Crowd::at("client");
+            crowd.arrive(ARRIVAL_INTERVAL, &[Manner::Eager, Manner::Uncounted]);
+            std::thread::sleep(Duration::from_secs(5));
+            let waits = waits_of(crowd, &mut promised);
+            let healed = Instant::now();
+            cable.turn(Quality::default());
+            pair.wait_until_together();
+            let healed_after = healed.elapsed();
+            assert!(waits.never == 0 && waits.worst() < WORST_MAX, "{what}: {waits}\n{}", pair.words());
+            assert!(healed_after < HEALED_MAX, "{what}: together after {healed_after:?} only\n{}", pair.words());
+            assert_eq!(promised.duplicates(), Vec::<String>::new(), "{what}");
+            for side in Side::BOTH {
+                assert_eq!(pair.unknown(side, &promised.holders()), 0, "{what}: {side:?}\n{}", pair.words());
+            }
+            all.merge(waits);
+            healing.add(healed_after);
+        }
+        row(
+            &format!("twin link: {what}"),
+            &pair.label(),
+            rounds(),
+            &format!("new clients: {all}; together after healing: {healing}"),
+        );
+    }
+}
+
+/// What stands at the partner's address instead of a twin.
+#[derive(Clone, Copy, Debug)]
+enum Impostor {
+    /// Bytes of no protocol.
+    Garbage,
+    /// A web server that fails.
+    Error500,
+    /// Takes connections and never says anything, nor closes.
+    NeverCloses,
+    /// Takes connections and closes them at once.
+    Closes,
+}
+
+impl Impostor {
+    fn words(self) -> &'static str {
+        match self {
+            Impostor::Garbage => "says garbage",
+            Impostor::Error500 => "answers 500",
+            Impostor::NeverCloses => "never closes",
+            Impostor::Closes => "hangs up",
+        }
+    }
+
+    fn answer(self, stream: &mut TcpStream) {
+        let mut buffer = [0; 4096];
+        // Whoever it is talks to us; what it says does not matter.
+        let _ = stream.set_read_timeout(Some(Duration::from_millis(200)));
+        let _ = stream.read(&mut buffer);
+        let _ = match self {
+            Impostor::Garbage => stream.write_all(&[0xA5; 4096]),
+            Impostor::Error500 => stream.write_all(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"),
+            Impostor::NeverCloses | Impostor::Closes => Ok(()),
+        };
+    }
+
+    /// Speaks to the twin, too: a stranger that has found its address.
+    fn call(self, to: SocketAddr) -> Option<TcpStream> {
+        let mut stream = TcpStream::connect_timeout(&to, Duration::from_millis(200)).ok()?;
+        let _ = match self {
+            Impostor::Garbage => stream.write_all(&[0x5A; 4096]),
+            Impostor::Error500 => stream.write_all(b"POST / HTTP/1.1\r\nContent-Length: 4000000000\r\n\r\n"),
+            Impostor::NeverCloses | Impostor::Closes => Ok(()),
+        };
+        Some(stream)
+    }
+}
+
+#[test]
+fn a_partner_that_is_none_costs_the_other_nothing() {
+    let Some(lab) = crate::enter("link::a_partner_that_is_none_costs_the_other_nothing") else { return };
+    world::one_lan(&lab);
+    let mut pair = Twins::new(&lab, "impostor", SETTINGS);
+    pair.start_both();
+    let mut promised = Ledger::default();
+    for impostor in [Impostor::Garbage, Impostor::Error500, Impostor::NeverCloses, Impostor::Closes] {
+        let mut all = Figures::default();
+        for lost in Side::BOTH {
+            pair.kill(lost);
+            let here = lost.other();
+            wait_until("the survivor notices", Duration::from_secs(5), || pair.state(here) != "normal");
+            let over = AtomicBool::new(false);
+            let waits = std::thread::scope(|scope| {
+                let over = &over;
+                scope.spawn(move || on_host(lost.host(), || impersonate(impostor, lost, over)));
+                let crowd = Crowd::at("client");
+                crowd.arrive(ARRIVAL_INTERVAL, &[Manner::Eager, Manner::Uncounted]);
+                std::thread::sleep(Duration::from_secs(2));
+                let waits = waits_of(crowd, &mut promised);
+                over.store(true, Ordering::Relaxed);
+                waits
+            });
+            assert!(waits.never == 0 && waits.worst() < Duration::from_secs(1), "{impostor:?}: {waits}\n{}", pair.words());
+            assert!(pair.is_running(here), "{impostor:?} ended the survivor:\n{}", pair.words());
+            assert!(!pair.log(here).contains("panicked"), "{impostor:?}:\n{}", pair.log(here));
+            all.merge(waits);
+            pair.start(lost);
+            pair.wait_until_together();
+        }
+        row(&format!("partner that {}", impostor.words()), &pair.label(), 2, &all);
+    }
+    assert_eq!(promised.duplicates(), Vec::<String>::new());
+}
+
+fn impersonate(impostor: Impostor, lost: Side, over: &AtomicBool) {
+    let listener = TcpListener::bind((lost.address(), LINK_PORT)).expect("the twin that was there is gone");
+    listener.set_nonblocking(true).expect("a socket option");
+    let mut kept = Vec::new();
+    while !over.load(Ordering::Relaxed) {
+        if let Ok((mut stream, _)) = listener.accept() {
+            stream.set_nonblocking(false).expect("a socket option");
+            impostor.answer(&mut stream);
+            if !matches!(impostor, Impostor::Closes) {
+                kept.push(stream);
+            }
+        }
+        // As many as there may be at once, and no more.
+        if kept.len() < 200 {
+            kept.extend(impostor.call(SocketAddr::from((lost.other().address(), LINK_PORT))));
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The link is what it was, the card is not: neither side may lose a lease, or think that the other is gone for good.
+#[test]
+fn a_disk_that_stalls_for_five_seconds_loses_nothing() {
+    let Some(lab) = crate::enter("link::a_disk_that_stalls_for_five_seconds_loses_nothing") else { return };
+    let Some(library) = preload("failing_disk") else { return };
+    world::one_lan(&lab);
+    let mut pair = Twins::new(&lab, "stalled", SETTINGS);
+    let switches = Side::BOTH.map(|side| lab.folder().join(format!("{}.stalled", side.host())));
+    for side in Side::BOTH {
+        let text = |path: &std::path::Path| path.to_str().expect("the tests' paths are text").to_owned();
+        pair.environment[side as usize] = vec![
+            ("LD_PRELOAD".into(), text(&library)),
+            ("STALLED_DISK".into(), text(&switches[side as usize])),
+            ("FAILING_FOLDER".into(), text(&pair.folders[side as usize])),
+        ];
+    }
+    pair.start_both();
+    let (mut promised, mut all) = (Ledger::default(), Figures::default());
+    for _ in 0..rounds() {
+        for side in [pair.active().other(), pair.active()] {
+            let who = if side == pair.active() { "active" } else { "standby" };
+            let crowd = Crowd::at("client");
+            crowd.admit(20, Manner::Eager, Then::Holds);
+            crowd.wait_until_bound(20, Duration::from_secs(10));
+            std::fs::write(&switches[side as usize], "").expect("the world's folder can be written");
+            crowd.arrive(ARRIVAL_INTERVAL, &[Manner::Eager, Manner::Uncounted]);
+            std::thread::sleep(Duration::from_secs(5));
+            std::fs::remove_file(&switches[side as usize]).expect("it was there");
+            let waits = waits_of(crowd, &mut promised);
+            pair.wait_until_together();
+            assert!(waits.never == 0 && waits.worst() < WORST_MAX, "{who}: {waits}\n{}", pair.words());
+            assert_eq!(promised.duplicates(), Vec::<String>::new());
+            for known in Side::BOTH {
+                assert_eq!(pair.unknown(known, &promised.holders()), 0, "{who}: {known:?}\n{}", pair.words());
+            }
+            all.merge(waits);
+        }
+    }
+    row("disk stalls for 5 s, the standby's and the active's", &pair.label(), 2 * rounds(), &all);
+}

@@ -1,0 +1,209 @@
+//! One of the two is lost: how long new clients wait for their first OFFER.
+
+use std::time::{Duration, Instant};
+
+use crate::crowd::{Crowd, Ledger, Manner, Then};
+use crate::kea::{Haste, Kea, Mode};
+use crate::lab::Lab;
+use crate::pair::{Pair, Side};
+use crate::report::{Figures, rounds, row, with_kea};
+use crate::twins::{SETTINGS, Twins};
+use crate::world::{self, Loss};
+
+const MEDIAN_MAX: Duration = Duration::from_secs(2);
+const WORST_MAX: Duration = Duration::from_secs(5);
+const STANDBY_LOST_MAX: Duration = Duration::from_secs(1);
+const ARRIVAL_INTERVAL: Duration = Duration::from_millis(100);
+/// How long arrivals go on once somebody is answered.
+const AFTERMATH: Duration = Duration::from_secs(2);
+/// Ours must be there long before; a client that waits longer counts as never answered.
+const PATIENCE: Duration = Duration::from_secs(15);
+const KEA_PATIENCE: Duration = Duration::from_secs(140);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Who {
+    /// New ones all the time, half of them with `secs` 0.
+    Crowd,
+    /// New ones all the time, and none counts its seconds.
+    Uncounted,
+    /// One client every half second, nobody else.
+    Lone,
+    /// One client with the pauses of RFC 2131, nobody else.
+    LoneStandard,
+}
+
+impl Who {
+    fn words(self) -> &'static str {
+        match self {
+            Who::Crowd => "new clients",
+            Who::Uncounted => "new clients whose secs stays 0",
+            Who::Lone => "one lone client",
+            Who::LoneStandard => "one lone client, RFC 2131 pauses",
+        }
+    }
+}
+
+/// What the clients of one round saw.
+struct Seen {
+    /// Of those who began while nobody answered; of all, where somebody always did.
+    in_the_gap: Vec<Duration>,
+    /// Of all who began after the loss.
+    all: Vec<Duration>,
+    never: usize,
+    ledger: Ledger,
+}
+
+/// The pair is together before and after.
+fn lose(lab: &Lab, pair: &mut dyn Pair, loss: Loss, side: Side, who: Who, patience: Duration) -> Seen {
+    let crowd = Crowd::at("client");
+    match who {
+        Who::Crowd => crowd.arrive(ARRIVAL_INTERVAL, &[Manner::Eager, Manner::Uncounted]),
+        Who::Uncounted => crowd.arrive(ARRIVAL_INTERVAL, &[Manner::Uncounted]),
+        Who::Lone | Who::LoneStandard => {}
+    }
+    std::thread::sleep(Duration::from_millis(700));
+    loss.strike(lab, pair, side);
+    let struck = Instant::now();
+    match who {
+        Who::Lone => crowd.admit(1, Manner::Eager, Then::Holds),
+        Who::LoneStandard => crowd.admit(1, Manner::Standard, Then::Holds),
+        Who::Crowd | Who::Uncounted => {}
+    }
+    let first_answer =
+        || crowd.clients().iter().filter(|client| client.born >= struck).filter_map(|client| client.first_offer).min();
+    while struck.elapsed() < patience && first_answer().is_none() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    if matches!(who, Who::Crowd | Who::Uncounted) {
+        std::thread::sleep(AFTERMATH);
+        crowd.nobody_arrives();
+        while struck.elapsed() < patience && crowd.clients().iter().any(|client| client.first_offer.is_none()) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    let gap_end = first_answer();
+    let clients = crowd.clients();
+    // What it answers late, when it is back, was promised as well.
+    loss.repair(lab, pair, side);
+    pair.wait_until_together();
+    let (_, ledger) = crowd.leave();
+    let after: Vec<_> = clients.iter().filter(|client| client.born >= struck).collect();
+    let never = after.iter().filter(|client| client.first_offer.is_none()).count();
+    let answered = after.iter().filter(|client| client.first_offer.is_some());
+    let all: Vec<Duration> = answered.clone().map(|client| client.wait()).collect();
+    let in_the_gap = answered.filter(|client| gap_end.is_none_or(|end| client.born < end)).map(|client| client.wait()).collect();
+    Seen { in_the_gap, all, never, ledger }
+}
+
+/// All rounds of one case.
+struct Case<'a> {
+    lab: &'a Lab,
+    loss: Loss,
+    lost: fn(&dyn Pair) -> Side,
+    name: &'static str,
+    who: Who,
+    patience: Duration,
+}
+
+impl Case<'_> {
+    fn run(&self, pair: &mut dyn Pair, rounds: usize, promised: &mut Ledger) -> (Figures, Figures) {
+        let (mut gap, mut all) = (Figures::default(), Figures::default());
+        for _ in 0..rounds {
+            let side = (self.lost)(pair);
+            let seen = lose(self.lab, pair, self.loss, side, self.who, self.patience);
+            gap.extend(seen.in_the_gap);
+            all.extend(seen.all);
+            all.never += seen.never;
+            promised.merge(seen.ledger);
+        }
+        let result = match all.never {
+            0 => format!("median {:.2} s, worst {:.2} s", gap.median().as_secs_f64(), all.worst().as_secs_f64()),
+            _ => format!("{all} in {:.0} s", self.patience.as_secs_f64()),
+        };
+        row(&format!("{} {}: {}", self.name, self.loss.words(), self.who.words()), &pair.label(), rounds, &result);
+        (gap, all)
+    }
+}
+
+fn the_active(pair: &dyn Pair) -> Side {
+    pair.active()
+}
+
+fn the_standby(pair: &dyn Pair) -> Side {
+    pair.active().other()
+}
+
+fn kinds_of_clients() -> &'static [Who] {
+    if rounds() > 1 { &[Who::Crowd, Who::Uncounted, Who::Lone, Who::LoneStandard] } else { &[Who::Crowd, Who::LoneStandard] }
+}
+
+#[test]
+fn a_lost_active_keeps_no_new_client_waiting() {
+    let Some(lab) = crate::enter("loss::a_lost_active_keeps_no_new_client_waiting") else { return };
+    world::one_lan(&lab);
+    let mut pair = Twins::new(&lab, "active-lost", SETTINGS);
+    pair.start_both();
+    let mut promised = Ledger::default();
+    let mut failures = Vec::new();
+    for loss in Loss::ALL {
+        for &who in kinds_of_clients() {
+            let case = Case { lab: &lab, loss, lost: the_active, name: "active", who, patience: PATIENCE };
+            let (gap, all) = case.run(&mut pair, rounds(), &mut promised);
+            // One client that pauses for 4 s is no median: the worst is its measure.
+            if all.never > 0 || all.worst() > WORST_MAX || (who != Who::LoneStandard && gap.median() > MEDIAN_MAX) {
+                failures.push(format!("{} / {}: {gap}; all: {all}", loss.words(), who.words()));
+            }
+        }
+    }
+    assert_eq!(promised.duplicates(), Vec::<String>::new());
+    assert!(failures.is_empty(), "{}\n{}", failures.join("\n"), pair.words());
+}
+
+#[test]
+fn a_lost_standby_is_not_felt() {
+    let Some(lab) = crate::enter("loss::a_lost_standby_is_not_felt") else { return };
+    world::one_lan(&lab);
+    let mut pair = Twins::new(&lab, "standby-lost", SETTINGS);
+    pair.start_both();
+    let mut promised = Ledger::default();
+    let mut failures = Vec::new();
+    for loss in Loss::ALL {
+        let case = Case { lab: &lab, loss, lost: the_standby, name: "standby", who: Who::Crowd, patience: PATIENCE };
+        let (_, all) = case.run(&mut pair, rounds(), &mut promised);
+        if all.never > 0 || all.worst() > STANDBY_LOST_MAX {
+            failures.push(format!("{}: {all}", loss.words()));
+        }
+    }
+    assert_eq!(promised.duplicates(), Vec::<String>::new());
+    assert!(failures.is_empty(), "{}\n{}", failures.join("\n"), pair.words());
+}
+
+/// The same for Kea's pair, to be read beside ours: it asserts nothing about Kea.
+#[test]
+fn kea_beside_us_when_one_is_lost() {
+    if !with_kea() {
+        return;
+    }
+    let Some(lab) = crate::enter("loss::kea_beside_us_when_one_is_lost") else { return };
+    world::one_lan(&lab);
+    // Minutes a round: fewer of them, and the template's in the case that most see.
+    let rounds = rounds().min(3);
+    let plans = [
+        (Haste::Aggressive, the_active as fn(&dyn Pair) -> Side, "active", &Loss::ALL[..]),
+        (Haste::Aggressive, the_standby, "standby", &Loss::ALL[..]),
+        (Haste::Template, the_active, "active", &[Loss::Killed, Loss::Cut][..]),
+        (Haste::Template, the_standby, "standby", &[Loss::Killed][..]),
+    ];
+    for (haste, lost, name, losses) in plans {
+        let Some(mut kea) = Kea::new(&lab, &format!("loss-{name}-{haste:?}"), Mode::HotStandby, haste) else { return };
+        kea.start_both();
+        for &loss in losses {
+            for who in [Who::Crowd, Who::Uncounted, Who::Lone] {
+                // What is never answered costs the whole patience each round.
+                let case = Case { lab: &lab, loss, lost, name, who, patience: KEA_PATIENCE };
+                let rounds = if who == Who::Crowd { rounds } else { 1 };
+                case.run(&mut kea, rounds, &mut Ledger::default());
+            }
+        }
+    }
+}
