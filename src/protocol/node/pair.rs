@@ -74,12 +74,9 @@ impl Node {
         }
         let twin = Partnership {
             down_on_disk: memory.partner_down.is_some(),
-<<<<<<< HEAD
             limits_on_disk: (memory.longest_mclt, memory.longest_lease),
-=======
             shut_down_on_disk: shut_down,
             network_since: None,
->>>>>>> main
             stored_partner_number: memory.partner_number,
             memory,
             session,
@@ -295,29 +292,16 @@ impl Node {
         twin.stored_partner_number = twin.memory.partner_number;
         twin.memory_stored = now;
         let memory = twin.memory.clone();
-<<<<<<< HEAD
-        let is_down = memory.partner_down.is_some();
-        let limits = (memory.longest_mclt, memory.longest_lease);
         let id = self.next_commit(now);
-        out.push(Action::Commit(Commit { id, changes: vec![Change::Pair(Some(memory))] }));
-        self.parked.push_back((id, Parked::MemoryStored { is_down, limits }));
+        out.push(Action::Commit(Commit { id, changes: vec![Change::Pair(Some(memory.clone()))] }));
+        self.parked.push_back((id, Parked::MemoryStored(Box::new(memory))));
     }
 
-    pub(super) fn memory_stored(&mut self, is_down: bool, limits: (Duration, Duration)) {
+    pub(super) fn memory_stored(&mut self, memory: &Memory) {
         if let Some(twin) = &mut self.twin {
-            twin.down_on_disk = is_down || twin.memory.partner_down.is_some();
-            twin.limits_on_disk = limits;
-=======
-        let (is_down, shut_down) = (memory.partner_down.is_some(), memory.shut_down);
-        let id = self.next_commit(now);
-        out.push(Action::Commit(Commit { id, changes: vec![Change::Pair(Some(memory))] }));
-        self.parked.push_back((id, Parked::MemoryStored { is_down, shut_down }));
-    }
-
-    pub(super) fn memory_stored(&mut self, is_down: bool, shut_down: bool) {
-        if let Some(twin) = &mut self.twin {
-            twin.down_on_disk = is_down || twin.memory.partner_down.is_some();
-            twin.shut_down_on_disk = shut_down;
+            twin.down_on_disk = memory.partner_down.is_some() || twin.memory.partner_down.is_some();
+            twin.shut_down_on_disk = memory.shut_down;
+            twin.limits_on_disk = (memory.longest_mclt, memory.longest_lease);
         }
     }
 
@@ -329,7 +313,6 @@ impl Node {
         {
             twin.memory.shut_down = false;
             self.enter(now, State::CommunicationsInterrupted, out);
->>>>>>> main
         }
     }
 
@@ -371,15 +354,10 @@ impl Node {
         if sweep_is_due {
             twin.sweep_due = now + SWEEP_INTERVAL;
         }
-<<<<<<< HEAD
-        let is_stored = twin.memory.partner_number == twin.stored_partner_number
-            && (twin.memory.longest_mclt, twin.memory.longest_lease) == twin.limits_on_disk;
-        if !is_stored && now - twin.memory_stored >= MEMORY_INTERVAL {
-=======
-        let is_stale =
-            twin.memory.partner_number != twin.stored_partner_number || twin.down_on_disk != twin.memory.partner_down.is_some();
+        let is_stale = twin.memory.partner_number != twin.stored_partner_number
+            || twin.down_on_disk != twin.memory.partner_down.is_some()
+            || twin.limits_on_disk != (twin.memory.longest_mclt, twin.memory.longest_lease);
         if is_stale && now - twin.memory_stored >= MEMORY_INTERVAL {
->>>>>>> main
             self.store_memory(now, out);
         }
         self.resend(now, out);
