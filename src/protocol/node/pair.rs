@@ -111,6 +111,7 @@ impl Node {
         };
         self.durable_number = self.version;
         self.twin = Some(Box::new(twin));
+        self.believe_old_acks();
         self.table.set_paired(&self.plan, true, now);
         self.note_limits();
         self.enter_replica(now, out);
@@ -132,6 +133,13 @@ impl Node {
     /// What must survive a restart; `None`: this node has never had a twin.
     pub fn memory(&self) -> Option<&Memory> {
         self.twin.as_ref().map(|twin| &twin.memory)
+    }
+
+    /// Not done (w17): what the partner confirmed before this start counts for nothing.
+    fn believe_old_acks(&mut self) {
+        if let Some(twin) = self.twin.as_mut().filter(|_| is_loose(Rule::W17)) {
+            twin.acked = self.table.iter().map(|record| (record.address, record.expiry)).collect();
+        }
     }
 
     pub fn pair_state(&self) -> State {
@@ -391,7 +399,7 @@ impl Node {
     /// `Recover` → `Reconcile` → `Normal`, as soon as each may.
     fn move_on(&mut self, now: Time, out: &mut Vec<Action>) {
         let Some(twin) = &mut self.twin else { return };
-        let awake = now - twin.booted;
+        let awake = if is_loose(Rule::W11) { now - Time::ZERO } else { now - twin.booted };
         match twin.state {
             State::Recover => {
                 let alone = twin.may_serve_alone && !twin.in_contact(now);
@@ -437,7 +445,8 @@ impl Node {
     /// From memory: a heartbeat waits for no disk.
     fn beat(&mut self, now: Time, out: &mut Vec<Action>) {
         let in_trouble = self.disk_trouble(now).is_some();
-        let (digest, number) = (self.table.digest(), self.durable_number);
+        let number = if is_loose(Rule::W22) { self.version } else { self.durable_number };
+        let digest = self.table.digest();
         let Some(twin) = &self.twin else { return };
         if twin.state == State::ShuttingDown {
             if twin.shut_down_on_disk {
