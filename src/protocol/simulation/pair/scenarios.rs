@@ -26,7 +26,7 @@ pub struct Scenario {
 }
 
 /// Longer than it takes to notice that the other is gone, or, after a start, that it does not come.
-const APART: Step = wait(4000);
+const APART: Step = wait(7000);
 /// The declaration's wait: MCLT and the guard.
 const DECLARED_LONG_ENOUGH: Step = wait(64_500);
 
@@ -157,7 +157,8 @@ fn hands() -> Vec<Scenario> {
     let run_out = [hold(A, Kinds::GIVE_UP), acquire(1, 11, B), wait(100), wait(190_000)];
     let freed_meanwhile = [
         &run_out[..],
-        &[hold(A, Kinds::UPDATE.and(Kinds::ACK)), acquire(1, 11, A), wait(50), arrives(A, Kinds::GIVE_UP), wait(50)],
+        &[hold(A, Kinds::UPDATE.and(Kinds::ACK)), link(B, Kinds::UPDATE, LinkDoes::Cut)],
+        &[acquire(1, 11, A), wait(50), arrives(A, Kinds::GIVE_UP), wait(50)],
         &[acquire(2, 11, B), wait(400)],
     ];
     let freed_and_back = [
@@ -196,10 +197,7 @@ fn kept() -> Vec<Scenario> {
 
 /// Rules 9, 10 and 11.
 fn starts() -> Vec<Scenario> {
-    let serves_too_early = [
-        &declared_down(A, 2, 10)[..],
-        &[on(A), Step::Next(8), acquire(1, 10, A), wait(200), acquire(1, 10, A), wait(200), acquire(1, 10, A), wait(400)],
-    ];
+    let serves_too_early = [&declared_down(A, 2, 10)[..], &[on(A), wait(405), acquire(1, 10, A), wait(800)]];
     let slow = Setup { link_ms: [200, 200], ..Setup::QUIET };
     let late_goodbye = [
         &[hold(B, Kinds::SHUTTING_DOWN), twin(B, TwinCommand::ShutDown), wait(600), power(B, PowerDoes::Off), wait(200)][..],
@@ -230,7 +228,7 @@ fn lost_disks() -> Vec<Scenario> {
     let promised_apart = [&CUT[..], &[APART, acquire(1, 11, B), wait(400)]].concat();
     let restored = |copied_after_ms: u32| {
         [
-            &[wait(copied_after_ms), Step::Copy { at: B }, wait(100)][..],
+            &[wait(copied_after_ms), acquire(3, 10, A), wait(100), Step::Copy { at: B }, wait(100)][..],
             &promised_apart,
             &[power(B, PowerDoes::OffAndRestore { marked: true })],
             &FLOW,
