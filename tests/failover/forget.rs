@@ -56,6 +56,32 @@ fn both_killed_under_load_know_every_lease_and_mistake_it_for_nothing_else() {
     row("both killed under load", &pair.label(), rounds, &result);
 }
 
+/// A card whose database is gone, but not what it knows of itself and its twin.
+#[test]
+fn a_twin_without_its_database_is_rebuilt_and_silent_until_it_may_speak() {
+    let Some(lab) = crate::enter("forget::a_twin_without_its_database_is_rebuilt_and_silent_until_it_may_speak") else { return };
+    world::one_lan(&lab);
+    let mut pair = Twins::new(&lab, "no-database", &settings());
+    let Some(clocks) = Clocks::new(&lab, &mut pair) else { return };
+    pair.start_both();
+    let (mut promised, mut returns) = (Ledger::default(), Returns::default());
+    for round in 0..rounds() {
+        for lost in Side::BOTH {
+            serve_some(&mut promised);
+            pair.kill(lost);
+            for file in std::fs::read_dir(&pair.folders[lost as usize]).expect("the folder is there").flatten() {
+                let name = file.file_name().to_string_lossy().into_owned();
+                if name.starts_with("twinlease.db") {
+                    std::fs::remove_file(file.path()).expect("it was there");
+                }
+            }
+            comes_back(&lab, &mut pair, lost, (&clocks, round), &mut promised, &mut returns);
+        }
+    }
+    row("a database lost", &pair.label(), 2 * rounds(), &returns);
+    assert_eq!(promised.duplicates(), Vec::<String>::new());
+}
+
 #[test]
 fn a_wiped_twin_is_rebuilt_and_silent_until_it_may_speak() {
     let Some(lab) = crate::enter("forget::a_wiped_twin_is_rebuilt_and_silent_until_it_may_speak") else { return };
