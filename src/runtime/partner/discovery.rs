@@ -200,10 +200,10 @@ pub async fn mdns(shared: Arc<Shared>) {
         }
         for _ in 0..MDNS_EVENTS_MAX {
             let Ok(event) = browsing.try_recv() else { break };
-            if let ServiceEvent::ServiceResolved(service) = event {
-                if let Some(found) = resolved(&shared, &service) {
-                    let _ = shared.news.try_send(News::Found(found));
-                }
+            if let ServiceEvent::ServiceResolved(service) = event
+                && let Some(found) = resolved(&shared, &service)
+            {
+                let _ = shared.news.try_send(News::Found(found));
             }
         }
     }
