@@ -92,8 +92,9 @@ impl Node {
             .map(|b| (b.is_held(now), b.since, b.address))
             .collect();
         records.sort_unstable_by(|a, b| b.cmp(a));
+        let late_word = |node: &Node, address| node.needs_late_word(now, address).then_some(Refusal::TwinIsLate);
         for &(is_held, _, address) in &records {
-            match self.refusal(now, request, client, address) {
+            match self.refusal(now, request, client, address).or_else(|| late_word(self, address)) {
                 None => {
                     steps.push(if is_held { Step::Has { address, state: BindingState::Leased } } else { Step::Had { address } });
                     return Ok(self.choice(now, client, address));
@@ -105,6 +106,7 @@ impl Node {
         if let Some(address) = self.table.offer_to(client).map(|offer| offer.address)
             && on_link(self, address)
             && self.refusal(now, request, client, address).is_none()
+            && late_word(self, address).is_none()
         {
             steps.push(Step::OfferedBefore { address });
             return Ok(self.choice(now, client, address));
@@ -112,7 +114,7 @@ impl Node {
 
         if let Some(address) = request.requested_address() {
             let refusal = if on_link(self, address) {
-                self.refusal(now, request, client, address)
+                self.refusal(now, request, client, address).or_else(|| late_word(self, address))
             } else {
                 Some(Refusal::NotOnThisNetwork)
             };

@@ -73,6 +73,8 @@ pub enum Refusal {
     InUseByStranger,
     /// The twin owns it, and the two are apart.
     TwinsHalf,
+    /// The twin's to give, whose word came too late a moment ago.
+    TwinIsLate,
     /// Given out here without the owner's word, which the twin could not send yet.
     TwinMustConfirm,
     /// This node told the twin that it may be freed.
@@ -85,7 +87,7 @@ impl Refusal {
     /// Because there is a twin, not because of the address.
     pub fn is_the_twins(&self) -> bool {
         match self {
-            Refusal::TwinsHalf | Refusal::TwinMustConfirm | Refusal::GivenUp | Refusal::NotFreedYet => true,
+            Refusal::TwinsHalf | Refusal::TwinIsLate | Refusal::TwinMustConfirm | Refusal::GivenUp | Refusal::NotFreedYet => true,
             Refusal::NotOnThisNetwork
             | Refusal::OutsidePools
             | Refusal::Special

@@ -38,6 +38,7 @@ impl fmt::Display for Refusal {
                 write!(f, "a device found it in use; it rests for another {}", spell(*secs_left))
             }
             Refusal::InUseByStranger => write!(f, "somebody answers under it who has no lease here"),
+            Refusal::TwinIsLate => write!(f, "it is the twin's to give, whose word comes too late at the moment"),
             Refusal::TwinsHalf => write!(f, "it is the twin's to give, which is out of reach"),
             Refusal::TwinMustConfirm => write!(f, "the twin has not confirmed it yet, and is out of reach"),
             Refusal::GivenUp => write!(f, "its lease has run out, and the twin was told that the address may go to others"),

@@ -31,6 +31,9 @@ pub const STARTUP_PATIENCE: Duration = Duration::from_secs(5);
 const DEAF_AFTER: Duration = Duration::from_millis(700);
 /// What was not confirmed is sent again after this.
 pub const RESEND_AFTER: Duration = Duration::from_secs(1);
+/// After a proposal that waited for the owner's word in vain, new clients get addresses of the own half for so long: on a slow
+/// link they would ask, and be offered the other half, for ever.
+pub const LATE_WORD_MEMORY: Duration = Duration::from_secs(10);
 /// Records sent again at one time, and pages' length.
 pub const BATCH: usize = 256;
 /// Clocks drift by 0.05 % at most, in either direction on either side; and what travels is late.
@@ -105,6 +108,8 @@ pub struct Partnership {
     pub given_up: Map<Ipv4Addr, GivenUp>,
     pub proposals: Map<Ipv4Addr, Proposal>,
     pub proposal_deadlines: BTreeSet<(Time, Ipv4Addr)>,
+    /// When a proposal waited in vain last.
+    pub word_was_late: Option<Time>,
     pub replica: Replica,
     pub unconfirmed_settings: BTreeMap<RecordKey, Option<Time>>,
     pub unserved: Map<HwAddr, Unserved>,
@@ -158,6 +163,11 @@ impl Partnership {
 
     pub fn is_together(&self) -> bool {
         self.state == State::Normal
+    }
+
+    /// The owner's word on its half is not to be counted on.
+    pub fn is_word_late(&self, now: Time) -> bool {
+        self.word_was_late.is_some_and(|late| now - late < LATE_WORD_MEMORY)
     }
 
     /// From now on the partner's free half may be given too (rule 10).

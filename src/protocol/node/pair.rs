@@ -97,6 +97,7 @@ impl Node {
             given_up: given_up.into_iter().map(|given_up| (given_up.address, given_up)).collect(),
             proposals: Map::default(),
             proposal_deadlines: Default::default(),
+            word_was_late: None,
             replica,
             unconfirmed_settings: BTreeMap::new(),
             unserved: Map::default(),
