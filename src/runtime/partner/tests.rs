@@ -40,7 +40,7 @@ struct Node {
 }
 
 fn standing(name: &str) -> Standing {
-    Standing { name: name.into(), fixed_rank: None, has_leases: false, is_blank_first: true }
+    Standing { name: name.into(), fixed_rank: None, has_leases: false, is_blank_first: true, may_take_back: false }
 }
 
 fn config(data: &Scratch, name: &str, identity: Identity) -> LinkConfig {
