@@ -150,7 +150,7 @@ impl World {
             }
             Step::Clock { at } => self.confirm_clock(at),
             Step::Pause { at, ms } => {
-                if self.machines[at].is_on() && self.machines[at].paused_until.is_none() {
+                if self.machines[at].is_on() && self.machines[at].paused_until.is_none() && !self.must_reach() {
                     tell!(self, "{} stands still for {ms} ms", name(at));
                     let until = self.now + Duration::from_millis(ms.into());
                     self.machines[at].paused_until = Some(until);
