@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use super::{
     dhcp::Message,
     explain::{Refusal, Silence, Step, whole_secs},
+    failover::loose::{Rule, is_loose},
     lease::{Binding, BindingState, ClientId},
     node::Node,
     probe::ProbeResult,
@@ -169,7 +170,7 @@ impl Node {
                 return Some(Refusal::Quarantined { secs_left });
             }
             // A kept address goes with the device: a boot ROM and the system after it send different client-ids.
-            if binding.client != *client && !(is_kept_for_it && binding.hw == request.hw) {
+            if binding.client != *client && !(is_kept_for_it && (binding.hw == request.hw || is_loose(Rule::W8))) {
                 return Some(Refusal::HeldBy { hw: binding.hw, secs_left });
             }
             return self.twin_refusal(now, client, kept_for, address);

@@ -47,6 +47,7 @@ pub struct Options {
 
 /// Serves until SIGTERM or SIGINT.
 pub fn run(options: Options) -> anyhow::Result<()> {
+    store::make_folder(&options.data)?;
     let prepared = twin::prepare(&options.data).with_context(|| format!("`{}` cannot be used", options.data.display()))?;
     let (mut store, mut loaded) = store::open(&options.data, options.wall_trust)?;
     loaded.notices.extend(prepared.notices.iter().cloned());

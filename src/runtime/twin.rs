@@ -44,10 +44,9 @@ pub struct Prepared {
     pub notices: Vec<String>,
 }
 
-/// Reads or makes the identity. A card that was copied from other hardware brings leases and a twin that are another
+/// Reads or makes the identity, in a folder that is there. A card that was copied from other hardware brings leases and a twin that are another
 /// node's: all of it is set aside.
 pub fn prepare(data: &Path) -> io::Result<Prepared> {
-    fs::create_dir_all(data)?;
     let loaded = identity::load(data, identity::hardware_serial(Path::new("/")))?;
     if loaded.is_clone {
         for name in ["twinlease.db", "twinlease.db-wal", "twinlease.db-shm", "snapshots"] {
@@ -164,11 +163,8 @@ impl TwinLink for LinkHandle {
         Box::pin(LinkHandle::unpair(self))
     }
 
-    fn replace(&self) -> Answer<'_, ShownCode> {
-        Box::pin(async {
-            LinkHandle::unpair(self).await?;
-            LinkHandle::show_code(self).await.map(shown)
-        })
+    fn is_paired(&self) -> bool {
+        self.record().is_some()
     }
 }
 

@@ -74,6 +74,7 @@ impl Node {
         }
         let twin = Partnership {
             down_on_disk: memory.partner_down.is_some(),
+            limits_on_disk: (memory.longest_mclt, memory.longest_lease),
             shut_down_on_disk: shut_down,
             network_since: None,
             stored_partner_number: memory.partner_number,
@@ -111,6 +112,7 @@ impl Node {
         };
         self.durable_number = self.version;
         self.twin = Some(Box::new(twin));
+        self.believe_old_acks();
         self.table.set_paired(&self.plan, true, now);
         self.note_limits();
         self.enter_replica(now, out);
@@ -132,6 +134,13 @@ impl Node {
     /// What must survive a restart; `None`: this node has never had a twin.
     pub fn memory(&self) -> Option<&Memory> {
         self.twin.as_ref().map(|twin| &twin.memory)
+    }
+
+    /// Not done (w17): what the partner confirmed before this start counts for nothing.
+    fn believe_old_acks(&mut self) {
+        if let Some(twin) = self.twin.as_mut().filter(|_| is_loose(Rule::W17)) {
+            twin.acked = self.table.iter().map(|record| (record.address, record.expiry)).collect();
+        }
     }
 
     pub fn pair_state(&self) -> State {
@@ -292,16 +301,16 @@ impl Node {
         twin.stored_partner_number = twin.memory.partner_number;
         twin.memory_stored = now;
         let memory = twin.memory.clone();
-        let (is_down, shut_down) = (memory.partner_down.is_some(), memory.shut_down);
         let id = self.next_commit(now);
-        out.push(Action::Commit(Commit { id, changes: vec![Change::Pair(Some(memory))] }));
-        self.parked.push_back((id, Parked::MemoryStored { is_down, shut_down }));
+        out.push(Action::Commit(Commit { id, changes: vec![Change::Pair(Some(memory.clone()))] }));
+        self.parked.push_back((id, Parked::MemoryStored(Box::new(memory))));
     }
 
-    pub(super) fn memory_stored(&mut self, is_down: bool, shut_down: bool) {
+    pub(super) fn memory_stored(&mut self, memory: &Memory) {
         if let Some(twin) = &mut self.twin {
-            twin.down_on_disk = is_down || twin.memory.partner_down.is_some();
-            twin.shut_down_on_disk = shut_down;
+            twin.down_on_disk = memory.partner_down.is_some() || twin.memory.partner_down.is_some();
+            twin.shut_down_on_disk = memory.shut_down;
+            twin.limits_on_disk = (memory.longest_mclt, memory.longest_lease);
         }
     }
 
@@ -354,8 +363,9 @@ impl Node {
         if sweep_is_due {
             twin.sweep_due = now + SWEEP_INTERVAL;
         }
-        let is_stale =
-            twin.memory.partner_number != twin.stored_partner_number || twin.down_on_disk != twin.memory.partner_down.is_some();
+        let is_stale = twin.memory.partner_number != twin.stored_partner_number
+            || twin.down_on_disk != twin.memory.partner_down.is_some()
+            || twin.limits_on_disk != (twin.memory.longest_mclt, twin.memory.longest_lease);
         if is_stale && now - twin.memory_stored >= MEMORY_INTERVAL {
             self.store_memory(now, out);
         }
@@ -390,7 +400,7 @@ impl Node {
     /// `Recover` → `Reconcile` → `Normal`, as soon as each may.
     fn move_on(&mut self, now: Time, out: &mut Vec<Action>) {
         let Some(twin) = &mut self.twin else { return };
-        let awake = now - twin.booted;
+        let awake = if is_loose(Rule::W11) { now - Time::ZERO } else { now - twin.booted };
         match twin.state {
             State::Recover => {
                 let alone = twin.may_serve_alone && !twin.in_contact(now);
@@ -436,7 +446,8 @@ impl Node {
     /// From memory: a heartbeat waits for no disk.
     fn beat(&mut self, now: Time, out: &mut Vec<Action>) {
         let in_trouble = self.disk_trouble(now).is_some();
-        let (digest, number) = (self.table.digest(), self.durable_number);
+        let number = if is_loose(Rule::W22) { self.version } else { self.durable_number };
+        let digest = self.table.digest();
         let Some(twin) = &self.twin else { return };
         if twin.state == State::ShuttingDown {
             if twin.shut_down_on_disk {
@@ -451,8 +462,8 @@ impl Node {
             settings_digest: twin.replica.digest(),
             number,
             heard_number: twin.memory.partner_number,
-            longest_mclt_ms: millis(twin.memory.longest_mclt),
-            longest_lease_ms: millis(twin.memory.longest_lease),
+            longest_mclt_ms: millis(twin.limits_on_disk.0),
+            longest_lease_ms: millis(twin.limits_on_disk.1),
             clients_heard: twin.clients_heard,
             in_trouble,
             unconfirmed: twin.unconfirmed.len() as u64,

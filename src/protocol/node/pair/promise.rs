@@ -27,10 +27,10 @@ impl Node {
     pub(in crate::protocol) fn halves(&self, now: Time) -> Halves {
         match &self.twin {
             None => Halves::Any,
-            Some(twin) if twin.may_give_partners_half(now) => Halves::Both(twin.me()),
-            Some(twin) if twin.is_together() && twin.is_word_late(now) => Halves::OwnFirst(twin.me()),
-            Some(twin) if twin.is_together() => Halves::Both(twin.me()),
-            Some(twin) => Halves::Own(twin.me()),
+            Some(twin) if twin.may_give_partners_half(now) => Halves::Both(twin.half()),
+            Some(twin) if twin.is_together() && twin.is_word_late(now) => Halves::OwnFirst(twin.half()),
+            Some(twin) if twin.is_together() => Halves::Both(twin.half()),
+            Some(twin) => Halves::Own(twin.half()),
         }
     }
 
@@ -74,7 +74,7 @@ impl Node {
     }
 
     /// How a new lease of this address begins: `(state, whether the generation is raised)`.
-    pub(in crate::protocol) fn new_lease_state(&self, now: Time, address: Ipv4Addr) -> (BindingState, bool) {
+    pub(in crate::protocol) fn new_lease_state(&self, now: Time, client: &ClientId, address: Ipv4Addr) -> (BindingState, bool) {
         let Some(twin) = &self.twin else { return (BindingState::Leased, false) };
         let record = self.table.get(address);
         let is_new = record.is_none_or(|record| matches!(record.state, BindingState::Free | BindingState::Tentative));
@@ -84,7 +84,9 @@ impl Node {
         if twin.may_give_partners_half(now) {
             return (BindingState::Leased, !is_loose(Rule::W35));
         }
-        let state = if is_loose(Rule::W33) { BindingState::Leased } else { BindingState::Tentative };
+        let is_granted = (is_loose(Rule::W31) && record.is_some_and(|freed| freed.client == *client))
+            || (is_loose(Rule::W7) && self.plan.reservation_at(address).is_some());
+        let state = if is_granted || is_loose(Rule::W33) { BindingState::Leased } else { BindingState::Tentative };
         (state, false)
     }
 
