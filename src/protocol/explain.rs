@@ -280,6 +280,8 @@ pub enum Silence {
     NotServing {
         state: State,
     },
+    /// It shall be one of two and has not met the other.
+    WaitsForTwin,
     /// The twin answers this device.
     TwinAnswers,
     /// The address is the twin's to give, and its word did not come in time.
@@ -328,6 +330,7 @@ impl Outcome {
                 Silence::NowhereToSend => "silent-nowhere-to-send",
                 Silence::NoAddressOfOurs => "silent-no-address-of-ours",
                 Silence::NotServing { .. } => "silent-not-serving",
+                Silence::WaitsForTwin => "silent-waits-for-twin",
                 Silence::TwinAnswers => "silent-twin-answers",
                 Silence::TwinDidNotConfirm { .. } => "silent-twin-did-not-confirm",
                 Silence::TwinMayKnow { .. } => "silent-twin-may-know",

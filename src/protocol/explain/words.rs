@@ -140,6 +140,11 @@ impl fmt::Display for Silence {
             Silence::LeaseQueryOff => write!(f, "LEASEQUERY is switched off. Set leasequery = true under [server] to answer it"),
             Silence::NowhereToSend => write!(f, "it gave no address to answer to"),
             Silence::NotServing { state } => write!(f, "this one of the two answers nobody now: it is {state}"),
+            Silence::WaitsForTwin => write!(
+                f,
+                "this server shall be one of two and has not met the other yet, which may know who has which address. \
+                 Start the twin; or `twinlease twin serve`, if no device here has an address of it"
+            ),
             Silence::TwinAnswers => write!(f, "the twin answers this device"),
             Silence::TwinDidNotConfirm { address } => {
                 write!(f, "{address} is the twin's to give, and its word did not come in time; the device may ask again")

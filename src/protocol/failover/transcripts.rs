@@ -43,14 +43,14 @@ fn a_silent_twin_costs_lease_time_and_not_the_lease() {
 }
 
 #[test]
-fn what_the_owner_does_not_confirm_is_undone_and_the_client_hears_nothing() {
+fn what_the_owner_does_not_confirm_is_undone_and_the_client_asks_anew() {
     let mut house = House::together();
     let offered = house.foreign_offer(1, A);
     assert_eq!(Rank::of(offered), Rank::Second);
     house.cut();
     house.client(1).takes(A, offered);
     house.wait(Duration::from_millis(250));
-    house.expect_silence(1);
+    house.expect_nak(1);
     assert_eq!(house.record(A, offered).state, BindingState::Free);
 }
 
@@ -61,7 +61,7 @@ fn a_client_for_whom_the_owners_word_came_too_late_is_offered_an_address_of_this
     house.hold_link();
     house.client(1).takes(A, offered);
     house.wait(Duration::from_millis(250));
-    house.expect_silence(1);
+    house.expect_nak(1);
     assert_eq!(house.states()[A], State::Normal, "late is not gone");
     let again = house.client(1).asks(A);
     assert_eq!(Rank::of(again.address), Rank::First);

@@ -122,6 +122,7 @@ impl Node {
 
     /// A pairing was made: the first of this node, or with the replacement of a twin that was given up.
     pub(super) fn paired(&mut self, now: Time, pair: Pair, out: &mut Vec<Action>) {
+        self.waits_for_twin = false;
         let Some(twin) = &mut self.twin else { return self.pair(now, pair, out) };
         // Whoever it is now, what was confirmed was confirmed by another.
         (twin.partner_session, twin.partner, twin.last_heard, twin.pulled, twin.pull) = (None, None, None, None, None);
@@ -129,6 +130,14 @@ impl Node {
         // The numbers that the former one told are not the numbers of this one.
         twin.memory.partner_number = 0;
         self.store_memory(now, out);
+    }
+
+    /// It has a twin, serves, and does not hear it.
+    pub fn is_out_of_reach(&self, now: Time) -> bool {
+        self.twin.as_ref().is_some_and(|twin| {
+            let is_apart = matches!(twin.state, State::CommunicationsInterrupted | State::PartnerDown);
+            is_apart && !twin.in_contact(now)
+        })
     }
 
     /// What must survive a restart; `None`: this node has never had a twin.
@@ -173,8 +182,6 @@ impl Node {
                 twin.last_heard = None;
                 if matches!(state, State::Normal | State::CommunicationsInterrupted | State::Reconcile) {
                     self.partner_is_down(now, out);
-                } else if state == State::Recover {
-                    twin.pulled = None;
                 }
             }
         }
@@ -385,11 +392,20 @@ impl Node {
                 (twin.pulled, twin.pull) = (None, None);
                 self.enter(now, State::CommunicationsInterrupted, out);
             }
-            State::Startup if now - twin.booted >= STARTUP_PATIENCE => {
+            State::Startup if twin.network_since.is_some_and(|since| now - since >= STARTUP_PATIENCE) => {
                 let next = if twin.memory.partner_down.is_some() { State::PartnerDown } else { State::CommunicationsInterrupted };
                 self.enter(now, next, out);
             }
-            State::Recover => (twin.pulled, twin.pull) = (None, None),
+            State::Recover => {
+                // What was pulled stays pulled: a wait that has begun does not need the partner any more.
+                twin.pull = None;
+                // It was there for a moment only: the same as if it had not been reached at all.
+                let may_serve = twin.pulled.is_none() && twin.memory.forgot.is_none() && !twin.memory.shut_down;
+                let last = twin.last_heard.unwrap_or(twin.since).max(twin.since);
+                if may_serve && now - last >= STARTUP_PATIENCE {
+                    self.enter(now, State::CommunicationsInterrupted, out);
+                }
+            }
             State::CommunicationsInterrupted if assume_after.is_some_and(|after| now - twin.since >= after) => {
                 self.partner_is_down(now, out);
             }
@@ -521,6 +537,10 @@ impl Node {
         out: &mut Vec<Action>,
     ) -> Option<Result<(), String>> {
         let in_trouble = self.disk_trouble(now);
+        if command == TwinCommand::Serve && self.waits_for_twin {
+            self.waits_for_twin = false;
+            return Some(Ok(()));
+        }
         let Some(twin) = &mut self.twin else {
             return Some(Err("This server has no twin. `twinlease twin pair` makes it one of two.".into()));
         };
@@ -580,6 +600,11 @@ impl Node {
                 }
                 if in_contact {
                     return Some(Err("The twin is there: this one goes on by itself when it has all of its records.".into()));
+                }
+                if self.plan.subnets().is_empty() {
+                    return Some(Err(
+                        "This one has no settings, so it could serve nobody. Import them first (`twinlease import FILE`).".into(),
+                    ));
                 }
                 twin.may_serve_alone = true;
                 self.move_on(now, out);

@@ -233,7 +233,8 @@ impl Node {
     ) {
         self.table.run_out(&self.plan, now);
         if let Some(why) = self.refusal(now, &request.message, &client, address) {
-            if why.is_the_twins() && !self.is_together() {
+            // Who takes up an offer has no lease yet: told no, it asks anew at once.
+            if why.is_the_twins() && !self.is_together() && asked != Asked::Select {
                 // What this node does not know, the twin may have promised (failover rule 13).
                 return self.silent(now, request, asked, Silence::TwinMayKnow { address }, out);
             }

@@ -127,12 +127,10 @@ fn acks() -> Vec<Scenario> {
         &[hold(B, Kinds::ACK), acquire(1, 10, A), wait(300), client(1, Does::Release, A), wait(6000)][..],
         &[link(A, Kinds::ALL, LinkDoes::Cut), acquire(2, 10, A), wait(50), arrives(B, Kinds::ACK), wait(300)],
     ];
-    // The undone proposal's number is used again for another client, and the late ack of the first confirms the second.
-    let number_used_again = [
-        &[hold(A, Kinds::ACK), acquire(1, 10, B), wait(400), acquire(2, 10, B), wait(20), arrives(A, Kinds::ACK), wait(300)][..],
-        &[acquire(1, 10, A), wait(400)],
-    ];
-    vec![scenario(&[W3], "RULE2", &ack_of_another), scenario(&[W1, W3], "DOUBLE", &number_used_again)]
+    // A knows of a number that B gave and then took back.
+    let number_taken_back =
+        [hold(A, Kinds::ACK), acquire(1, 10, B), wait(600), power(B, PowerDoes::Off), wait(100), on(B), wait(4000)];
+    vec![scenario(&[W3], "RULE2", &ack_of_another), scenario(&[W1], "FALSE-RECOVER", &[&number_taken_back])]
 }
 
 /// Rule 7.
