@@ -128,8 +128,15 @@ fn acks() -> Vec<Scenario> {
         &[link(A, Kinds::ALL, LinkDoes::Cut), acquire(2, 10, A), wait(50), arrives(B, Kinds::ACK), wait(300)],
     ];
     // A knows of a number that B gave and then took back.
-    let number_taken_back =
-        [hold(A, Kinds::ACK), acquire(1, 10, B), wait(600), power(B, PowerDoes::Off), wait(100), on(B), wait(4000)];
+    let number_taken_back = [
+        hold(A, Kinds::ACK.and(Kinds::UPDATE)),
+        acquire(1, 10, B),
+        wait(600),
+        power(B, PowerDoes::Off),
+        wait(100),
+        on(B),
+        wait(4000),
+    ];
     vec![scenario(&[W3], "RULE2", &ack_of_another), scenario(&[W1], "FALSE-RECOVER", &[&number_taken_back])]
 }
 
