@@ -165,8 +165,8 @@ fn tell(report: &Value) {
         println!("This server has no twin. `twinlease twin pair` makes it one of two.");
     } else {
         let twin = match link["twin"]["name"].as_str() {
-            Some(name) => format!("the twin, {name},"),
-            None => "the twin".into(),
+            Some(name) => format!("its twin {name}"),
+            None => "its twin".into(),
         };
         println!("{}", sentence(node, &twin));
         let role = if node["is_active"] == true { "the active" } else { "the standby" };
