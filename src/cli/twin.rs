@@ -1,6 +1,7 @@
 //! `twin`: how the pair is doing, pairing, and what an admin says about it.
 
 use std::{
+    env,
     io::{self, BufRead, IsTerminal, Write},
     net::{IpAddr, SocketAddr},
     thread,
@@ -423,7 +424,8 @@ fn light(place: &Place, watch: bool) -> anyhow::Result<u8> {
         serde_json::from_value(report["light"]["sign"].clone())
             .context("The server speaks another version. Use the twinlease that it was started from.")
     };
-    let with_colour = io::stdout().is_terminal();
+    // Who draws the light elsewhere (the demo) asks for its colours.
+    let with_colour = io::stdout().is_terminal() || env::var_os("CLICOLOR_FORCE").is_some_and(|value| value != "0");
     if !watch {
         println!("{}", led::pattern(sign()?).line(Duration::ZERO, with_colour));
         return Ok(DONE);
