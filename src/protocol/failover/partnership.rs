@@ -143,6 +143,11 @@ impl Partnership {
         self.last_heard.is_some_and(|heard| now - heard < CONTACT_TIMEOUT)
     }
 
+    /// Two heartbeats may be late; a third one is missed for a reason.
+    pub fn was_just_heard(&self, now: Time) -> bool {
+        self.last_heard.is_some_and(|heard| now - heard < HEARTBEAT_INTERVAL * 3)
+    }
+
     pub fn is_together(&self) -> bool {
         self.state == State::Normal
     }

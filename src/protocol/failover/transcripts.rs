@@ -67,6 +67,33 @@ fn a_dead_active_is_noticed_and_the_waiting_client_is_answered_at_once() {
 }
 
 #[test]
+fn before_a_dead_twin_is_missed_nobody_is_offered_what_it_would_have_to_confirm() {
+    let mut house = House::together();
+    // After this one the dead twin's half is the fuller one.
+    assert_eq!(Rank::of(house.full_lease(8, B)), Rank::Second);
+    house.kill(A);
+    house.wait(Duration::from_millis(800));
+    assert_eq!(house.states()[B], State::Normal);
+    house.client(1).asks_until_served(B);
+    let offered = house.expect_offer(1);
+    assert_eq!(Rank::of(offered.address), Rank::Second);
+    house.client(1).takes(B, offered.address);
+    house.wait(Duration::from_millis(250));
+    assert_eq!(house.expect_ack(1).address, offered.address);
+}
+
+#[test]
+fn an_offer_that_cannot_be_kept_any_more_is_told_so() {
+    let mut house = House::together();
+    let offered = house.foreign_offer(1, A);
+    house.cut();
+    house.wait(Duration::from_secs(2));
+    house.client(1).takes(A, offered);
+    house.wait(Duration::from_millis(250));
+    house.expect_nak(1);
+}
+
+#[test]
 fn a_deaf_active_is_noticed_though_its_heart_beats() {
     let mut house = House::together();
     house.wait(Duration::from_secs(5));

@@ -295,6 +295,12 @@ impl House {
     }
 
     #[track_caller]
+    pub fn expect_nak(&mut self, number: u8) {
+        let heard = self.last(number).expect("a NAK, and there is silence");
+        assert_eq!(heard.kind, crate::protocol::simulation::device::NAK, "a NAK: {heard:?}");
+    }
+
+    #[track_caller]
     pub fn expect_silence(&mut self, number: u8) {
         assert!(self.last(number).is_none(), "client {number} should hear nothing yet");
     }

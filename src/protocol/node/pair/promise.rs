@@ -27,7 +27,9 @@ impl Node {
     pub(in crate::protocol) fn halves(&self, now: Time) -> Halves {
         match &self.twin {
             None => Halves::Any,
-            Some(twin) if twin.is_together() || twin.may_give_partners_half(now) => Halves::Both(twin.me()),
+            Some(twin) if twin.may_give_partners_half(now) => Halves::Both(twin.me()),
+            // What the twin would have to confirm is not offered when it may be dead by then.
+            Some(twin) if twin.is_together() && twin.was_just_heard(now) => Halves::Both(twin.me()),
             Some(twin) => Halves::Own(twin.me()),
         }
     }
