@@ -4,12 +4,14 @@
 footer_lines=4
 
 begin_footer() {
-  trap place_footer WINCH
-  stty -echo 2>/dev/null || true
-  local number
-  for ((number = 0; number < footer_lines; number++)); do echo; done
-  place_footer
   trap end_footer EXIT
+  # Not by `read` each time: what is pressed between two reads would be lost.
+  old_terminal=$(stty -g)
+  stty -icanon -echo
+  printf '\e[2J'
+  place_footer
+  printf '\e[1;1H'
+  trap place_footer WINCH
 }
 
 place_footer() {
@@ -26,7 +28,7 @@ end_footer() {
   [[ -n $footer ]] || return 0
   footer=''
   printf '\e[r\e[%d;1H\e[J' $((rows - 3))
-  stty echo 2>/dev/null || true
+  stty "$old_terminal" 2>/dev/null || true
 }
 
 # In one write, with the cursor put back where it was: others print meanwhile.

@@ -92,7 +92,7 @@ take_back() {
   local wiped_one=$1 survivor
   survivor=$(other_of "$1")
   wiped[$wiped_one]=''
-  say "Whoever is wiped is a stranger to $survivor, until a person says there: twinlease twin replace."
+  say "Whoever is wiped is a stranger to $survivor, until a person says there: twinlease twin replace. It learns all there is to know, and stays silent for the lead time (mclt: here a minute, at home an hour)."
   {
     await_door "$survivor"
     [[ -n $(fact "$survivor" .node.state) ]] || exit 0
