@@ -127,8 +127,52 @@ fn a_stopped_server_leaves_no_socket_and_does_not_wait_for_idle_clients() {
 }
 
 #[test]
+fn a_server_without_a_twin_says_so_and_what_to_do() {
+    let server = Server::start("no-twin");
+    let told = |words: &[&str]| {
+        let output = server.say(words);
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+    };
+    assert!(told(&["twin", "status"]).contains("no twin. `twinlease twin pair` makes it one of two."));
+    let report: serde_json::Value = serde_json::from_str(&told(&["twin", "status", "--json"])).expect("JSON");
+    assert!(report["node"].is_null() && report["light"]["sign"] == "not-configured", "{report}");
+    for words in [&["twin", "switch"][..], &["twin", "shutdown"], &["twin", "declare-down", "--yes"], &["twin", "serve", "--yes"]]
+    {
+        assert!(told(words).contains("has no twin"), "{words:?}");
+    }
+    assert!(told(&["twin", "reconcile", "lease", "--keep", "waiting"]).contains("has no twin"));
+    assert!(told(&["twin", "reconcile", "printer", "--keep", "ours"]).contains("names no setting"));
+    assert!(server.say(&["twin", "reconcile"]).status.success(), "nothing to decide is well");
+    let light = server.say(&["twin", "led"]);
+    assert!(String::from_utf8_lossy(&light.stdout).starts_with("● █████▁▁▁▁▁█████"), "{light:?}");
+}
+
+#[test]
+fn what_may_cost_an_address_twice_is_asked_back() {
+    let server = Server::start("asked");
+    for (words, what) in [
+        (&["twin", "declare-down"][..], "when it starts again it can reach this one"),
+        (&["twin", "serve"], "when it starts again it can reach this one"),
+        (&["twin", "unpair"], "two devices may get the same address"),
+        (&["twin", "replace"], "never comes back"),
+        (&["twin", "pair"], "Say the code"),
+    ] {
+        let output = Command::new(PROGRAM).args(words).env("TWINLEASE_DATA", &server.data).stdin(Stdio::null()).output();
+        let output = output.expect("built");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(1) && said.contains(what), "{words:?}: {said}");
+    }
+}
+
+#[test]
 fn words_that_make_no_sense_are_the_command_lines_fault() {
     let refused = |words: &[&str]| Command::new(PROGRAM).args(words).output().expect("built").status.code() == Some(2);
     assert!(refused(&["run", "--log", "verbose"]));
     assert!(refused(&["probe", "--wait", "nan"]));
+    assert!(refused(&["run", "--twin-listen", "attic"]));
+    assert!(refused(&["run", "--twin", "192.0.2.2:x"]));
+    assert!(refused(&["twin", "pair", "attic"]));
+    assert!(refused(&["twin", "pair", "--show-code", "--code", "123456"]));
+    assert!(refused(&["twin", "reconcile", "lease"]));
 }

@@ -9,12 +9,13 @@ use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::net::UnixStream;
 use twinlease::{
-    protocol::{Action, Command, Event, Node, failover::Session},
+    protocol::{Action, Command, Event, Node},
     runtime::{
         clock::WallTrust,
         control::{CommandOutcome, socket_path},
         report::LeaseRow,
         store::{self, Loaded},
+        twin,
     },
     settings::Settings,
 };
@@ -127,8 +128,7 @@ pub fn submit(place: &Place, command: Command) -> anyhow::Result<Result<(), Stri
 /// The same decision, by the same code, with a node that lives for this one command.
 fn submit_to_database(place: &Place, command: Command) -> anyhow::Result<Result<(), String>> {
     let (mut store, mut loaded) = store::open(&place.data, WallTrust::Kernel)?;
-    // Nobody is spoken to: no number will do.
-    let pair = loaded.take_pair(Session(0));
+    let pair = twin::at_start(&place.data, &mut loaded);
     let Loaded { settings, bindings, clock, notices, trouble, .. } = loaded;
     for notice in notices {
         eprintln!("{notice}");

@@ -1,34 +1,28 @@
 //! `twin`: how the pair is doing, pairing, and what an admin says about it.
 
+mod reconcile;
+mod status;
+
 use std::{
-    env,
-    io::{self, BufRead, IsTerminal, Write},
+    io::{self, BufRead, IsTerminal},
     net::{IpAddr, SocketAddr},
-    thread,
-    time::{Duration, Instant},
 };
 
-use anyhow::Context;
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 use serde_json::Value;
 use twinlease::{
-    protocol::{Command, TwinCommand, explain::spell, replica::Keep},
-    runtime::{
-        control::{
-            CommandOutcome,
-            twin::{CodeOutcome, PairRequest, ShownCode},
-        },
-        led::{self, Sign},
+    protocol::{Command, TwinCommand, explain::spell},
+    runtime::control::{
+        CommandOutcome,
+        twin::{CodeOutcome, PairRequest, ShownCode},
     },
-    settings::{Record, RecordKey, render, words::read_key},
 };
 
-use super::{DONE, FOUND, Place, door, status::running};
+use super::{DONE, FOUND, Place, status::running};
+use reconcile::Choice;
 
 /// Where twins listen, unless told otherwise.
 pub const DEFAULT_PORT: u16 = 8067;
-/// How often the light is drawn.
-const FRAME: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Subcommand)]
 pub enum Action {
@@ -100,17 +94,9 @@ pub enum Action {
     },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Choice {
-    Ours,
-    Theirs,
-    InForce,
-    Waiting,
-}
-
 pub fn run(place: &Place, action: Action) -> anyhow::Result<u8> {
     match action {
-        Action::Status { json } => status(place, json),
+        Action::Status { json } => status::run(place, json),
         Action::Switch => switch(place),
         Action::Shutdown { yes } => shut_down(place, yes),
         Action::DeclareDown { yes } => declare_down(place, yes),
@@ -119,9 +105,9 @@ pub fn run(place: &Place, action: Action) -> anyhow::Result<u8> {
         Action::Pair { code, address, .. } => pair(place, code, address),
         Action::Unpair { yes } => unpair(place, yes),
         Action::Replace { yes } => replace(place, yes),
-        Action::Reconcile { key: Some(key), keep: Some(keep), .. } => choose(place, &key, keep),
-        Action::Reconcile { json, .. } => list(place, json),
-        Action::Led { watch } => light(place, watch),
+        Action::Reconcile { key: Some(key), keep: Some(keep), .. } => reconcile::choose(place, &key, keep),
+        Action::Reconcile { json, .. } => reconcile::list(place, json),
+        Action::Led { watch } => status::light(place, watch),
     }
 }
 
@@ -138,101 +124,6 @@ pub fn listen(text: &str) -> Result<Listen, String> {
 
 #[derive(Debug, Clone, Copy)]
 pub struct Listen(pub Option<SocketAddr>);
-
-fn status(place: &Place, json: bool) -> anyhow::Result<u8> {
-    let report: Value = running(place)?.get("/twin")?;
-    if json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        tell(&report);
-    }
-    Ok(if is_well(&report) { DONE } else { FOUND })
-}
-
-fn is_well(report: &Value) -> bool {
-    let node = &report["node"];
-    node["state"] == "normal"
-        && node["partner"]["in_trouble"] == false
-        && node["partner"]["is_deaf"] == false
-        && node["is_level"] != false
-        && report["trouble"].is_null()
-        && report["to_reconcile"].as_array().is_some_and(Vec::is_empty)
-}
-
-fn tell(report: &Value) {
-    let (node, link) = (&report["node"], &report["link"]);
-    let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
-    if node.is_null() {
-        println!("This server has no twin. `twinlease twin pair` makes it one of two.");
-    } else {
-        let twin = match link["twin"]["name"].as_str() {
-            Some(name) => format!("its twin {name}"),
-            None => "its twin".into(),
-        };
-        println!("{}", sentence(node, &twin));
-        let role = if node["is_active"] == true { "the active" } else { "the standby" };
-        println!(
-            "This one is the {} of the two, {role}; for {} {}.",
-            text(&node["rank"]),
-            span(&node["since_secs"]),
-            text(&node["state_told"])
-        );
-        if let Some(secs) = node["wait_secs"].as_u64().filter(|secs| *secs > 0) {
-            let what = if node["state"] == "recover" { "It may serve" } else { "It may give the twin's addresses, too," };
-            println!("{what} in {}.", spell(secs));
-        }
-        if let Some(count) = node["unconfirmed"].as_u64().filter(|count| *count > 0) {
-            println!("The twin has not confirmed {count} changes yet.");
-        }
-        if node["partner"]["in_trouble"] == true {
-            println!("The twin's disk is in trouble: it promises nothing new. `twinlease status` there says more.");
-        }
-        if node["partner"]["is_deaf"] == true {
-            println!("The twin hears no DHCP requests, though this one does: look at its cable and its interfaces.");
-        }
-        if node["is_level"] == false {
-            println!("The two do not hold the same records; they compare and repair that by themselves.");
-        }
-    }
-    for (what, value) in [("The link", &link["trouble"]), ("The link", &link["twin"]["trouble"]), ("Pairing", &link["pairing"])] {
-        if let Some(trouble) = value.as_str() {
-            println!("{what}: {trouble}");
-        }
-    }
-    if let Some(trouble) = report["trouble"].as_str() {
-        println!("Nothing new is promised here: {}.", trouble.trim_end_matches('.'));
-    }
-    for item in report["to_reconcile"].as_array().into_iter().flatten() {
-        println!("{}", text(&item["text"]));
-    }
-    println!("Light: {}.", text(&report["light"]["rhythm"]));
-}
-
-/// The state of the pair in one sentence.
-fn sentence(node: &Value, twin: &str) -> String {
-    let silent = match node["partner"]["silent_ms"].as_u64() {
-        Some(ms) if ms < u64::MAX => format!("was heard last {} ago", spell(ms / 1000)),
-        _ => "was not heard since this one started".into(),
-    };
-    match node["state"].as_str().unwrap_or_default() {
-        "normal" if node["is_active"] == true => "Both are well. This one answers.".into(),
-        "normal" => "Both are well. The twin answers; this one stands by.".into(),
-        "communications-interrupted" => format!("This one answers alone: {twin} {silent}. Devices keep working."),
-        "partner-down" => format!("This one answers alone: {twin} is down. Devices keep working."),
-        "reconcile" => format!("This one answers, and compares notes with {twin}."),
-        "startup" => format!("This one has just started, and looks for {twin}."),
-        "recover" if node["partner"]["in_contact"] == true => {
-            format!("This one answers nobody yet: it learns from {twin} what it missed.")
-        }
-        "recover" => format!("This one answers nobody: it waits for {twin}, which {silent}. `twinlease twin serve` says more."),
-        "shutting-down" => "This one is shut down, and can be switched off.".into(),
-        other => format!("The pair is in the state {other}."),
-    }
-}
-
-fn span(secs: &Value) -> String {
-    spell(secs.as_u64().unwrap_or_default())
-}
 
 fn switch(place: &Place) -> anyhow::Result<u8> {
     if let Err(refusal) = say(place, TwinCommand::Switch)? {
@@ -334,7 +225,7 @@ fn unpair(place: &Place, yes: bool) -> anyhow::Result<u8> {
         return refused("Nothing was changed.");
     }
     let outcome: CommandOutcome = running(place)?.post("/twin/unpair", &())?;
-    told(outcome, "This one has no twin any more. Unpair the other one as well before it is used again.")
+    told(outcome, "The twin is forgotten, and this one goes on alone. Unpair the other one as well before it is used again.")
 }
 
 fn replace(place: &Place, yes: bool) -> anyhow::Result<u8> {
@@ -343,105 +234,6 @@ fn replace(place: &Place, yes: bool) -> anyhow::Result<u8> {
         return refused("Nothing was changed.");
     }
     tell_code(running(place)?.post("/twin/replace", &())?)
-}
-
-fn list(place: &Place, json: bool) -> anyhow::Result<u8> {
-    let report: Value = running(place)?.get("/twin")?;
-    let items = report["to_reconcile"].as_array().cloned().unwrap_or_default();
-    if json {
-        println!("{}", serde_json::to_string_pretty(&items)?);
-        return Ok(if items.is_empty() { DONE } else { FOUND });
-    }
-    if items.is_empty() {
-        println!("Nothing to reconcile.");
-        return Ok(DONE);
-    }
-    for item in &items {
-        println!("{}", item["text"].as_str().unwrap_or_default());
-        let lines = |value: &Value| -> anyhow::Result<Vec<String>> {
-            let record: Option<Record> = serde_json::from_value(value.clone())?;
-            Ok(record.map(|record| render::record(&record).lines().map(Into::into).collect()).unwrap_or_default())
-        };
-        let (in_force, waiting) = (lines(&item["in_force"])?, lines(&item["waiting"])?);
-        for (what, of, other) in [("in force", &in_force, &waiting), ("waits", &waiting, &in_force)] {
-            let differing: Vec<_> = of.iter().filter(|line| !other.contains(line) && !line.is_empty()).collect();
-            if of.is_empty() {
-                println!("  {what:<9} nothing");
-            }
-            for line in differing {
-                println!("  {what:<9} {line}");
-            }
-        }
-    }
-    Ok(FOUND)
-}
-
-fn choose(place: &Place, key: &str, choice: Choice) -> anyhow::Result<u8> {
-    let key = match read_key(key) {
-        Ok(key) => key,
-        Err(problem) => return refused(&problem),
-    };
-    let report: Value = running(place)?.get("/twin")?;
-    let keep = match keep(&report, &key, choice)? {
-        Ok(keep) => keep,
-        Err(problem) => return refused(&problem),
-    };
-    match door::submit(place, Command::Reconcile { key, keep })? {
-        Ok(()) => {
-            println!("Saved.");
-            Ok(DONE)
-        }
-        Err(refusal) => refused(&refusal),
-    }
-}
-
-/// Whose edit is in force depends on where one stands.
-fn keep(report: &Value, key: &RecordKey, choice: Choice) -> anyhow::Result<Result<Keep, String>> {
-    let is_ours = match choice {
-        Choice::InForce => return Ok(Ok(Keep::InForce)),
-        Choice::Waiting => return Ok(Ok(Keep::Waiting)),
-        Choice::Ours => true,
-        Choice::Theirs => false,
-    };
-    let key = serde_json::to_value(key)?;
-    let item = report["to_reconcile"].as_array().into_iter().flatten().find(|item| item["key"] == key);
-    let Some(item) = item else {
-        return Ok(Err("This setting needs no decision. `twinlease twin reconcile` shows what does.".into()));
-    };
-    if item["waiting_from"].is_null() {
-        return Ok(Err(
-            "It clashes with other settings, whoever made it: choose --keep in-force to drop it, or change one of the others."
-                .into(),
-        ));
-    }
-    let waits_is_ours = item["waiting_from"] == report["node"]["rank"];
-    Ok(Ok(if is_ours == waits_is_ours { Keep::Waiting } else { Keep::InForce }))
-}
-
-fn light(place: &Place, watch: bool) -> anyhow::Result<u8> {
-    let sign = || -> anyhow::Result<Sign> {
-        let report: Value = running(place)?.get("/twin")?;
-        serde_json::from_value(report["light"]["sign"].clone())
-            .context("The server speaks another version. Use the twinlease that it was started from.")
-    };
-    // Who draws the light elsewhere (the demo) asks for its colours.
-    let with_colour = io::stdout().is_terminal() || env::var_os("CLICOLOR_FORCE").is_some_and(|value| value != "0");
-    if !watch {
-        println!("{}", led::pattern(sign()?).line(Duration::ZERO, with_colour));
-        return Ok(DONE);
-    }
-    let (mut shown, mut since) = (sign()?, Instant::now());
-    for frame in 1u64.. {
-        let pattern = led::pattern(shown);
-        print!("\r{}  {:<32}", pattern.line(since.elapsed(), with_colour), pattern.name);
-        io::stdout().flush()?;
-        thread::sleep(FRAME);
-        let now = if frame.is_multiple_of(5) { sign()? } else { shown };
-        if now != shown {
-            (shown, since) = (now, Instant::now());
-        }
-    }
-    Ok(DONE)
 }
 
 fn say(place: &Place, command: TwinCommand) -> anyhow::Result<Result<(), String>> {

@@ -5,6 +5,7 @@ use std::net::Ipv4Addr;
 use super::{
     dhcp::Message,
     explain::{Refusal, Silence, Step, whole_secs},
+    failover::loose::{Rule, is_loose},
     lease::{Binding, BindingState, ClientId},
     node::Node,
     probe::ProbeResult,
@@ -91,8 +92,9 @@ impl Node {
             .map(|b| (b.is_held(now), b.since, b.address))
             .collect();
         records.sort_unstable_by(|a, b| b.cmp(a));
+        let late_word = |node: &Node, address| node.needs_late_word(now, address).then_some(Refusal::TwinIsLate);
         for &(is_held, _, address) in &records {
-            match self.refusal(now, request, client, address) {
+            match self.refusal(now, request, client, address).or_else(|| late_word(self, address)) {
                 None => {
                     steps.push(if is_held { Step::Has { address, state: BindingState::Leased } } else { Step::Had { address } });
                     return Ok(self.choice(now, client, address));
@@ -104,6 +106,7 @@ impl Node {
         if let Some(address) = self.table.offer_to(client).map(|offer| offer.address)
             && on_link(self, address)
             && self.refusal(now, request, client, address).is_none()
+            && late_word(self, address).is_none()
         {
             steps.push(Step::OfferedBefore { address });
             return Ok(self.choice(now, client, address));
@@ -111,7 +114,7 @@ impl Node {
 
         if let Some(address) = request.requested_address() {
             let refusal = if on_link(self, address) {
-                self.refusal(now, request, client, address)
+                self.refusal(now, request, client, address).or_else(|| late_word(self, address))
             } else {
                 Some(Refusal::NotOnThisNetwork)
             };
@@ -167,7 +170,7 @@ impl Node {
                 return Some(Refusal::Quarantined { secs_left });
             }
             // A kept address goes with the device: a boot ROM and the system after it send different client-ids.
-            if binding.client != *client && !(is_kept_for_it && binding.hw == request.hw) {
+            if binding.client != *client && !(is_kept_for_it && (binding.hw == request.hw || is_loose(Rule::W8))) {
                 return Some(Refusal::HeldBy { hw: binding.hw, secs_left });
             }
             return self.twin_refusal(now, client, kept_for, address);

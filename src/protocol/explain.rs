@@ -73,6 +73,8 @@ pub enum Refusal {
     InUseByStranger,
     /// The twin owns it, and the two are apart.
     TwinsHalf,
+    /// The twin's to give, whose word came too late a moment ago.
+    TwinIsLate,
     /// Given out here without the owner's word, which the twin could not send yet.
     TwinMustConfirm,
     /// This node told the twin that it may be freed.
@@ -85,7 +87,7 @@ impl Refusal {
     /// Because there is a twin, not because of the address.
     pub fn is_the_twins(&self) -> bool {
         match self {
-            Refusal::TwinsHalf | Refusal::TwinMustConfirm | Refusal::GivenUp | Refusal::NotFreedYet => true,
+            Refusal::TwinsHalf | Refusal::TwinIsLate | Refusal::TwinMustConfirm | Refusal::GivenUp | Refusal::NotFreedYet => true,
             Refusal::NotOnThisNetwork
             | Refusal::OutsidePools
             | Refusal::Special
@@ -278,6 +280,8 @@ pub enum Silence {
     NotServing {
         state: State,
     },
+    /// It shall be one of two and has not met the other.
+    WaitsForTwin,
     /// The twin answers this device.
     TwinAnswers,
     /// The address is the twin's to give, and its word did not come in time.
@@ -326,6 +330,7 @@ impl Outcome {
                 Silence::NowhereToSend => "silent-nowhere-to-send",
                 Silence::NoAddressOfOurs => "silent-no-address-of-ours",
                 Silence::NotServing { .. } => "silent-not-serving",
+                Silence::WaitsForTwin => "silent-waits-for-twin",
                 Silence::TwinAnswers => "silent-twin-answers",
                 Silence::TwinDidNotConfirm { .. } => "silent-twin-did-not-confirm",
                 Silence::TwinMayKnow { .. } => "silent-twin-may-know",

@@ -146,7 +146,7 @@ pub enum Change {
     Put(Record),
     Remove(RecordKey),
     /// A setting as both twins hold it. `Put` and `Remove` beside it say what it makes of the settings in force.
-    Setting(Entry),
+    Setting(Box<Entry>),
     GiveUp(GivenUp),
     /// What the node must know of its pair; `None`: it has none any more.
     Pair(Option<Memory>),

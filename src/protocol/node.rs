@@ -74,6 +74,9 @@ pub struct Node {
     pending: Map<Ipv4Addr, CommitId>,
     /// What waits for its commit, oldest first.
     parked: VecDeque<(CommitId, Parked)>,
+    /// It shall be one of two and has met nobody yet. It may have been one of two before its disk was wiped: silent until it
+    /// has met its twin, or until the admin's word.
+    waits_for_twin: bool,
     /// What the node knows of its twin, where it has one.
     pub(super) twin: Option<Box<Partnership>>,
 }
@@ -113,6 +116,7 @@ impl Node {
             undo: VecDeque::new(),
             pending: Map::default(),
             parked: VecDeque::new(),
+            waits_for_twin: false,
             twin: None,
         }
     }
@@ -143,6 +147,11 @@ impl Node {
     /// The store could not write from the start: nothing new is promised until `Event::StoreRecovered`.
     pub fn set_trouble(&mut self, trouble: StoreTrouble) {
         self.trouble = Some(trouble);
+    }
+
+    /// It shall be one of two, and knows nothing of anybody: until it has met its twin it answers nobody.
+    pub fn wait_for_twin(&mut self) {
+        self.waits_for_twin = true;
     }
 
     /// The clock is not confirmed since the boot: `Event::Slept` will tell.

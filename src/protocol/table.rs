@@ -236,12 +236,14 @@ impl LeaseTable {
         let binding = self.by_address.get(&address);
         let is_free = match halves {
             Halves::Any => !binding.is_some_and(|binding| binding.is_held(now)),
-            Halves::Own(_) | Halves::Both(_) => binding.is_none_or(|binding| binding.state == BindingState::Free),
+            Halves::Own(_) | Halves::OwnFirst(_) | Halves::Both(_) => {
+                binding.is_none_or(|binding| binding.state == BindingState::Free)
+            }
         };
         is_free
             && match halves {
                 Halves::Own(rank) => Rank::of(Ipv4Addr::from(address)) == rank,
-                Halves::Any | Halves::Both(_) => true,
+                Halves::Any | Halves::OwnFirst(_) | Halves::Both(_) => true,
             }
     }
 

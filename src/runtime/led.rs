@@ -173,7 +173,7 @@ fn off(ms: u32, colour: Colour) -> Step {
 }
 
 fn flashes(count: usize, colour: Colour) -> Vec<Step> {
-    let mut steps = [on(150, colour), off(200, colour)].repeat(count);
+    let mut steps = [on(200, colour), off(200, colour)].repeat(count);
     if let Some(pause) = steps.last_mut() {
         pause.ms = 1500;
     }

@@ -425,7 +425,8 @@ impl Keeper {
     async fn tick(&mut self) {
         self.settle().await;
         self.remember_address();
-        if self.meeting.is_some() || self.shared.partner.borrow().is_some() || Instant::now() < self.pair_key_after {
+        let has_twin = self.shared.partner.borrow().is_some() && !self.shared.standing.borrow().may_take_back;
+        if self.meeting.is_some() || has_twin || Instant::now() < self.pair_key_after {
             return;
         }
         self.pair_key_after = Instant::now() + PAIR_KEY_INTERVAL;
@@ -477,7 +478,8 @@ impl Keeper {
             let mut met = Ok(());
             for address in addresses {
                 met = meet::meet(&shared, address, secret.clone()).await;
-                if met.is_ok() || shared.desk.lock().await.is_paired() {
+                let is_settled = shared.desk.lock().await.is_paired() && !shared.standing.borrow().may_take_back;
+                if met.is_ok() || is_settled {
                     break;
                 }
             }

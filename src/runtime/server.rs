@@ -47,6 +47,7 @@ pub struct Options {
 
 /// Serves until SIGTERM or SIGINT.
 pub fn run(options: Options) -> anyhow::Result<()> {
+    store::make_folder(&options.data)?;
     let prepared = twin::prepare(&options.data).with_context(|| format!("`{}` cannot be used", options.data.display()))?;
     let (mut store, mut loaded) = store::open(&options.data, options.wall_trust)?;
     loaded.notices.extend(prepared.notices.iter().cloned());
@@ -84,8 +85,11 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     );
     let mut node = Node::new(loaded.settings, loaded.bindings, clock.epoch(), clock.now());
     let mut first_actions = Vec::new();
-    if let Some(pair) = pair {
-        node.pair(clock.now(), pair, &mut first_actions);
+    match pair {
+        Some(pair) => node.pair(clock.now(), pair, &mut first_actions),
+        // A first start and a wiped card look the same from here.
+        None if options.twin.pair_key.is_some() && node.leases().is_empty() => node.wait_for_twin(),
+        None => {}
     }
     if loaded.slept == Slept::Unknown {
         node.set_sleep_unknown();
@@ -96,7 +100,8 @@ pub fn run(options: Options) -> anyhow::Result<()> {
     let (report_sender, reports) = mpsc::unbounded_channel();
     let store = store.start(move |report| drop(report_sender.send(report)))?;
     let (handle, inbox) = Handle::new();
-    let (twin, notices) = Twin::start(&options.data, prepared, options.twin, twin::standing(&node), options.wall_trust);
+    let (twin, notices) =
+        Twin::start(&options.data, prepared, options.twin, twin::standing(&node, clock.now()), options.wall_trust);
     for notice in notices {
         tracing::error!("{notice}");
         loaded.notices.push(notice);
@@ -374,7 +379,7 @@ impl Server {
         self.tell_trouble();
         let sleep = self.clock.confirm_now();
         self.slept(sleep);
-        self.twin.stand(&self.node);
+        self.twin.stand(&self.node, self.clock.now());
     }
 
     /// One line when the disk's trouble begins, and one when it is over; commits that were under way fail one by one.

@@ -15,7 +15,7 @@ mod writer;
 use std::{
     collections::BTreeMap,
     fs::{self, File},
-    io, mem,
+    io,
     path::Path,
     time::Duration,
 };
@@ -25,9 +25,8 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, ffi};
 use crate::{
     protocol::{
         Change, StoreTrouble,
-        failover::{Forgot, GivenUp, Memory, Session},
+        failover::{GivenUp, Memory},
         lease::{Binding, Version},
-        node::Pair,
         replica::Entry,
         time::Epoch,
     },
@@ -85,19 +84,6 @@ pub struct Loaded {
     pub trouble: Option<StoreTrouble>,
 }
 
-impl Loaded {
-    /// What a node that has a twin starts from; `None`: it has none. That the database was made from a snapshot counts as
-    /// forgetting, until the disk has it that nothing is forgotten. `session`: random, new at each start.
-    pub fn take_pair(&mut self, session: Session) -> Option<Pair> {
-        let mut memory = self.memory.take()?;
-        if self.restored {
-            memory.forgot = memory.forgot.or(Some(Forgot::Restored));
-        }
-        let (given_up, entries) = (mem::take(&mut self.given_up), mem::take(&mut self.entries));
-        Some(Pair { memory, session, given_up, entries })
-    }
-}
-
 /// An open database, nobody else's until it is dropped.
 #[derive(Debug)]
 pub struct Store {
@@ -111,6 +97,11 @@ pub struct Store {
     /// this epoch, and why it is not written yet.
     epoch_unwritten: Option<StoreTrouble>,
     sleeps: BTreeMap<Epoch, Sleep>,
+}
+
+/// Makes the data folder where there is none, for its owner alone.
+pub fn make_folder(folder: &Path) -> Result<(), StoreError> {
+    Place::new(folder).make_folder()
 }
 
 /// Opens the database for writing and reads all of it. Makes folder and database where there are none.

@@ -24,6 +24,7 @@ use crate::protocol::{
     Node,
     failover::{Envelope, Forgot, Memory, Session},
     node::Pair,
+    time::Time,
 };
 
 /// How this node meets its twin.
@@ -44,11 +45,10 @@ pub struct Prepared {
     pub notices: Vec<String>,
 }
 
-/// Reads or makes the identity. A card that was copied from other hardware brings leases and a twin that are another
+/// Reads or makes the identity, in a folder that is there. A card that was copied from other hardware brings leases and a twin that are another
 /// node's: all of it is set aside.
 pub fn prepare(data: &Path) -> io::Result<Prepared> {
-    fs::create_dir_all(data)?;
-    let loaded = identity::load(data, identity::hardware_serial(Path::new("/")))?;
+    let mut loaded = identity::load(data, identity::hardware_serial(Path::new("/")))?;
     if loaded.is_clone {
         for name in ["twinlease.db", "twinlease.db-wal", "twinlease.db-shm", "snapshots"] {
             let path = data.join(name);
@@ -57,7 +57,19 @@ pub fn prepare(data: &Path) -> io::Result<Prepared> {
             }
         }
     }
+    if loaded.identity.serial.is_none() {
+        loaded.identity.serial = system_serial();
+    }
     Ok(Prepared { identity: loaded.identity, notices: loaded.notices })
+}
+
+/// What tells a machine without a serial number from others: the installed system's number, which is nobody's business and
+/// goes out as a hash only. It may change, so it makes nobody a copy; the twin knows by it whom to take back.
+fn system_serial() -> Option<String> {
+    let id = fs::read_to_string("/etc/machine-id").ok()?;
+    let digest = ring::digest::digest(&ring::digest::SHA256, format!("twinlease {}", id.trim()).as_bytes());
+    let hex = digest.as_ref()[..8].iter().map(|byte| format!("{byte:02x}"));
+    (!id.trim().is_empty()).then(|| format!("system-{}", hex.collect::<String>()))
 }
 
 /// The link, or none.
@@ -116,9 +128,9 @@ impl Twin {
     }
 
     /// What this node says of itself when it is paired.
-    pub fn stand(&self, node: &Node) {
+    pub fn stand(&self, node: &Node, now: Time) {
         if let Some(link) = &self.link {
-            link.set_standing(standing(node));
+            link.set_standing(standing(node, now));
         }
     }
 
@@ -129,13 +141,14 @@ impl Twin {
     }
 }
 
-pub fn standing(node: &Node) -> Standing {
+pub fn standing(node: &Node, now: Time) -> Standing {
     let memory = node.memory();
     Standing {
         name: host_name(),
         fixed_rank: memory.map(|memory| memory.rank),
         has_leases: !node.leases().is_empty(),
         is_blank_first: memory.is_none(),
+        may_take_back: node.is_out_of_reach(now),
     }
 }
 
@@ -164,11 +177,8 @@ impl TwinLink for LinkHandle {
         Box::pin(LinkHandle::unpair(self))
     }
 
-    fn replace(&self) -> Answer<'_, ShownCode> {
-        Box::pin(async {
-            LinkHandle::unpair(self).await?;
-            LinkHandle::show_code(self).await.map(shown)
-        })
+    fn is_paired(&self) -> bool {
+        self.record().is_some()
     }
 }
 

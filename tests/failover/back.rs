@@ -132,7 +132,7 @@ fn a_switch_of_roles_interrupts_nobody() {
         // Asked of either: both may be told.
         let told = if round % 2 == 0 { active } else { active.other() };
         pair.ask(told, &["twin", "switch"]);
-        wait_until("both agree on the new active", Duration::from_secs(5), || {
+        pair.wait_until("both agree on the new active", Duration::from_secs(5), || {
             Side::BOTH.iter().all(|&side| (pair.status(side)["is_active"] == true) == (side == active.other()))
         });
         std::thread::sleep(Duration::from_secs(1));
@@ -175,7 +175,7 @@ fn a_house_without_power_is_served_two_seconds_after_the_second_start() {
         let second_start = Instant::now();
         pair.start(first.other());
         let answered = || crowd.clients().iter().filter_map(|client| client.first_offer).min();
-        wait_until("somebody is answered", Duration::from_secs(15), || answered().is_some());
+        pair.wait_until("somebody is answered", Duration::from_secs(15), || answered().is_some());
         served.add(answered().map_or(Duration::MAX, |at| at.saturating_duration_since(second_start)));
         pair.wait_until_together();
         together.add(second_start.elapsed());

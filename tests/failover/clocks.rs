@@ -1,14 +1,12 @@
 //! Wall clocks that are wrong: no lease may end early at a server, or late, and nobody may be left without an answer.
 
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::crafted::preload;
 use crate::crowd::{Crowd, Manner, Then};
-use crate::lab::Lab;
 use crate::pair::{Pair, Side};
 use crate::report::{Figures, rounds, row};
 use crate::twins::Twins;
+use crate::watch::{Clocks, Wall};
 use crate::world;
 
 /// As many devices as addresses.
@@ -30,41 +28,6 @@ pools = ["10.77.1.1-10.77.1.20"]
 router = "10.77.0.1"
 "#;
 
-/// The files that tests/preload/clock.c reads.
-struct Clocks([PathBuf; 2]);
-
-impl Clocks {
-    /// `None`: no C compiler.
-    fn new(lab: &Lab, pair: &mut Twins<'_>) -> Option<Clocks> {
-        let library = preload("clock")?;
-        let files = Side::BOTH.map(|side| lab.folder().join(format!("{}.clock", side.host())));
-        for (environment, file) in pair.environment.iter_mut().zip(&files) {
-            let text = |path: &PathBuf| path.to_str().expect("the tests' paths are text").to_owned();
-            environment.extend([("LD_PRELOAD".into(), text(&library)), ("FAKE_CLOCK".into(), text(file))]);
-        }
-        // The kernel's word shall count.
-        pair.flags.retain(|flag| flag != "--trust-clock");
-        let clocks = Clocks(files);
-        Side::BOTH.into_iter().for_each(|side| clocks.set(side, Wall { offset_s: 0, frozen: false, trusted: true }));
-        Some(clocks)
-    }
-
-    fn set(&self, side: Side, wall: Wall) {
-        let file = &self.0[side as usize];
-        let text = format!("{} {} {}", wall.offset_s, u8::from(wall.frozen), u8::from(wall.trusted));
-        // Never half written: it is read at every look at the clock.
-        let new = file.with_extension("new");
-        std::fs::write(&new, text).and_then(|()| std::fs::rename(&new, file)).expect("the world's folder can be written");
-    }
-}
-
-#[derive(Clone, Copy)]
-struct Wall {
-    offset_s: i64,
-    frozen: bool,
-    trusted: bool,
-}
-
 const TEN_YEARS_S: i64 = 10 * 365 * 86_400;
 const HOUR_S: i64 = 3600;
 
@@ -75,6 +38,8 @@ fn change_hands(name: &str, what: &str, mut at: impl FnMut(Side, u64) -> Wall) {
     world::one_lan(&lab);
     let mut pair = Twins::new(&lab, &what.replace(' ', "-"), SETTINGS);
     let Some(clocks) = Clocks::new(&lab, &mut pair) else { return };
+    // The kernel's word shall count.
+    pair.flags.retain(|flag| flag != "--trust-clock");
     let mut turn = 0;
     let mut wind = |clocks: &Clocks| {
         Side::BOTH.into_iter().for_each(|side| clocks.set(side, at(side, turn)));
@@ -115,6 +80,7 @@ fn clocks_ten_years_apart_end_no_lease_wrongly() {
         offset_s: if side == Side::A { TEN_YEARS_S } else { 0 },
         frozen: false,
         trusted: true,
+        slept_s: 0,
     });
 }
 
@@ -123,13 +89,13 @@ fn clocks_that_jump_by_an_hour_end_no_lease_wrongly() {
     // Each at its own pace, ahead and behind.
     change_hands("clocks::clocks_that_jump_by_an_hour_end_no_lease_wrongly", "jumping by an hour", |side, turn| {
         let step = if side == Side::A { turn } else { turn / 3 + 1 };
-        Wall { offset_s: [0, HOUR_S, 0, -HOUR_S][step as usize % 4], frozen: false, trusted: step % 5 != 0 }
+        Wall { offset_s: [0, HOUR_S, 0, -HOUR_S][step as usize % 4], frozen: false, trusted: step % 5 != 0, slept_s: 0 }
     });
 }
 
 #[test]
 fn clocks_that_stand_still_or_are_not_trusted_end_no_lease_wrongly() {
     change_hands("clocks::clocks_that_stand_still_or_are_not_trusted_end_no_lease_wrongly", "frozen and untrusted", |side, _| {
-        Wall { offset_s: -TEN_YEARS_S, frozen: side == Side::A, trusted: side == Side::A }
+        Wall { offset_s: -TEN_YEARS_S, frozen: side == Side::A, trusted: side == Side::A, slept_s: 0 }
     });
 }

@@ -8,7 +8,6 @@ use std::time::{Duration, Instant};
 use crate::cable::{Cable, Quality};
 use crate::crafted::{on_host, preload};
 use crate::crowd::{Crowd, Ledger, Manner, Then};
-use crate::lab::wait_until;
 use crate::pair::{Pair, Side};
 use crate::report::{Figures, rounds, row};
 use crate::twins::{LINK_PORT, SETTINGS, Twins};
@@ -136,7 +135,7 @@ fn a_partner_that_is_none_costs_the_other_nothing() {
         for lost in Side::BOTH {
             pair.kill(lost);
             let here = lost.other();
-            wait_until("the survivor notices", Duration::from_secs(5), || pair.state(here) != "normal");
+            pair.wait_until("the survivor notices", Duration::from_secs(5), || pair.state(here) != "normal");
             let over = AtomicBool::new(false);
             let waits = std::thread::scope(|scope| {
                 let over = &over;

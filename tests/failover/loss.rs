@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::crowd::{Crowd, Ledger, Manner, Then};
 use crate::kea::{Haste, Kea, Mode};
-use crate::lab::Lab;
+use crate::lab::{Lab, wait_until};
 use crate::pair::{Pair, Side};
 use crate::report::{Figures, rounds, row, with_kea};
 use crate::twins::{SETTINGS, Twins};
@@ -56,6 +56,14 @@ struct Seen {
 /// The pair is together before and after.
 fn lose(lab: &Lab, pair: &mut dyn Pair, loss: Loss, side: Side, who: Who, patience: Duration) -> Seen {
     let crowd = Crowd::at("client");
+    // What the round before left behind is over when the active answers whoever asks.
+    let active = Some(pair.active().address());
+    let is_answered_by_active = || {
+        crowd.admit(1, Manner::Eager, Then::Holds);
+        crowd.wait_until_bound(1, patience);
+        crowd.ledger().promises.last().is_some_and(|promise| promise.server == active)
+    };
+    wait_until("the active answers", Duration::from_secs(30), is_answered_by_active);
     match who {
         Who::Crowd => crowd.arrive(ARRIVAL_INTERVAL, &[Manner::Eager, Manner::Uncounted]),
         Who::Uncounted => crowd.arrive(ARRIVAL_INTERVAL, &[Manner::Uncounted]),

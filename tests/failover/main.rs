@@ -18,6 +18,7 @@ mod kea;
 mod pair;
 mod report;
 mod twins;
+mod watch;
 mod world;
 
 mod back;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::crowd::{Crowd, Ledger, Manner, Then};
 use crate::kea::{Haste, Kea, Mode};
-use crate::lab::{Lab, wait_until};
+use crate::lab::Lab;
 use crate::pair::{Pair, Side};
 use crate::report::{Figures, rounds, row};
 use crate::twins::{SETTINGS, Twins};
@@ -124,7 +124,7 @@ fn twins_that_lose_only_each_other_share_no_address() {
     for _ in 0..rounds() {
         // Two segments with a wire between them cannot be parted in the bridge: the twins drop each other's packets.
         let parted = PartedTwins::part(&lab);
-        wait_until("both notice", Duration::from_secs(5), || Side::BOTH.iter().all(|&side| pair.state(side) != "normal"));
+        pair.wait_until("both notice", Duration::from_secs(5), || Side::BOTH.iter().all(|&side| pair.state(side) != "normal"));
         let crowd = Crowd::at("near");
         crowd.admit(2 * CLIENTS, Manner::Eager, Then::Holds);
         crowd.wait_until_bound(2 * CLIENTS as usize, Duration::from_secs(20));

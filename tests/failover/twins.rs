@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Output;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -105,6 +105,15 @@ impl<'l> Twins<'l> {
         }
     }
 
+    /// Polls until `condition` holds; fails with what both said last.
+    pub fn wait_until(&self, what: &str, within: Duration, mut condition: impl FnMut() -> bool) {
+        let began = Instant::now();
+        while !condition() {
+            assert!(began.elapsed() < within, "waited {within:?} in vain until {what}\n{}", self.words());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     pub fn digests_agree(&self) -> bool {
         let [a, b] = Side::BOTH.map(|side| self.status(side)["digest"].clone());
         !a.is_null() && a == b
@@ -161,7 +170,8 @@ impl Pair for Twins<'_> {
     fn words(&self) -> String {
         let of = |side: Side| {
             let log = self.log(side);
-            let last: Vec<&str> = log.lines().rev().take(25).collect();
+            // Not what it said of each device.
+            let last: Vec<&str> = log.lines().rev().filter(|line| !line.contains("device=")).take(25).collect();
             format!("{side:?}: {}\n{}", self.status(side), last.into_iter().rev().collect::<Vec<_>>().join("\n"))
         };
         Side::BOTH.map(of).join("\n")

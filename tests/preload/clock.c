@@ -1,6 +1,7 @@
 /* A wall clock that is wrong: what the file FAKE_CLOCK says, read anew at every look at the clock.
  *
- * `OFFSET FROZEN TRUSTED`: seconds to add; 1: it stands still; 1: the kernel calls it right (NTP). All other clocks are true.
+ * `OFFSET FROZEN TRUSTED SLEPT`: seconds to add; 1: it stands still; 1: the kernel calls it right (NTP). And seconds that the
+ * machine was suspended: the time since boot goes on by them. All other clocks are true.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -15,7 +16,7 @@
 /* Where it stands while it is frozen: some day of 2026. */
 #define FROZEN_AT 1780000000
 
-static int look(long long *offset, int *frozen, int *trusted)
+static int look(long long *offset, int *frozen, int *trusted, long long *slept)
 {
     char text[64] = "";
     const char *path = getenv("FAKE_CLOCK");
@@ -24,18 +25,22 @@ static int look(long long *offset, int *frozen, int *trusted)
         return 0;
     ssize_t length = read(file, text, sizeof text - 1);
     close(file);
-    return length > 0 && sscanf(text, "%lld %d %d", offset, frozen, trusted) == 3;
+    return length > 0 && sscanf(text, "%lld %d %d %lld", offset, frozen, trusted, slept) == 4;
 }
 
 int clock_gettime(clockid_t clock, struct timespec *time)
 {
     static int (*real)(clockid_t, struct timespec *);
-    long long offset;
+    long long offset, slept;
     int frozen, trusted;
     if (!real)
         real = dlsym(RTLD_NEXT, "clock_gettime");
     int result = real(clock, time);
-    if (result == 0 && (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE) && look(&offset, &frozen, &trusted)) {
+    if (result || !look(&offset, &frozen, &trusted, &slept))
+        return result;
+    if (clock == CLOCK_BOOTTIME)
+        time->tv_sec += slept;
+    if (clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_COARSE) {
         if (frozen) {
             time->tv_sec = FROZEN_AT;
             time->tv_nsec = 0;
@@ -68,12 +73,12 @@ time_t time(time_t *at)
 int adjtimex(struct timex *state)
 {
     static int (*real)(struct timex *);
-    long long offset;
+    long long offset, slept;
     int frozen, trusted;
     if (!real)
         real = dlsym(RTLD_NEXT, "adjtimex");
     int result = real(state);
-    if (!look(&offset, &frozen, &trusted))
+    if (!look(&offset, &frozen, &trusted, &slept))
         return result;
     state->status = trusted ? state->status & ~STA_UNSYNC : state->status | STA_UNSYNC;
     return trusted ? TIME_OK : TIME_ERROR;

@@ -38,6 +38,7 @@ impl fmt::Display for Refusal {
                 write!(f, "a device found it in use; it rests for another {}", spell(*secs_left))
             }
             Refusal::InUseByStranger => write!(f, "somebody answers under it who has no lease here"),
+            Refusal::TwinIsLate => write!(f, "it is the twin's to give, whose word comes too late at the moment"),
             Refusal::TwinsHalf => write!(f, "it is the twin's to give, which is out of reach"),
             Refusal::TwinMustConfirm => write!(f, "the twin has not confirmed it yet, and is out of reach"),
             Refusal::GivenUp => write!(f, "its lease has run out, and the twin was told that the address may go to others"),
@@ -139,6 +140,11 @@ impl fmt::Display for Silence {
             Silence::LeaseQueryOff => write!(f, "LEASEQUERY is switched off. Set leasequery = true under [server] to answer it"),
             Silence::NowhereToSend => write!(f, "it gave no address to answer to"),
             Silence::NotServing { state } => write!(f, "this one of the two answers nobody now: it is {state}"),
+            Silence::WaitsForTwin => write!(
+                f,
+                "this server shall be one of two and has not met the other yet, which may know who has which address. \
+                 Start the twin; or `twinlease twin serve`, if no device here has an address of it"
+            ),
             Silence::TwinAnswers => write!(f, "the twin answers this device"),
             Silence::TwinDidNotConfirm { address } => {
                 write!(f, "{address} is the twin's to give, and its word did not come in time; the device may ask again")

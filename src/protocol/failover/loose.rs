@@ -39,7 +39,7 @@ pub enum Rule {
     W17 = 17,
     /// Messages of an earlier session are taken (rule 9).
     W18 = 18,
-    /// The owner of an address is the parity of its index in the pool (rule 3).
+    /// The owner of an address follows from a setting: who is the active decides whose half is whose (rule 3).
     W19 = 19,
     /// A raised lead or lease time applies at once, and waits use the one in force here (rule 13).
     W20 = 20,

@@ -55,7 +55,7 @@ pub struct Heartbeat {
     pub number: u64,
     /// The receiver's highest number that the sender has heard to be on the receiver's disk.
     pub heard_number: u64,
-    /// In ms: the longest lead and lease that the sender counts its waits by.
+    /// In ms: the longest lead and lease that the sender counts its waits by, as they are on its disk.
     pub longest_mclt_ms: u64,
     pub longest_lease_ms: u64,
     /// Requests of clients heard since its start: a count that stands still while others hear clients shows a deaf port.

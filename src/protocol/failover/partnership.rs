@@ -18,6 +18,7 @@ use crate::protocol::{
     replica::Replica,
     time::Time,
 };
+use crate::settings::{Record, RecordKey};
 
 /// How often a heartbeat leaves.
 pub const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(250);
@@ -30,6 +31,9 @@ pub const STARTUP_PATIENCE: Duration = Duration::from_secs(5);
 const DEAF_AFTER: Duration = Duration::from_millis(700);
 /// What was not confirmed is sent again after this.
 pub const RESEND_AFTER: Duration = Duration::from_secs(1);
+/// After a proposal that waited for the owner's word in vain, new clients get addresses of the own half for so long: on a slow
+/// link they would ask, and be offered the other half, for ever.
+pub const LATE_WORD_MEMORY: Duration = Duration::from_secs(10);
 /// Records sent again at one time, and pages' length.
 pub const BATCH: usize = 256;
 /// Clocks drift by 0.05 % at most, in either direction on either side; and what travels is late.
@@ -74,6 +78,8 @@ pub struct Partnership {
     pub memory: Memory,
     /// The memory on disk says that the partner is down: it must not pull before that is committed (w28).
     pub down_on_disk: bool,
+    /// The longest lead and lease as they are on disk: the partner may count on no more (rule 13).
+    pub limits_on_disk: (Duration, Duration),
     /// The memory on disk says that this node has said goodbye: only then the partner is told.
     pub shut_down_on_disk: bool,
     /// Since when there is a network on which the partner could be reached.
@@ -102,8 +108,10 @@ pub struct Partnership {
     pub given_up: Map<Ipv4Addr, GivenUp>,
     pub proposals: Map<Ipv4Addr, Proposal>,
     pub proposal_deadlines: BTreeSet<(Time, Ipv4Addr)>,
+    /// When a proposal waited in vain last.
+    pub word_was_late: Option<Time>,
     pub replica: Replica,
-    pub unconfirmed_settings: BTreeMap<crate::settings::RecordKey, Option<Time>>,
+    pub unconfirmed_settings: BTreeMap<RecordKey, Option<Time>>,
     pub unserved: Map<HwAddr, Unserved>,
     pub clients_heard: u64,
     /// When the partner's count of clients was last seen to move, and the first client that was heard here a good while
@@ -127,7 +135,17 @@ impl Partnership {
     }
 
     pub fn owns(&self, address: Ipv4Addr) -> bool {
-        merge::owns(self.me(), address)
+        merge::owns(self.half(), address)
+    }
+
+    /// Whose addresses this node may give when apart: its own, always (rule 3).
+    pub fn half(&self) -> Rank {
+        if is_loose(Rule::W19) && self.second_is_active() { self.me().other() } else { self.me() }
+    }
+
+    fn second_is_active(&self) -> bool {
+        let entry = self.replica.entries.get(&RecordKey::Twin).and_then(|entry| entry.record.as_ref());
+        matches!(entry, Some(Record::Twin(twin)) if twin.active == Rank::Second)
     }
 
     /// May answer clients at all.
@@ -144,12 +162,17 @@ impl Partnership {
     }
 
     /// Two heartbeats may be late; a third one is missed for a reason.
-    pub fn was_just_heard(&self, now: Time) -> bool {
+    fn was_just_heard(&self, now: Time) -> bool {
         self.last_heard.is_some_and(|heard| now - heard < HEARTBEAT_INTERVAL * 3)
     }
 
     pub fn is_together(&self) -> bool {
         self.state == State::Normal
+    }
+
+    /// The owner's word on its half is not to be counted on: it came too late a moment ago, or the owner may be dead by now.
+    pub fn is_word_late(&self, now: Time) -> bool {
+        !self.was_just_heard(now) || self.word_was_late.is_some_and(|late| now - late < LATE_WORD_MEMORY)
     }
 
     /// From now on the partner's free half may be given too (rule 10).
@@ -171,9 +194,10 @@ impl Partnership {
 
     pub fn is_given_up(&self, record: &Binding) -> bool {
         let owner = self.me().other();
-        self.given_up.get(&record.address).is_some_and(|given_up| {
-            given_up.generation == record.generation && given_up.version.of(owner) == record.version.of(owner)
-        })
+        !is_loose(Rule::W5)
+            && self.given_up.get(&record.address).is_some_and(|given_up| {
+                given_up.generation == record.generation && given_up.version.of(owner) == record.version.of(owner)
+            })
     }
 
     /// Nobody counts on this record any more, by this node's clock and in spite of drift (rule 5).

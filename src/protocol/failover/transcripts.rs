@@ -55,6 +55,22 @@ fn what_the_owner_does_not_confirm_is_undone_and_the_client_hears_nothing() {
 }
 
 #[test]
+fn a_client_for_whom_the_owners_word_came_too_late_is_offered_an_address_of_this_nodes_own() {
+    let mut house = House::together();
+    let offered = house.foreign_offer(1, A);
+    house.hold_link();
+    house.client(1).takes(A, offered);
+    house.wait(Duration::from_millis(250));
+    house.expect_silence(1);
+    assert_eq!(house.states()[A], State::Normal, "late is not gone");
+    let again = house.client(1).asks(A);
+    assert_eq!(Rank::of(again.address), Rank::First);
+    house.client(1).takes(A, again.address);
+    house.wait(Duration::from_millis(250));
+    assert_eq!(house.expect_ack(1).address, again.address);
+}
+
+#[test]
 fn a_dead_active_is_noticed_and_the_waiting_client_is_answered_at_once() {
     let mut house = House::together();
     house.kill(A);

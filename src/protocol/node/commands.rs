@@ -7,7 +7,7 @@ use std::{
 
 use super::{BindingChange, Node, Parked};
 use crate::{
-    protocol::{Action, Change, Command, lease::BindingState, time::Time},
+    protocol::{Action, Change, Command, lease::BindingState, replica::Keep, time::Time},
     settings::{Record, Settings, check},
 };
 
@@ -25,6 +25,11 @@ impl Node {
             return Some(Err(format!("Nothing was changed: {trouble}")));
         }
         let before = self.plan.settings.clone();
+        let touched = match &command {
+            Command::Add(record) | Command::Put(record) => Some(record.key()),
+            Command::Remove(key) => Some(key.clone()),
+            Command::Replace(_) | Command::Free(_) | Command::Twin(_) | Command::Reconcile { .. } => None,
+        };
         let after = match command {
             Command::Add(record) => check::after_add(&before, record),
             Command::Put(record) => check::after_put(&before, record),
@@ -43,7 +48,11 @@ impl Node {
         };
         let changes = differences(&before, &after);
         if changes.is_empty() {
-            return Some(Ok(()));
+            // It says what is in force: where something else waits, that is a choice.
+            return match touched.filter(|key| self.needs_decision(key)) {
+                Some(key) => self.settle_setting(now, id, &key, Keep::InForce, out),
+                None => Some(Ok(())),
+            };
         }
         let commit = self.commit_settings(now, after, changes, out);
         self.parked.push_back((commit, Parked::Command(id)));

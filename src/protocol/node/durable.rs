@@ -8,7 +8,7 @@ use crate::{
         Action, Change, Commit, CommitId, StoreTrouble,
         dhcp::rules::ParkedAck,
         explain::{Decision, Outcome, Silence, Step},
-        failover::{Body, Forgot, Session, State, merge::FIRST_GENERATION},
+        failover::{Body, Forgot, Memory, Session, State, merge::FIRST_GENERATION},
         lease::{Binding, BindingState, ClientId, HwAddr},
         replica::Replica,
         time::Time,
@@ -54,10 +54,8 @@ pub(super) enum Parked {
     },
     /// Settings that the twin has not confirmed.
     TellSettings,
-    MemoryStored {
-        is_down: bool,
-        shut_down: bool,
-    },
+    /// This is on disk now.
+    MemoryStored(Box<Memory>),
     /// All that the twin has; and where it stood.
     Pulled {
         state: State,
@@ -202,7 +200,7 @@ impl Node {
                     }
                 }
                 Parked::TellSettings => self.tell_settings(now, out),
-                Parked::MemoryStored { is_down, shut_down } => self.memory_stored(is_down, shut_down),
+                Parked::MemoryStored(memory) => self.memory_stored(&memory),
                 Parked::Pulled { state, forgot } => self.pull_stored(now, (state, forgot), out),
             }
         }
@@ -293,7 +291,7 @@ impl Node {
                 }
                 // Tried again by whoever waits for it.
                 Parked::Send { .. } | Parked::TellSettings | Parked::Pulled { .. } => {}
-                Parked::MemoryStored { .. } => self.memory_not_stored(now, out),
+                Parked::MemoryStored(_) => self.memory_not_stored(now, out),
             }
         }
     }

@@ -74,6 +74,7 @@ impl Node {
         }
         let twin = Partnership {
             down_on_disk: memory.partner_down.is_some(),
+            limits_on_disk: (memory.longest_mclt, memory.longest_lease),
             shut_down_on_disk: shut_down,
             network_since: None,
             stored_partner_number: memory.partner_number,
@@ -96,6 +97,7 @@ impl Node {
             given_up: given_up.into_iter().map(|given_up| (given_up.address, given_up)).collect(),
             proposals: Map::default(),
             proposal_deadlines: Default::default(),
+            word_was_late: None,
             replica,
             unconfirmed_settings: BTreeMap::new(),
             unserved: Map::default(),
@@ -110,6 +112,7 @@ impl Node {
         };
         self.durable_number = self.version;
         self.twin = Some(Box::new(twin));
+        self.believe_old_acks();
         self.table.set_paired(&self.plan, true, now);
         self.note_limits();
         self.enter_replica(now, out);
@@ -119,6 +122,7 @@ impl Node {
 
     /// A pairing was made: the first of this node, or with the replacement of a twin that was given up.
     pub(super) fn paired(&mut self, now: Time, pair: Pair, out: &mut Vec<Action>) {
+        self.waits_for_twin = false;
         let Some(twin) = &mut self.twin else { return self.pair(now, pair, out) };
         // Whoever it is now, what was confirmed was confirmed by another.
         (twin.partner_session, twin.partner, twin.last_heard, twin.pulled, twin.pull) = (None, None, None, None, None);
@@ -128,9 +132,24 @@ impl Node {
         self.store_memory(now, out);
     }
 
+    /// It has a twin, serves, and does not hear it.
+    pub fn is_out_of_reach(&self, now: Time) -> bool {
+        self.twin.as_ref().is_some_and(|twin| {
+            let is_apart = matches!(twin.state, State::CommunicationsInterrupted | State::PartnerDown);
+            is_apart && !twin.in_contact(now)
+        })
+    }
+
     /// What must survive a restart; `None`: this node has never had a twin.
     pub fn memory(&self) -> Option<&Memory> {
         self.twin.as_ref().map(|twin| &twin.memory)
+    }
+
+    /// Not done (w17): what the partner confirmed before this start counts for nothing.
+    fn believe_old_acks(&mut self) {
+        if let Some(twin) = self.twin.as_mut().filter(|_| is_loose(Rule::W17)) {
+            twin.acked = self.table.iter().map(|record| (record.address, record.expiry)).collect();
+        }
     }
 
     pub fn pair_state(&self) -> State {
@@ -163,8 +182,6 @@ impl Node {
                 twin.last_heard = None;
                 if matches!(state, State::Normal | State::CommunicationsInterrupted | State::Reconcile) {
                     self.partner_is_down(now, out);
-                } else if state == State::Recover {
-                    twin.pulled = None;
                 }
             }
         }
@@ -291,16 +308,16 @@ impl Node {
         twin.stored_partner_number = twin.memory.partner_number;
         twin.memory_stored = now;
         let memory = twin.memory.clone();
-        let (is_down, shut_down) = (memory.partner_down.is_some(), memory.shut_down);
         let id = self.next_commit(now);
-        out.push(Action::Commit(Commit { id, changes: vec![Change::Pair(Some(memory))] }));
-        self.parked.push_back((id, Parked::MemoryStored { is_down, shut_down }));
+        out.push(Action::Commit(Commit { id, changes: vec![Change::Pair(Some(memory.clone()))] }));
+        self.parked.push_back((id, Parked::MemoryStored(Box::new(memory))));
     }
 
-    pub(super) fn memory_stored(&mut self, is_down: bool, shut_down: bool) {
+    pub(super) fn memory_stored(&mut self, memory: &Memory) {
         if let Some(twin) = &mut self.twin {
-            twin.down_on_disk = is_down || twin.memory.partner_down.is_some();
-            twin.shut_down_on_disk = shut_down;
+            twin.down_on_disk = memory.partner_down.is_some() || twin.memory.partner_down.is_some();
+            twin.shut_down_on_disk = memory.shut_down;
+            twin.limits_on_disk = (memory.longest_mclt, memory.longest_lease);
         }
     }
 
@@ -353,8 +370,9 @@ impl Node {
         if sweep_is_due {
             twin.sweep_due = now + SWEEP_INTERVAL;
         }
-        let is_stale =
-            twin.memory.partner_number != twin.stored_partner_number || twin.down_on_disk != twin.memory.partner_down.is_some();
+        let is_stale = twin.memory.partner_number != twin.stored_partner_number
+            || twin.down_on_disk != twin.memory.partner_down.is_some()
+            || twin.limits_on_disk != (twin.memory.longest_mclt, twin.memory.longest_lease);
         if is_stale && now - twin.memory_stored >= MEMORY_INTERVAL {
             self.store_memory(now, out);
         }
@@ -374,11 +392,20 @@ impl Node {
                 (twin.pulled, twin.pull) = (None, None);
                 self.enter(now, State::CommunicationsInterrupted, out);
             }
-            State::Startup if now - twin.booted >= STARTUP_PATIENCE => {
+            State::Startup if twin.network_since.is_some_and(|since| now - since >= STARTUP_PATIENCE) => {
                 let next = if twin.memory.partner_down.is_some() { State::PartnerDown } else { State::CommunicationsInterrupted };
                 self.enter(now, next, out);
             }
-            State::Recover => (twin.pulled, twin.pull) = (None, None),
+            State::Recover => {
+                // What was pulled stays pulled: a wait that has begun does not need the partner any more.
+                twin.pull = None;
+                // It was there for a moment only: the same as if it had not been reached at all.
+                let may_serve = twin.pulled.is_none() && twin.memory.forgot.is_none() && !twin.memory.shut_down;
+                let last = twin.last_heard.unwrap_or(twin.since).max(twin.since);
+                if may_serve && now - last >= STARTUP_PATIENCE {
+                    self.enter(now, State::CommunicationsInterrupted, out);
+                }
+            }
             State::CommunicationsInterrupted if assume_after.is_some_and(|after| now - twin.since >= after) => {
                 self.partner_is_down(now, out);
             }
@@ -389,7 +416,7 @@ impl Node {
     /// `Recover` → `Reconcile` → `Normal`, as soon as each may.
     fn move_on(&mut self, now: Time, out: &mut Vec<Action>) {
         let Some(twin) = &mut self.twin else { return };
-        let awake = now - twin.booted;
+        let awake = if is_loose(Rule::W11) { now - Time::ZERO } else { now - twin.booted };
         match twin.state {
             State::Recover => {
                 let alone = twin.may_serve_alone && !twin.in_contact(now);
@@ -435,7 +462,8 @@ impl Node {
     /// From memory: a heartbeat waits for no disk.
     fn beat(&mut self, now: Time, out: &mut Vec<Action>) {
         let in_trouble = self.disk_trouble(now).is_some();
-        let (digest, number) = (self.table.digest(), self.durable_number);
+        let number = if is_loose(Rule::W22) { self.version } else { self.durable_number };
+        let digest = self.table.digest();
         let Some(twin) = &self.twin else { return };
         if twin.state == State::ShuttingDown {
             if twin.shut_down_on_disk {
@@ -450,8 +478,8 @@ impl Node {
             settings_digest: twin.replica.digest(),
             number,
             heard_number: twin.memory.partner_number,
-            longest_mclt_ms: millis(twin.memory.longest_mclt),
-            longest_lease_ms: millis(twin.memory.longest_lease),
+            longest_mclt_ms: millis(twin.limits_on_disk.0),
+            longest_lease_ms: millis(twin.limits_on_disk.1),
             clients_heard: twin.clients_heard,
             in_trouble,
             unconfirmed: twin.unconfirmed.len() as u64,
@@ -509,6 +537,10 @@ impl Node {
         out: &mut Vec<Action>,
     ) -> Option<Result<(), String>> {
         let in_trouble = self.disk_trouble(now);
+        if command == TwinCommand::Serve && self.waits_for_twin {
+            self.waits_for_twin = false;
+            return Some(Ok(()));
+        }
         let Some(twin) = &mut self.twin else {
             return Some(Err("This server has no twin. `twinlease twin pair` makes it one of two.".into()));
         };

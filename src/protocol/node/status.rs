@@ -60,11 +60,19 @@ impl Node {
             .collect();
         interfaces.sort_unstable();
         let twin = self.twin_status(now);
+        let mut notices: Vec<String> = self.notices.iter().cloned().collect();
+        if self.waits_for_twin {
+            notices.push(
+                "This server shall be one of two and has not met the other yet, so it answers nobody. Start the twin; or \
+                 `twinlease twin serve`, if no device here has an address of it."
+                    .into(),
+            );
+        }
         Status {
-            serving: !interfaces.is_empty() && twin.as_ref().is_none_or(|twin| twin.is_serving),
+            serving: !self.waits_for_twin && !interfaces.is_empty() && twin.as_ref().is_none_or(|twin| twin.is_serving),
             interfaces,
             trouble: self.disk_trouble(now),
-            notices: self.notices.iter().cloned().collect(),
+            notices,
             not_listening: self.not_listening.values().cloned().collect(),
             subnets: subnets.collect(),
             commits_waiting: self.undo.len(),

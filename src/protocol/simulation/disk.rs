@@ -86,7 +86,7 @@ impl Disk {
                     }
                     Change::Put(record) => self.settings.put(record),
                     Change::Remove(key) => self.settings.remove(&key),
-                    Change::Setting(entry) => drop(self.entries.insert(entry.key.clone(), entry)),
+                    Change::Setting(entry) => drop(self.entries.insert(entry.key.clone(), *entry)),
                     Change::GiveUp(given_up) => drop(self.given_up.insert(given_up.address, given_up)),
                     Change::Pair(memory) => self.memory = memory,
                 }

@@ -17,6 +17,8 @@ pub enum Halves {
     /// Together: the half with more free addresses, so that both stay useful. Of the other's half it takes from the far
     /// end, where the owner does not look first.
     Both(Rank),
+    /// Together, but the partner's word on its half has come too late of late: that half only where the own one is used up.
+    OwnFirst(Rank),
 }
 
 /// The free addresses of one subnet.
@@ -77,6 +79,10 @@ impl FreeList {
                 let other_first = self.halves[other].len() > self.halves[own].len();
                 let order = if other_first { [other, own] } else { [own, other] };
                 order.into_iter().find_map(|half| self.halves[half].take(half == other, &is_free))
+            }
+            Halves::OwnFirst(rank) => {
+                let (own, other) = (parity(rank), parity(rank.other()));
+                self.halves[own].take(false, &is_free).or_else(|| self.halves[other].take(true, &is_free))
             }
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! What an admin says about the pair otherwise (switch, shut down, declare down, serve, reconcile) is a `Command`.
 
-use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc};
+use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{
     Json, Router,
@@ -10,6 +10,7 @@ use axum::{
     routing::{get, post},
 };
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::{CommandOutcome, Door};
 use crate::{
@@ -19,6 +20,10 @@ use crate::{
         led::{self, Around, Sign},
     },
 };
+
+/// A twin that is cut off is not heard any more within 1.5 s.
+const SILENCE_PATIENCE: Duration = Duration::from_secs(5);
+const LOOK_INTERVAL: Duration = Duration::from_millis(100);
 
 /// An answer that takes its time; the error is a sentence.
 pub type Answer<'a, T> = Pin<Box<dyn Future<Output = Result<T, String>> + Send + 'a>>;
@@ -31,10 +36,9 @@ pub trait TwinLink: Send + Sync {
     fn show_code(&self) -> Answer<'_, ShownCode>;
     /// Pairs with the node that shows this code: the one at this address, or the only one that is found.
     fn enter_code(&self, code: String, address: Option<SocketAddr>) -> Answer<'_, ()>;
-    /// Forgets the twin.
+    /// Forgets the twin's key: nothing of it is heard any more.
     fn unpair(&self) -> Answer<'_, ()>;
-    /// Forgets the twin's key but not the pair, so that another node can take its place, and shows a code for that one.
-    fn replace(&self) -> Answer<'_, ShownCode>;
+    fn is_paired(&self) -> bool;
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -62,6 +66,8 @@ pub struct CodeOutcome {
 pub struct TwinReport {
     /// `None`: no twin.
     pub node: Option<TwinStatus>,
+    /// Hears clients on at least one interface.
+    pub serving: bool,
     /// Why nothing new can be promised here, as a sentence.
     pub trouble: Option<String>,
     /// `None`: the link is off.
@@ -92,7 +98,7 @@ async fn report(State(door): State<Door>) -> Result<Json<TwinReport>, Stopped> {
     let sign = led::sign(&status, Around::default());
     let light = Light { sign, rhythm: led::pattern(sign).name };
     let link = door.link.as_ref().map(|link| link.facts());
-    Ok(Json(TwinReport { node: status.twin, trouble: status.trouble, link, light, to_reconcile }))
+    Ok(Json(TwinReport { node: status.twin, serving: status.serving, trouble: status.trouble, link, light, to_reconcile }))
 }
 
 async fn show_code(State(door): State<Door>) -> Json<CodeOutcome> {
@@ -110,35 +116,57 @@ async fn pair(State(door): State<Door>, Json(PairRequest { code, address }): Jso
     Json(CommandOutcome { refused: paired.err() })
 }
 
-/// To go on without the twin is to say that it is down (failover rule 10).
 async fn unpair(State(door): State<Door>) -> Result<Json<CommandOutcome>, Stopped> {
-    let link = match link(&door) {
-        Ok(link) => link,
-        Err(refusal) => return Ok(Json(CommandOutcome { refused: Some(refusal) })),
-    };
-    let has_twin = door.handle.read(|node, _| node.memory().is_some()).await?;
-    if has_twin && let Err(refusal) = door.handle.submit(Command::Twin(TwinCommand::Unpair)).await? {
-        return Ok(Json(CommandOutcome { refused: Some(refusal) }));
-    }
-    Ok(Json(CommandOutcome { refused: link.unpair().await.err() }))
+    Ok(Json(CommandOutcome { refused: without_twin(&door).await?.err() }))
 }
 
-/// The old one is off for good: that is the admin's word that it is down, too.
+/// The old one is off for good. The node stays one of two, with its rank and its waits; who comes next gets a code.
 async fn replace(State(door): State<Door>) -> Result<Json<CodeOutcome>, Stopped> {
-    let link = match link(&door) {
-        Ok(link) => link,
-        Err(refusal) => return Ok(code_outcome(Err(refusal))),
-    };
-    let status = door.handle.read(|node, clock| node.twin_status(clock.now())).await?;
-    let Some(status) = status else {
+    let Some(status) = door.handle.read(|node, clock| node.twin_status(clock.now())).await? else {
         return Ok(code_outcome(Err("This server has no twin to replace. `twinlease twin pair` makes it one of two.".into())));
     };
-    if status.state != failover::State::PartnerDown
-        && let Err(refusal) = door.handle.submit(Command::Twin(TwinCommand::DeclareDown)).await?
-    {
-        return Ok(code_outcome(Err(refusal)));
+    if status.partner.is_some_and(|partner| partner.in_contact) {
+        let refusal = "The twin answers: it is not off. Switch it off first, then say this again.";
+        return Ok(code_outcome(Err(refusal.into())));
     }
-    Ok(code_outcome(link.replace().await))
+    Ok(match without_twin(&door).await? {
+        Ok(()) => show_code(State(door)).await,
+        Err(refusal) => code_outcome(Err(refusal)),
+    })
+}
+
+/// Forgets the twin's key. That is the admin's word that it is down, with the waits that this has (failover rule 10).
+async fn without_twin(door: &Door) -> Result<Result<(), String>, Stopped> {
+    let link = match link(door) {
+        Ok(link) => link,
+        Err(refusal) => return Ok(Err(refusal)),
+    };
+    if link.is_paired()
+        && let Err(refusal) = link.unpair().await
+    {
+        return Ok(Err(refusal));
+    }
+    let started = Instant::now();
+    loop {
+        let status = door.handle.read(|node, clock| node.twin_status(clock.now())).await?;
+        let Some(status) = status else { return Ok(Ok(())) };
+        let is_heard = status.partner.is_some_and(|partner| partner.in_contact);
+        match status.state {
+            failover::State::PartnerDown => return Ok(Ok(())),
+            failover::State::CommunicationsInterrupted if !is_heard => {
+                return door.handle.submit(Command::Twin(TwinCommand::DeclareDown)).await;
+            }
+            // It may not take over: it waits for a twin, as before.
+            failover::State::Recover | failover::State::ShuttingDown if !is_heard => return Ok(Ok(())),
+            // The last words of the twin have just been heard.
+            _ if started.elapsed() < SILENCE_PATIENCE => tokio::time::sleep(LOOK_INTERVAL).await,
+            state => {
+                return Ok(Err(format!(
+                    "The link is gone, but this one is still {state}. When that is over, say `twinlease twin declare-down`."
+                )));
+            }
+        }
+    }
 }
 
 fn link(door: &Door) -> Result<&Arc<dyn TwinLink>, String> {

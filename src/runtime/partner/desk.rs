@@ -171,9 +171,27 @@ impl Desk {
     }
 
     /// As initiator: the other has said yes and has proven that it knows the secret.
-    pub fn agree(&mut self, peer: PublicKey, rank: Rank, address: SocketAddr, other: Introduction) -> Result<Record, Refusal> {
+    /// `takes_back`: this node's twin is out of reach, and the other may be that twin with a wiped disk: the same box, which
+    /// cannot be in two places, and nothing on it.
+    pub fn agree(
+        &mut self,
+        peer: PublicKey,
+        rank: Rank,
+        address: SocketAddr,
+        other: Introduction,
+        takes_back: bool,
+    ) -> Result<Record, Refusal> {
+        let is_same_box = |record: &Record| {
+            let serial = other.serial.as_deref().map(clean);
+            serial.is_some() && serial == record.serial && other.is_blank_first && !other.has_leases
+        };
         match &self.record {
-            Some(record) if record.step == Step::Paired => Err(Refusal::HasTwin),
+            Some(record) if record.step == Step::Paired && !(takes_back && is_same_box(record)) => Err(Refusal::HasTwin),
+            Some(record) if record.step == Step::Paired => {
+                let record = record_of(Step::Agreed, peer, rank, Some(address), other);
+                self.keep(record.clone())?;
+                Ok(record)
+            }
             Some(record) if record.key != peer => Err(Refusal::Busy),
             Some(_) | None => {
                 let record = record_of(Step::Agreed, peer, rank, Some(address), other);

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     dial::{self, Answer, Connection, Trouble},
     lane::{REQUEST_TIMEOUT, hello},
-    pairing::{Confirm, Confirmed, Exchange, Refusal, Role, Secret, Start, Started, own_rank},
+    pairing::{Confirm, Confirmed, Exchange, Method, Refusal, Role, Secret, Start, Started, own_rank},
     record::{Record, Step},
     server::{COMMIT_PATH, CONFIRM_PATH, START_PATH},
     shared::{News, Shared},
@@ -55,7 +55,8 @@ fn told(trouble: &Trouble) -> String {
 
 /// Pairs with whoever stands at this address, if it knows the secret.
 pub async fn meet(shared: &Arc<Shared>, address: SocketAddr, secret: Secret) -> Result<(), Failure> {
-    if shared.desk.lock().await.is_paired() {
+    let takes_back = secret.method == Method::PairKey && shared.standing.borrow().may_take_back;
+    if shared.desk.lock().await.is_paired() && !takes_back {
         return Err(Failure::Refused(Refusal::Busy));
     }
     let identity = &shared.identity;
@@ -86,7 +87,7 @@ pub async fn meet(shared: &Arc<Shared>, address: SocketAddr, secret: Secret) -> 
     }
     let rank = own_rank((&identity.key, &own), (&peer, &started.from))?;
     let mut desk = shared.desk.lock().await;
-    let record = desk.agree(peer, rank, connection.address, started.from)?;
+    let record = desk.agree(peer, rank, connection.address, started.from, takes_back)?;
     shared.publish(&desk, Instant::now());
     drop(desk);
     let mut outcome = commit_over(shared, &mut connection, &record).await;

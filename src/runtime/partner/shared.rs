@@ -75,6 +75,8 @@ pub struct Standing {
     pub fixed_rank: Option<Rank>,
     pub has_leases: bool,
     pub is_blank_first: bool,
+    /// Its twin is out of reach: one that was wiped, in the same box and with the same pair key, is taken back.
+    pub may_take_back: bool,
 }
 
 /// What the tasks tell the one that keeps the link.

@@ -281,7 +281,7 @@ impl Node {
         let told = self.table.get(address).filter(|b| b.hw == request.message.hw && b.state == BindingState::Leased);
         let expiry = told.map_or(promised, |binding| promised.max(binding.expiry));
         let (hw, host_name) = (request.message.hw, request.message.host_name());
-        let (state, raises_generation) = self.new_lease_state(now, address);
+        let (state, raises_generation) = self.new_lease_state(now, &client, address);
         let leased = BindingChange { address, client: &client, hw, state, expiry, host_name };
         let mut record = self.new_record(now, leased);
         record.generation += u32::from(raises_generation);

@@ -36,7 +36,7 @@ impl Disk {
                 Change::Bind(binding) => drop(self.bindings.insert(binding.address, binding)),
                 Change::Put(record) => self.settings.put(record),
                 Change::Remove(key) => self.settings.remove(&key),
-                Change::Setting(entry) => drop(self.entries.insert(format!("{:?}", entry.key), entry)),
+                Change::Setting(entry) => drop(self.entries.insert(format!("{:?}", entry.key), *entry)),
                 Change::GiveUp(given_up) => drop(self.given_up.insert(given_up.address, given_up)),
                 Change::Pair(memory) => self.memory = memory,
             }

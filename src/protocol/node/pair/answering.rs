@@ -66,6 +66,10 @@ impl Node {
         asked: Asked,
         out: &mut Vec<Action>,
     ) -> Option<Request> {
+        if self.waits_for_twin {
+            self.silent(now, request, asked, Silence::WaitsForTwin, out);
+            return None;
+        }
         let Some(twin) = &mut self.twin else { return Some(request) };
         let is_broadcast = !request.is_unicast;
         if is_broadcast {

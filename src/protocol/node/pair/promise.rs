@@ -27,11 +27,19 @@ impl Node {
     pub(in crate::protocol) fn halves(&self, now: Time) -> Halves {
         match &self.twin {
             None => Halves::Any,
-            Some(twin) if twin.may_give_partners_half(now) => Halves::Both(twin.me()),
-            // What the twin would have to confirm is not offered when it may be dead by then.
-            Some(twin) if twin.is_together() && twin.was_just_heard(now) => Halves::Both(twin.me()),
-            Some(twin) => Halves::Own(twin.me()),
+            Some(twin) if twin.may_give_partners_half(now) => Halves::Both(twin.half()),
+            Some(twin) if twin.is_together() && twin.is_word_late(now) => Halves::OwnFirst(twin.half()),
+            Some(twin) if twin.is_together() => Halves::Both(twin.half()),
+            Some(twin) => Halves::Own(twin.half()),
         }
+    }
+
+    /// A new lease of this address needs the partner's word, which has come too late of late: another address is better.
+    pub(in crate::protocol) fn needs_late_word(&self, now: Time, address: Ipv4Addr) -> bool {
+        self.twin.as_ref().is_some_and(|twin| {
+            let is_new = self.table.get(address).is_none_or(|record| !record.is_held(now));
+            is_new && !twin.owns(address) && twin.is_word_late(now) && !twin.may_give_partners_half(now)
+        })
     }
 
     /// Why the rules of the pair keep this address from a client that might have it otherwise. `hw`: of a client for which the
@@ -66,7 +74,7 @@ impl Node {
     }
 
     /// How a new lease of this address begins: `(state, whether the generation is raised)`.
-    pub(in crate::protocol) fn new_lease_state(&self, now: Time, address: Ipv4Addr) -> (BindingState, bool) {
+    pub(in crate::protocol) fn new_lease_state(&self, now: Time, client: &ClientId, address: Ipv4Addr) -> (BindingState, bool) {
         let Some(twin) = &self.twin else { return (BindingState::Leased, false) };
         let record = self.table.get(address);
         let is_new = record.is_none_or(|record| matches!(record.state, BindingState::Free | BindingState::Tentative));
@@ -76,7 +84,9 @@ impl Node {
         if twin.may_give_partners_half(now) {
             return (BindingState::Leased, !is_loose(Rule::W35));
         }
-        let state = if is_loose(Rule::W33) { BindingState::Leased } else { BindingState::Tentative };
+        let is_granted = (is_loose(Rule::W31) && record.is_some_and(|freed| freed.client == *client))
+            || (is_loose(Rule::W7) && self.plan.reservation_at(address).is_some());
+        let state = if is_granted || is_loose(Rule::W33) { BindingState::Leased } else { BindingState::Tentative };
         (state, false)
     }
 
@@ -185,7 +195,9 @@ impl Node {
 
     /// No word of the owner in time: the address is free again, with a new version, and the client asks again (rule 4).
     fn undo_proposal(&mut self, now: Time, address: Ipv4Addr, out: &mut Vec<Action>) {
-        let Some(proposal) = self.twin.as_mut().and_then(|twin| twin.forget_proposal(address)) else { return };
+        let Some(twin) = &mut self.twin else { return };
+        let Some(proposal) = twin.forget_proposal(address) else { return };
+        twin.word_was_late = Some(now);
         if let Some(record) = self.table.get(address) {
             let mut record = Binding { state: BindingState::Free, since: now, epoch: self.epoch, ..record.clone() };
             if is_loose(Rule::W1) {

@@ -173,7 +173,7 @@ impl Node {
     pub(super) fn given_up(&mut self, now: Time, given_up: GivenUp, out: &mut Vec<Action>) {
         let Some(twin) = &self.twin else { return };
         let Some(record) = self.table.get(given_up.address) else { return };
-        let is_exact = record.generation == given_up.generation && record.version == given_up.version;
+        let is_exact = record.generation == given_up.generation && (record.version == given_up.version || is_loose(Rule::W5));
         let may_free = twin.is_serving() && twin.owns(given_up.address) && twin.has_run_out(record, now);
         if is_exact && may_free && !self.is_pending(given_up.address) && !self.is_kept_record(record) {
             self.free_address(now, given_up.address, out);

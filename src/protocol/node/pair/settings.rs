@@ -32,7 +32,7 @@ impl Node {
         }
         let id = self.next_commit(now);
         self.sent.back_mut().expect("pushed above").2 = self.version;
-        out.push(Action::Commit(Commit { id, changes: entries.into_iter().map(Change::Setting).collect() }));
+        out.push(Action::Commit(Commit { id, changes: entries.into_iter().map(Box::new).map(Change::Setting).collect() }));
     }
 
     /// Changes of settings with what the twin must be told of them, in one commit.
@@ -65,8 +65,15 @@ impl Node {
             after = twin.replica.assemble().settings;
         }
         let mut changes = differences(&before, &after);
-        changes.extend(entries.into_iter().map(Change::Setting));
+        changes.extend(entries.into_iter().map(Box::new).map(Change::Setting));
         self.put_settings(now, before, after, replica_before, changes, out)
+    }
+
+    /// Edits of this setting contradict, or it clashes with others.
+    pub(in crate::protocol::node) fn needs_decision(&self, key: &RecordKey) -> bool {
+        let Some(twin) = &self.twin else { return false };
+        let contradicts = twin.replica.entries.get(key).is_some_and(|entry| entry.other.is_some());
+        contradicts || twin.replica.assemble().set_aside.iter().any(|aside| aside.key == *key)
     }
 
     /// An admin's choice between edits made apart.
@@ -193,7 +200,7 @@ impl Node {
             }
             if merged.changed {
                 twin.replica.put(merged.entry.clone());
-                changed.push(Change::Setting(merged.entry));
+                changed.push(Change::Setting(Box::new(merged.entry)));
             }
         }
         if changed.is_empty() {

@@ -48,7 +48,7 @@ impl World {
         for at in [A, B] {
             self.resume(at);
             if self.machines[at].state() == Some(State::ShuttingDown) {
-                self.take(&Step::Power { at, does: PowerDoes::Off });
+                self.machines[at].stop(self.now);
             }
             self.take(&Step::Disk { at, does: DiskDoes::Flow });
             self.take(&Step::Disk { at, does: DiskDoes::Heal });

@@ -49,7 +49,7 @@ fn what_a_pair_knows_is_read_back_and_goes_with_the_pair() {
     let folder = Folder::new();
     let (mut store, loaded) = folder.open();
     assert!(loaded.memory.is_none() && loaded.entries.is_empty() && loaded.given_up.is_empty());
-    let mut changes: Vec<Change> = entries().into_iter().rev().map(Change::Setting).collect();
+    let mut changes: Vec<Change> = entries().into_iter().rev().map(Box::new).map(Change::Setting).collect();
     changes.extend([
         Change::GiveUp(given_up(2)),
         Change::GiveUp(given_up(1)),
@@ -68,7 +68,7 @@ fn what_a_pair_knows_is_read_back_and_goes_with_the_pair() {
     let again = Entry { version: Version { first: 3, second: 50 }, record: None, ..entries()[0].clone() };
     let newer = GivenUp { generation: 9, ..given_up(1) };
     let later = Memory { shut_down: false, ..memory() };
-    let changes = [Change::Setting(again.clone()), Change::GiveUp(newer), Change::Pair(Some(later.clone()))];
+    let changes = [Change::Setting(Box::new(again.clone())), Change::GiveUp(newer), Change::Pair(Some(later.clone()))];
     store.commit_now(&changes).expect("commits");
     drop(store);
 
@@ -206,7 +206,7 @@ fn a_damaged_row_of_the_pair_is_damage() {
     ] {
         let folder = Folder::new();
         let (mut store, _) = folder.open();
-        let mut changes: Vec<Change> = entries().into_iter().map(Change::Setting).collect();
+        let mut changes: Vec<Change> = entries().into_iter().map(Box::new).map(Change::Setting).collect();
         changes.extend([Change::GiveUp(given_up(1)), Change::Pair(Some(memory()))]);
         store.commit_now(&changes).expect("commits");
         drop(store);
