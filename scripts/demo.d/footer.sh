@@ -5,9 +5,10 @@ footer_lines=4
 
 begin_footer() {
   trap end_footer EXIT
-  # Not by `read` each time: what is pressed between two reads would be lost.
   old_terminal=$(stty -g)
   stty -icanon -echo
+  # `read` sets a terminal anew each time, and what is pressed meanwhile may be lost; from a pipe it takes all.
+  exec 4<&0 3< <(exec cat <&4)
   printf '\e[2J'
   place_footer
   printf '\e[1;1H'
@@ -50,7 +51,6 @@ paint_footer() {
     esac
     [[ ${cable[$twin]} == in ]] || state+=' unplugged'
     [[ $between == joined ]] || state+=' parted from its twin'
-    [[ -z ${wiped[$twin]} ]] || state+=' wiped'
     printf -v out '%s\e[%d;1H\e[2K%s %s%-7s%s %s %s%s%s' "$out" "$row" "$mark" "$bold" "$twin" "$plain" "$light" "$yellow" "$state" "$plain"
   done
   row=$((row + 1))

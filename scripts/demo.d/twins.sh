@@ -5,8 +5,8 @@
 
 twins=(attic cellar)
 declare -A address_of=([attic]=10.77.0.2 [cellar]=10.77.0.3)
-# alive, dead or frozen; in or out; wiped: its twin takes it for a stranger.
-declare -A health cable wiped settings_file=([attic]=home.toml [cellar]=blank.toml)
+# alive, dead or frozen; in or out.
+declare -A health cable settings_file=([attic]=home.toml [cellar]=blank.toml)
 between=joined
 
 build_twins() {
@@ -16,7 +16,7 @@ build_twins() {
   od -An -N16 -tx1 /dev/urandom | tr -d ' \n' >"$LAB_DIR/.demo/pair-key"
   for twin in "${twins[@]}"; do
     "$lab" host "$twin" home "${address_of[$twin]}/24"
-    health[$twin]=dead cable[$twin]=in wiped[$twin]=''
+    health[$twin]=dead cable[$twin]=in
   done
 }
 
@@ -79,35 +79,11 @@ plug_in() { "$lab" link-up "$1" && cable[$1]=in; }
 part_twins() { "$lab" part attic cellar && between=parted; }
 join_twins() { "$lab" join attic cellar && between=joined; }
 
+# The same box with an empty disk: by the pair key its twin knows it again.
 wipe_twin() {
   kill_twin "$1"
   rm -rf "$(data_of "$1")"
-  # With the household's settings and without its leases, it would be one more server, and no twin.
-  settings_file[$1]=blank.toml wiped[$1]=yes
   start_twin "$1"
-}
-
-# In the background: the survivor is told that the old one is gone for good. The same pair key does the rest.
-take_back() {
-  local wiped_one=$1 survivor
-  survivor=$(other_of "$1")
-  wiped[$wiped_one]=''
-  say "Whoever is wiped is a stranger to $survivor, until a person says there: twinlease twin replace. It learns all there is to know, and stays silent for the lead time (mclt: here a minute, at home an hour)."
-  {
-    await_door "$survivor"
-    [[ -n $(fact "$survivor" .node.state) ]] || exit 0
-    ask "$survivor" twin replace --yes >/dev/null 2>"$LAB_DIR/.demo/replace" ||
-      line "$yellow" "$survivor" "refuses to replace its twin: $(<"$LAB_DIR/.demo/replace")"
-  } </dev/null &
-}
-
-await_door() {
-  local tries
-  for tries in {1..50}; do
-    ! ask "$1" status >/dev/null 2>&1 || return 0
-    sleep 0.1
-  done
-  line "$yellow" "$1" "does not answer its command line after $tries tries"
 }
 
 heal_all() {
@@ -118,13 +94,6 @@ heal_all() {
     [[ ${health[$twin]} != frozen ]] || thaw_twin "$twin"
     [[ ${health[$twin]} != dead ]] || start_twin "$twin"
   done
-  if [[ -n ${wiped[attic]} && -n ${wiped[cellar]} ]]; then
-    say "Both have lost everything: nobody knows the settings any more. End with q, and start again."
-  else
-    for twin in "${twins[@]}"; do
-      [[ -z ${wiped[$twin]} ]] || take_back "$twin"
-    done
-  fi
 }
 
 switch_roles() {
