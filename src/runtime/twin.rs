@@ -214,7 +214,11 @@ pub fn at_pairing(node: &Node, record: &Record) -> Pair {
     Pair { memory, session: new_session(), given_up: Vec::new(), entries: Vec::new() }
 }
 
+/// The longest lead and lease in force; none where nobody can have been promised anything.
 fn limits(settings: &crate::settings::Settings) -> (std::time::Duration, std::time::Duration) {
+    if settings.subnets.is_empty() {
+        return Default::default();
+    }
     (settings.twin.mclt, settings.longest_lease())
 }
 

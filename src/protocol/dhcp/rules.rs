@@ -96,7 +96,7 @@ impl Node {
         }
     }
 
-    fn nak(&mut self, now: Time, request: Request, asked: Asked, why: NakReason, out: &mut Vec<Action>) {
+    pub(in crate::protocol) fn nak(&mut self, now: Time, request: Request, asked: Asked, why: NakReason, out: &mut Vec<Action>) {
         let text = why.to_string();
         out.push(Action::Reply(self.nak_reply(&request, &text)));
         self.conclude(now, request, asked, Outcome::Naked { why }, out);

@@ -28,6 +28,8 @@ pub const CONTACT_TIMEOUT: Duration = Duration::from_millis(1500);
 /// twin was told that it is down must find that twin first (rule 10).
 pub const STARTUP_PATIENCE: Duration = Duration::from_secs(5);
 /// The partner has not heard for so long what is heard here: its port is deaf.
+/// A partner that missed two heartbeats may be gone, and its word with it.
+const QUIET: Duration = Duration::from_millis(600);
 const DEAF_AFTER: Duration = Duration::from_millis(700);
 /// What was not confirmed is sent again after this.
 pub const RESEND_AFTER: Duration = Duration::from_secs(1);
@@ -161,18 +163,15 @@ impl Partnership {
         self.last_heard.is_some_and(|heard| now - heard < CONTACT_TIMEOUT)
     }
 
-    /// Two heartbeats may be late; a third one is missed for a reason.
-    fn was_just_heard(&self, now: Time) -> bool {
-        self.last_heard.is_some_and(|heard| now - heard < HEARTBEAT_INTERVAL * 3)
-    }
-
     pub fn is_together(&self) -> bool {
         self.state == State::Normal
     }
 
-    /// The owner's word on its half is not to be counted on: it came too late a moment ago, or the owner may be dead by now.
+    /// The owner's word on its half is not to be counted on.
     pub fn is_word_late(&self, now: Time) -> bool {
-        !self.was_just_heard(now) || self.word_was_late.is_some_and(|late| now - late < LATE_WORD_MEMORY)
+        let was_late = self.word_was_late.is_some_and(|late| now - late < LATE_WORD_MEMORY);
+        let is_quiet = self.last_heard.is_none_or(|heard| now - heard > QUIET);
+        was_late || is_quiet || self.partner.as_ref().is_some_and(|partner| partner.in_trouble)
     }
 
     /// From now on the partner's free half may be given too (rule 10).

@@ -43,14 +43,14 @@ fn a_silent_twin_costs_lease_time_and_not_the_lease() {
 }
 
 #[test]
-fn what_the_owner_does_not_confirm_is_undone_and_the_client_hears_nothing() {
+fn what_the_owner_does_not_confirm_is_undone_and_the_client_asks_anew() {
     let mut house = House::together();
     let offered = house.foreign_offer(1, A);
     assert_eq!(Rank::of(offered), Rank::Second);
     house.cut();
     house.client(1).takes(A, offered);
     house.wait(Duration::from_millis(250));
-    house.expect_silence(1);
+    house.expect_nak(1);
     assert_eq!(house.record(A, offered).state, BindingState::Free);
 }
 
@@ -61,7 +61,7 @@ fn a_client_for_whom_the_owners_word_came_too_late_is_offered_an_address_of_this
     house.hold_link();
     house.client(1).takes(A, offered);
     house.wait(Duration::from_millis(250));
-    house.expect_silence(1);
+    house.expect_nak(1);
     assert_eq!(house.states()[A], State::Normal, "late is not gone");
     let again = house.client(1).asks(A);
     assert_eq!(Rank::of(again.address), Rank::First);
@@ -80,33 +80,6 @@ fn a_dead_active_is_noticed_and_the_waiting_client_is_answered_at_once() {
     let offered = house.expect_offer(1);
     assert_eq!(offered.server, Some(house.address(B)));
     assert_eq!(house.states()[B], State::CommunicationsInterrupted);
-}
-
-#[test]
-fn before_a_dead_twin_is_missed_nobody_is_offered_what_it_would_have_to_confirm() {
-    let mut house = House::together();
-    // After this one the dead twin's half is the fuller one.
-    assert_eq!(Rank::of(house.full_lease(8, B)), Rank::Second);
-    house.kill(A);
-    house.wait(Duration::from_millis(800));
-    assert_eq!(house.states()[B], State::Normal);
-    house.client(1).asks_until_served(B);
-    let offered = house.expect_offer(1);
-    assert_eq!(Rank::of(offered.address), Rank::Second);
-    house.client(1).takes(B, offered.address);
-    house.wait(Duration::from_millis(250));
-    assert_eq!(house.expect_ack(1).address, offered.address);
-}
-
-#[test]
-fn an_offer_that_cannot_be_kept_any_more_is_told_so() {
-    let mut house = House::together();
-    let offered = house.foreign_offer(1, A);
-    house.cut();
-    house.wait(Duration::from_secs(2));
-    house.client(1).takes(A, offered);
-    house.wait(Duration::from_millis(250));
-    house.expect_nak(1);
 }
 
 #[test]

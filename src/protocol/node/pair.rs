@@ -601,6 +601,11 @@ impl Node {
                 if in_contact {
                     return Some(Err("The twin is there: this one goes on by itself when it has all of its records.".into()));
                 }
+                if self.plan.subnets().is_empty() {
+                    return Some(Err(
+                        "This one has no settings, so it could serve nobody. Import them first (`twinlease import FILE`).".into(),
+                    ));
+                }
                 twin.may_serve_alone = true;
                 self.move_on(now, out);
                 return Some(Ok(()));

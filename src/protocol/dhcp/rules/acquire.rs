@@ -233,9 +233,9 @@ impl Node {
     ) {
         self.table.run_out(&self.plan, now);
         if let Some(why) = self.refusal(now, &request.message, &client, address) {
+            // Who takes up an offer has no lease yet: told no, it asks anew at once.
             if why.is_the_twins() && !self.is_together() && asked != Asked::Select {
-                // What this node does not know, the twin may have promised (failover rule 13). Who takes up an offer of this
-                // very node holds nothing yet, and asks anew at once when it is told no.
+                // What this node does not know, the twin may have promised (failover rule 13).
                 return self.silent(now, request, asked, Silence::TwinMayKnow { address }, out);
             }
             return self.nak(now, request, asked, NakReason::NotPossible { asked: address, why }, out);

@@ -12,7 +12,7 @@ use super::super::{Node, durable::Parked};
 use crate::protocol::{
     Action,
     dhcp::rules::ParkedAck,
-    explain::{Refusal, Silence, Step},
+    explain::{Asked, NakReason, Refusal, Silence, Step},
     failover::{
         loose::{Rule, is_loose},
         partnership::{Partnership, Proposal},
@@ -208,7 +208,14 @@ impl Node {
             self.put(now, vec![record], true, out);
         }
         if let Some(ack) = proposal.ack {
-            self.silent(now, ack.request, ack.asked, Silence::TwinDidNotConfirm { address }, out);
+            let ParkedAck { request, asked, client, .. } = *ack;
+            self.table.forget_offer(&self.plan, now, &client);
+            if asked == Asked::Select {
+                // It holds nothing yet: told no, it asks anew at once.
+                let why = NakReason::NotPossible { asked: address, why: Refusal::TwinMustConfirm };
+                return self.nak(now, request, asked, why, out);
+            }
+            self.silent(now, request, asked, Silence::TwinDidNotConfirm { address }, out);
         }
     }
 

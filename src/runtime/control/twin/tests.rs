@@ -5,7 +5,7 @@ use std::{sync::Mutex, time::Duration};
 use super::*;
 use crate::{
     protocol::{
-        Action, Change, Event, Node,
+        Action, Change, Event, Interface, Node,
         failover::{Memory, Rank, Session},
         lease::Version,
         node::Pair,
@@ -87,8 +87,13 @@ fn door(pair: Option<Pair>, link: Option<Arc<FakeLink>>) -> Door {
             node.pair(Time(0), pair, &mut out);
         }
         settle(&mut node, &mut out);
-        node.handle(NOW, Event::Timer, &mut out);
-        settle(&mut node, &mut out);
+        let addresses = vec!["192.0.2.1/24".parse().expect("an address")];
+        let interface = Interface { index: 1, name: "eth0".into(), mac: None, mtu: 1500, addresses, up: true };
+        node.handle(Time(0), Event::Interfaces(vec![interface]), &mut out);
+        for now in [Time(250), NOW] {
+            node.handle(now, Event::Timer, &mut out);
+            settle(&mut node, &mut out);
+        }
         while let Some(message) = inbox.blocking_recv() {
             match message {
                 Message::Read(look) => look(&node, &clock),
