@@ -24,7 +24,7 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use super::{dial, pairing::clean, shared::Shared};
+use super::{dial, shared::Shared};
 use crate::runtime::store::{self, TWINS_BYTES_MAX};
 
 pub const SNAPSHOT_PATH: &str = "/twin/v1/snapshot";
@@ -36,6 +36,8 @@ const PIECE_BYTES: usize = 64 << 10;
 const PIECE_INTERVAL: Duration = Duration::from_millis(20);
 /// Pieces between the disk and the network.
 const PIECES_MAX: usize = 2;
+/// Of the twin's reason: a sentence with a path.
+const WHY_CHARS_MAX: usize = 400;
 
 /// What is sent and what is kept.
 pub struct Snapshots {
@@ -131,7 +133,8 @@ async fn send(shared: &Shared, config: &Arc<ClientConfig>, path: &Path) -> Resul
     match answer.status {
         StatusCode::NO_CONTENT => Ok(()),
         status => {
-            let why = clean(&String::from_utf8_lossy(&answer.body));
+            let said = String::from_utf8_lossy(&answer.body);
+            let why: String = said.chars().filter(|c| !c.is_control()).take(WHY_CHARS_MAX).collect();
             Err(format!("{} answers {status}: {}", connection.address, why.trim_end_matches('.')))
         }
     }
