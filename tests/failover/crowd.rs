@@ -86,6 +86,11 @@ impl Client {
         self.first_offer.unwrap_or_else(Instant::now).duration_since(self.born)
     }
 
+    /// From its first DISCOVER to its first ACK; while there is none, to now.
+    pub fn wait_for_lease(&self) -> Duration {
+        self.first_ack.unwrap_or_else(Instant::now).duration_since(self.born)
+    }
+
     pub fn address(&self) -> Option<Ipv4Addr> {
         match self.stage {
             Stage::Bound(address) => Some(address),

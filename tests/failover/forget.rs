@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use crate::crowd::{Crowd, Ledger, Manner, Then};
 use crate::lab::{Lab, wait_until};
 use crate::pair::{Pair, Side};
-use crate::report::{Figures, rounds, row};
+use crate::report::{Figures, rounds, row, sides};
 use crate::twins::{SETTINGS, Twins};
 use crate::watch::{Clocks, Wall};
 use crate::world;
@@ -66,7 +66,7 @@ fn a_twin_without_its_database_is_rebuilt_and_silent_until_it_may_speak() {
     pair.start_both();
     let (mut promised, mut returns) = (Ledger::default(), Returns::default());
     for round in 0..rounds() {
-        for lost in Side::BOTH {
+        for lost in sides(Side::A) {
             serve_some(&mut promised);
             pair.kill(lost);
             for file in std::fs::read_dir(&pair.folders[lost as usize]).expect("the folder is there").flatten() {
@@ -78,7 +78,7 @@ fn a_twin_without_its_database_is_rebuilt_and_silent_until_it_may_speak() {
             comes_back(&lab, &mut pair, lost, (&clocks, round), &mut promised, &mut returns);
         }
     }
-    row("a database lost", &pair.label(), 2 * rounds(), &returns);
+    row("a database lost", &pair.label(), rounds() * sides(Side::A).len(), &returns);
     assert_eq!(promised.duplicates(), Vec::<String>::new());
 }
 
@@ -91,14 +91,14 @@ fn a_wiped_twin_is_rebuilt_and_silent_until_it_may_speak() {
     pair.start_both();
     let (mut promised, mut returns) = (Ledger::default(), Returns::default());
     for round in 0..rounds() {
-        for lost in Side::BOTH {
+        for lost in sides(Side::B) {
             serve_some(&mut promised);
             pair.kill(lost);
             empty(&pair.folders[lost as usize]);
             comes_back(&lab, &mut pair, lost, (&clocks, round), &mut promised, &mut returns);
         }
     }
-    row("a data folder wiped", &pair.label(), 2 * rounds(), &returns);
+    row("a data folder wiped", &pair.label(), rounds() * sides(Side::A).len(), &returns);
     assert_eq!(promised.duplicates(), Vec::<String>::new());
 }
 
@@ -111,7 +111,7 @@ fn an_old_copy_that_is_put_back_is_noticed_and_not_trusted() {
     pair.start_both();
     let (mut promised, mut returns) = (Ledger::default(), Returns::default());
     for round in 0..rounds() {
-        for lost in Side::BOTH {
+        for lost in sides(Side::A) {
             serve_some(&mut promised);
             pair.wait_until_together();
             pair.terminate(lost);
@@ -135,7 +135,7 @@ fn an_old_copy_that_is_put_back_is_noticed_and_not_trusted() {
             comes_back(&lab, &mut pair, lost, (&clocks, round), &mut promised, &mut returns);
         }
     }
-    row("an old copy put back", &pair.label(), 2 * rounds(), &returns);
+    row("an old copy put back", &pair.label(), rounds() * sides(Side::A).len(), &returns);
     assert_eq!(promised.duplicates(), Vec::<String>::new());
 }
 

@@ -3,9 +3,16 @@
 use std::io::Write;
 use std::time::Duration;
 
+use crate::pair::Side;
+
 /// Rounds of each test: one, unless a long run asks for more.
 pub fn rounds() -> usize {
     std::env::var("TWINLEASE_FAILOVER_ROUNDS").ok().and_then(|text| text.parse().ok()).unwrap_or(1)
+}
+
+/// Both sides in a long run; else only this one.
+pub fn sides(one: Side) -> Vec<Side> {
+    if rounds() > 1 { Side::BOTH.into() } else { vec![one] }
 }
 
 /// Whether Kea's pair goes through the long rounds, too (minutes each).

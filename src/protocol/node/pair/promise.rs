@@ -38,7 +38,7 @@ impl Node {
     pub(in crate::protocol) fn needs_late_word(&self, now: Time, address: Ipv4Addr) -> bool {
         self.twin.as_ref().is_some_and(|twin| {
             let is_new = self.table.get(address).is_none_or(|record| !record.is_held(now));
-            is_new && !twin.owns(address) && twin.is_word_late(now) && !twin.may_give_partners_half(now)
+            is_new && twin.is_together() && !twin.owns(address) && twin.is_word_late(now)
         })
     }
 
