@@ -34,6 +34,14 @@ fn whatever_was_decoded_is_decoded() {
 }
 
 #[test]
+fn whatever_came_over_the_link_is_read_or_refused() {
+    for (name, bytes) in targets::seeds::of("link") {
+        assert!(targets::link::is_said(&bytes), "no twin says `{name}` any more: {}", String::from_utf8_lossy(&bytes));
+    }
+    replay("link", targets::link::run, 20);
+}
+
+#[test]
 fn whatever_was_asked_is_answered_by_the_rules() {
     replay("rules", targets::rules::run, 20);
 }

@@ -2,6 +2,7 @@
 //! that were kept.
 
 pub mod decode;
+pub mod link;
 pub mod reply;
 pub mod rules;
 pub mod seeds;

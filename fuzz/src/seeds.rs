@@ -1,5 +1,7 @@
 //! Where the corpus starts from: packets as real clients send them, histories made of them, a settings file.
 
+use twinlease::protocol::lease::{ClientId, HwAddr};
+
 /// The fixed part of a request.
 #[derive(Clone, Copy)]
 struct Header {
@@ -171,6 +173,50 @@ fn packets() -> Vec<(&'static str, Vec<u8>)> {
     ]
 }
 
+/// What twins say, as it travels.
+fn messages() -> Vec<(&'static str, String)> {
+    let record = r#"{"address":"192.0.2.100","client":CLIENT,"hw":HW,"state":"leased","age_ms":1000,"left_ms":3600000,"generation":1,"version":{"first":7,"second":0},"host_name":"tv"}"#;
+    let client = ClientId::Hardware(HwAddr::ethernet([2, 0, 0, 0, 0, 1]));
+    let json = |value: &ClientId| serde_json::to_string(value).expect("json");
+    let hw = serde_json::to_string(&HwAddr::ethernet([2, 0, 0, 0, 0, 1])).expect("json");
+    let record = record.replace("CLIENT", &json(&client)).replace("HW", &hw);
+    let given = record.replace(&json(&client), &json(&ClientId::Given([0, 1, 2].into())));
+    let message = |body: &str| format!(r#"[{{"from":1,"to":2,"body":{body}}}]"#);
+    let heartbeat = r#"{"heartbeat":{"state":"normal","forgot":null,"digest":18446744073709551615,"settings_digest":1,"number":7,"heard_number":5,"longest_mclt_ms":3600000,"longest_lease_ms":86400000,"clients_heard":12,"in_trouble":false,"unconfirmed":0}}"#;
+    let introduction = r#"{"protocol":[1,1],"software":"0.1.0","name":"attic","serial":"10000000deadbeef","fixed_rank":"second","has_leases":true,"is_blank_first":false,"link_port":8067}"#;
+    // The base point, compressed: a share that a curve has.
+    let share = format!("58{}", "66".repeat(31));
+    let [of_initiator, of_responder] = ["41", "42"].map(|side| format!("{side}{share}"));
+    let key = "d7".repeat(32);
+    vec![
+        ("heartbeat", message(heartbeat)),
+        ("heartbeat-first", message(heartbeat).replace(r#""to":2"#, r#""to":null"#).replace("normal", "startup")),
+        ("heartbeat-recover", message(heartbeat).replace("normal", "recover").replace("null", r#""rolled-back""#)),
+        ("update", message(&format!(r#"{{"update":{{"record":{record},"expiry":3600000}}}}"#))),
+        ("update-given", message(&format!(r#"{{"update":{{"record":{given},"expiry":3600000}}}}"#))),
+        ("ack", message(&format!(r#"{{"ack":{{"address":"192.0.2.100","client":{},"state":"leased","generation":1,"version":{{"first":7,"second":0}},"expiry":3600000,"instead":null}}}}"#, json(&client)))),
+        ("ack-instead", message(&format!(r#"{{"ack":{{"address":"192.0.2.100","client":{},"state":"leased","generation":1,"version":{{"first":7,"second":0}},"expiry":3600000,"instead":{given}}}}}"#, json(&client)))),
+        ("give-up", message(r#"{"give-up":{"address":"192.0.2.101","generation":3,"version":{"first":7,"second":9}}}"#)),
+        ("shutting-down", message(r#""shutting-down""#)),
+        ("pull", message(r#"{"pull":{"number":1,"after":null}}"#)),
+        ("pull-next", message(r#"{"pull":{"number":1,"after":"192.0.2.100"}}"#)),
+        ("page", message(&format!(r#"{{"page":{{"pull":1,"after":null,"records":[{record},{given}],"settings":null,"more":true,"state":"normal","forgot":null}}}}"#))),
+        ("page-last", message(r#"{"page":{"pull":1,"after":"192.0.2.100","records":[],"settings":[],"more":false,"state":"recover","forgot":"blank"}}"#)),
+        ("several", format!("[{0},{0}]", message(r#""shutting-down""#).trim_matches(['[', ']']))),
+        ("beacon", r#"TWINLEASE {"version":1,"id":"0123456789abcdef","session":5,"port":8067,"name":"attic","paired":false,"asks":true}"#.into()),
+        ("hello", r#"{"protocol":[1,1],"software":"0.1.0","session":5,"paired":true}"#.into()),
+        ("hello-newer", r#"{"protocol":[2,3],"software":"9.9.9","session":5,"paired":false}"#.into()),
+        ("start-code", format!(r#"{{"method":"code","from":{introduction},"share":"{of_initiator}"}}"#)),
+        ("start-key", format!(r#"{{"method":"pair-key","from":{introduction},"share":"{of_initiator}"}}"#)),
+        ("started", format!(r#"{{"from":{introduction},"share":"{of_responder}"}}"#)),
+        ("confirm", format!(r#"{{"mac":"{key}"}}"#)),
+        ("refusal", r#""same-identity""#.into()),
+        ("refusal-code", r#"{"wrong-code":{"tries_left":4}}"#.into()),
+        ("refusal-words", r#"{"garbage":{"why":"a\u001b[2Jb"}}"#.into()),
+        ("record", format!(r#"{{"step":"agreed","key":"{key}","serial":null,"name":"attic","rank":"first","partner_has_leases":false,"partner_is_blank_first":true,"address":"192.0.2.2:8067"}}"#)),
+    ]
+}
+
 /// A step of the target `rules` that sends this packet.
 fn sent(kind: u8, payload: &[u8]) -> Vec<u8> {
     let mut step = vec![kind];
@@ -230,6 +276,7 @@ pub fn of(target: &str) -> Vec<(String, Vec<u8>)> {
                 "[lease]\ndefault = 12\nt1 = 0.9\n[[subnet]]\nnetwork = \"192.0.2.0/33\"\n[options]\nroute = 7\nmac = \"1\"\n";
             seeds.push(("wrong".into(), wrong.into()));
         }
+        "link" => seeds.extend(messages().into_iter().map(|(name, text)| (name.to_owned(), text.into()))),
         other => panic!("no target `{other}`"),
     }
     seeds

@@ -20,7 +20,10 @@ pub fn run(place: &Place, json: bool) -> anyhow::Result<u8> {
     let items = |value: &Value| value.as_array().map(|items| items.iter().map(text).collect::<Vec<_>>()).unwrap_or_default();
     if status["serving"] == true {
         println!("Answering DHCP on {}.", items(&status["interfaces"]).join(", "));
-    } else if !items(&status["not_listening"]).is_empty() {
+    } else if let Some(state) = status["twin"]["state_told"].as_str().filter(|_| status["twin"]["is_serving"] == false) {
+        println!("Nobody is answered: this one of the two is {state}.");
+    } else if !items(&status["not_listening"]).is_empty() || !items(&status["interfaces"]).is_empty() {
+        // One of the notices below says why.
         println!("Nobody is answered.");
     } else {
         println!("Nobody is answered: no interface that is up has an address in one of the subnets.");

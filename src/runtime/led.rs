@@ -78,7 +78,9 @@ pub fn sign(status: &Status, around: Around) -> Sign {
         State::Alone | State::Normal | State::CommunicationsInterrupted | State::PartnerDown | State::ShuttingDown => false,
     };
     let is_mute = state == State::Recover && !in_contact;
-    if status.trouble.is_some() || is_mute || (!status.serving && !status.subnets.is_empty()) {
+    // One that learns answers nobody yet, and that is no fault; one that no packet reaches is.
+    let is_silent = status.interfaces.is_empty() || (!status.serving && !is_learning);
+    if status.trouble.is_some() || is_mute || (is_silent && !status.subnets.is_empty()) {
         return Sign::Fault;
     }
     if is_learning {

@@ -8,24 +8,28 @@
 //! All of it runs on a thread of its own: whatever the network or the other node does costs the link, never a packet.
 //! Each direction has its own connections, made by the one that has something to say; one port is enough.
 
+pub mod key;
 pub mod identity;
 pub mod record;
 pub mod pairing;
+mod refusal;
+pub mod desk;
 pub mod beacon;
-
-mod desk;
-mod dial;
-mod discovery;
 mod file;
-pub mod key;
-mod lane;
+
+mod keeper;
 mod meet;
+mod shared;
+mod facts;
 mod queue;
+mod lane;
+mod dial;
+mod server;
+mod tls;
+mod discovery;
+
 #[cfg(test)]
 mod scratch;
-mod server;
-mod shared;
-mod tls;
 #[cfg(test)]
 mod tests;
 
@@ -35,45 +39,33 @@ use std::{
     path::PathBuf,
     sync::Arc,
     thread::JoinHandle,
-    time::Duration,
 };
 
 use tokio::{
     sync::{mpsc, oneshot},
-    task::{JoinHandle as Task, JoinSet},
-    time::{Instant, MissedTickBehavior, interval, timeout},
+    time::Instant,
 };
 
+pub use facts::{CodeFacts, Facts, Found, TwinFacts};
 pub use identity::Identity;
 pub use record::Record;
-pub use shared::{CodeFacts, Facts, Found, INBOUND_MAX, Inbound, Received, Standing, TwinFacts};
+pub use shared::{INBOUND_MAX, Inbound, Received, Standing};
 
 use self::{
     desk::Desk,
+    keeper::{Keeper, Order},
     key::random,
-    meet::Failure,
-    pairing::{Refusal, Secret},
-    queue::Lane,
+    pairing::Secret,
     record::Step,
-    shared::{News, Shared},
-    tls::Expect,
+    shared::Shared,
 };
 use super::clock::WallTrust;
 use crate::protocol::failover::Envelope;
 
 pub const DEFAULT_PORT: u16 = 8067;
 
-/// Two for heartbeats: a lost packet holds up one of them only.
-const LANES: [Lane; 4] = [Lane::Beats, Lane::Beats, Lane::Records, Lane::Pages];
-const TICK: Duration = Duration::from_secs(1);
-/// Between two rounds of calling those who may have the same pair key.
-const PAIR_KEY_INTERVAL: Duration = Duration::from_secs(3);
-/// What is queued when the link stops is still sent, if the twin takes it.
-const FAREWELL: Duration = Duration::from_secs(1);
 const ORDERS_MAX: usize = 16;
 const NEWS_MAX: usize = 64;
-/// The server's loop is never this long away.
-const INBOUND_PATIENCE: Duration = Duration::from_secs(2);
 
 #[derive(Debug)]
 pub struct LinkConfig {
@@ -126,13 +118,6 @@ pub struct LinkHandle {
     orders: mpsc::Sender<Order>,
 }
 
-enum Order {
-    ShowCode(oneshot::Sender<Result<CodeFacts, String>>),
-    HideCode,
-    EnterCode { secret: Secret, address: Option<SocketAddr>, reply: oneshot::Sender<Result<(), String>> },
-    Unpair(oneshot::Sender<Result<(), String>>),
-}
-
 impl Link {
     /// Fails only where the data folder cannot be read or no thread can be made; a port in use is told by `facts`. The
     /// second value: what of it is to be logged. Whether this node is paired already, `record` says.
@@ -154,7 +139,7 @@ impl Link {
         ));
         let (stop, stopped) = oneshot::channel();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-        let keeper = Keeper { shared: Arc::clone(&shared), lanes: JoinSet::new(), meeting: None, pair_key_after: Instant::now() };
+        let keeper = Keeper::new(Arc::clone(&shared));
         let (listen, discovery) = (config.listen, config.discovery);
         let thread = std::thread::Builder::new().name("twin-link".into()).spawn(move || {
             runtime.block_on(keeper.run(listen, discovery, taken, heard, stopped));
@@ -230,7 +215,13 @@ impl LinkHandle {
         self.ask(|reply| Order::EnterCode { secret, address, reply }).await
     }
 
-    /// Forgets the twin. To replace a dead one, pair anew afterwards; `Standing::fixed_rank` keeps this node's rank.
+    /// The words in the settings file have changed, or shall count again after `unpair`.
+    pub async fn set_pair_key(&self, pair_key: Option<Secret>) {
+        let _ = self.orders.send(Order::SetPairKey(pair_key)).await;
+    }
+
+    /// Forgets the twin, and the pair key until the next start or `set_pair_key`: otherwise the two would be twins again
+    /// at once. To replace a dead one, pair anew afterwards; `Standing::fixed_rank` keeps this node's rank.
     pub async fn unpair(&self) -> Result<(), String> {
         self.ask(Order::Unpair).await
     }
@@ -240,290 +231,5 @@ impl LinkHandle {
         let stopped = || "The twin link is stopped. Start twinlease again.".to_owned();
         self.orders.send(order(reply)).await.map_err(|_| stopped())?;
         answer.await.unwrap_or_else(|_| Err(stopped()))
-    }
-}
-
-/// Starts and ends what the link consists of.
-struct Keeper {
-    shared: Arc<Shared>,
-    lanes: JoinSet<()>,
-    meeting: Option<Meeting>,
-    pair_key_after: Instant,
-}
-
-/// The one attempt to pair that is under way.
-struct Meeting {
-    task: Task<Result<(), Failure>>,
-    reply: Option<oneshot::Sender<Result<(), String>>>,
-}
-
-/// Never, where none is under way.
-async fn outcome(meeting: &mut Option<Meeting>) -> Result<(), String> {
-    match meeting {
-        None => std::future::pending().await,
-        Some(meeting) => match (&mut meeting.task).await {
-            Ok(met) => met.map_err(|failure| failure.to_string()),
-            Err(error) => Err(format!("The pairing ended by a defect: {error}.")),
-        },
-    }
-}
-
-impl Keeper {
-    async fn run(
-        mut self,
-        listen: SocketAddr,
-        discovery: Discovery,
-        mut orders: mpsc::Receiver<Order>,
-        mut news: mpsc::Receiver<News>,
-        mut stopped: oneshot::Receiver<()>,
-    ) {
-        let mut services = JoinSet::new();
-        services.spawn(server::run(Arc::clone(&self.shared), listen));
-        if let Some(port) = discovery.beacon_port {
-            services.spawn(discovery::beacons(Arc::clone(&self.shared), port));
-        }
-        if discovery.mdns {
-            services.spawn(discovery::mdns(Arc::clone(&self.shared)));
-        }
-        if self.shared.partner.borrow().is_some() {
-            self.start_lanes();
-        }
-        let mut tick = interval(TICK);
-        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        loop {
-            tokio::select! {
-                // Dropped without a word: stop too.
-                _ = &mut stopped => break,
-                Some(order) = orders.recv() => self.order(order).await,
-                Some(news) = news.recv() => self.news(news).await,
-                met = outcome(&mut self.meeting) => self.met(met).await,
-                _ = tick.tick() => self.tick().await,
-                Some(ended) = services.join_next() => {
-                    if let Err(error) = ended {
-                        tracing::error!("a part of the twin link has ended by a defect: {error}");
-                    }
-                }
-            }
-        }
-        self.shared.closing.send_replace(true);
-        let sent = async { while self.lanes.join_next().await.is_some() {} };
-        let _ = timeout(FAREWELL, sent).await;
-    }
-
-    async fn order(&mut self, order: Order) {
-        let now = Instant::now();
-        match order {
-            Order::ShowCode(reply) => {
-                let mut desk = self.shared.desk.lock().await;
-                let shown = desk.show_code(now);
-                self.shared.publish(&desk, now);
-                let _ = reply.send(shown.map(|code| CodeFacts {
-                    digits: code.digits,
-                    secs_left: (code.until - now).as_secs(),
-                    tries_left: code.tries_left,
-                }));
-            }
-            Order::HideCode => {
-                let mut desk = self.shared.desk.lock().await;
-                desk.hide_code();
-                self.shared.publish(&desk, now);
-            }
-            Order::EnterCode { secret, address, reply } => match self.whom(address).await {
-                Ok(address) => self.meet(address, secret, reply),
-                Err(refusal) => drop(reply.send(Err(refusal))),
-            },
-            Order::Unpair(reply) => drop(reply.send(self.unpair().await)),
-        }
-    }
-
-    /// Whom a person means who gives no address.
-    async fn whom(&self, address: Option<SocketAddr>) -> Result<SocketAddr, String> {
-        if self.shared.desk.lock().await.is_paired() {
-            return Err("This node already has a twin. Unpair first, or replace a dead one.".into());
-        }
-        if self.meeting.is_some() {
-            return Err("This node is being paired at this moment. Try again in some seconds.".into());
-        }
-        if let Some(address) = address {
-            return Ok(address);
-        }
-        let facts = self.shared.facts(Instant::now());
-        let (taken, free): (Vec<_>, Vec<_>) = facts.found.into_iter().partition(|found| found.paired);
-        match (free.as_slice(), taken.as_slice()) {
-            ([one], _) => Ok(one.address),
-            ([], []) => Err(Failure::Trouble(dial::Trouble::NoAddress).to_string()),
-            ([], [..]) => {
-                Err("The other nodes on this network all have a twin already. Unpair the one that is meant first.".into())
-            }
-            (several, _) => {
-                let names: Vec<String> = several.iter().map(|found| format!("{} at {}", found.name, found.address)).collect();
-                Err(format!(
-                    "Several nodes are on this network: {}. Give the address of the one that shows the code.",
-                    names.join(", ")
-                ))
-            }
-        }
-    }
-
-    fn meet(&mut self, address: SocketAddr, secret: Secret, reply: oneshot::Sender<Result<(), String>>) {
-        let shared = Arc::clone(&self.shared);
-        let task = tokio::spawn(async move { meet::meet(&shared, address, secret).await });
-        self.meeting = Some(Meeting { task, reply: Some(reply) });
-    }
-
-    async fn unpair(&mut self) -> Result<(), String> {
-        if let Some(meeting) = self.meeting.take() {
-            meeting.task.abort();
-            meeting.reply.map(|reply| reply.send(Err("The pairing was broken off.".into())));
-        }
-        let mut desk = self.shared.desk.lock().await;
-        if desk.record().is_none() {
-            return Err("This node has no twin.".into());
-        }
-        desk.unpair().map_err(|refusal| refusal.to_string())?;
-        self.shared.publish(&desk, Instant::now());
-        drop(desk);
-        self.settle().await;
-        Ok(())
-    }
-
-    async fn news(&mut self, news: News) {
-        match news {
-            News::Settle => self.settle().await,
-            News::Found(found) => {
-                let (id, is_new) = (found.id, !self.shared.live.borrow().found.contains_key(&found.id));
-                self.shared.note_found(found, Instant::now());
-                let twin = self.shared.live.borrow().record.as_ref().map(|record| record.key.fingerprint().prefix());
-                if is_new && twin == Some(id) {
-                    self.shared.heard.notify_waiters();
-                }
-            }
-            News::Cloned(from) => {
-                let notice = format!("{} A node with it is heard from {}.", Refusal::SameIdentity, from.ip());
-                if self.shared.live.borrow().pairing.as_ref() != Some(&notice) {
-                    let _ = self.shared.inbound.try_send(Inbound::Notice(notice.clone()));
-                }
-                self.shared.live.send_modify(|live| live.pairing = Some(notice));
-            }
-        }
-    }
-
-    async fn met(&mut self, met: Result<(), String>) {
-        let reply = self.meeting.take().and_then(|meeting| meeting.reply);
-        self.settle().await;
-        let words = match &met {
-            Ok(()) => "The two are twins now.".to_owned(),
-            Err(why) => why.clone(),
-        };
-        if self.shared.live.borrow().pairing.as_ref() != Some(&words) {
-            tracing::info!("pairing: {words}");
-        }
-        self.shared.live.send_modify(|live| live.pairing = Some(words));
-        reply.map(|reply| reply.send(met));
-    }
-
-    async fn tick(&mut self) {
-        self.settle().await;
-        self.remember_address();
-        let has_twin = self.shared.partner.borrow().is_some() && !self.shared.standing.borrow().may_take_back;
-        if self.meeting.is_some() || has_twin || Instant::now() < self.pair_key_after {
-            return;
-        }
-        self.pair_key_after = Instant::now() + PAIR_KEY_INTERVAL;
-        let desk = self.shared.desk.lock().await;
-        let (record, secret) = (desk.record().cloned(), desk.pair_key().cloned());
-        drop(desk);
-        match (record, secret) {
-            // Decided before, maybe before a restart: told again until it is heard.
-            (Some(record), _) if record.step == Step::Agreed => {
-                let shared = Arc::clone(&self.shared);
-                let task = tokio::spawn(async move { meet::commit(&shared, &record).await });
-                self.meeting = Some(Meeting { task, reply: None });
-            }
-            (_, Some(secret)) => self.call_those_with_the_key(secret),
-            (_, None) => {}
-        }
-    }
-
-    /// Where the twin answers now, for the next start.
-    fn remember_address(&self) {
-        let live = self.shared.live.borrow();
-        let (Some(address), Some(record), Some(_)) = (live.address, &live.record, live.connected_since) else { return };
-        if record.step != Step::Paired || record.address == Some(address) {
-            return;
-        }
-        drop(live);
-        let shared = Arc::clone(&self.shared);
-        // The card may take its time; heartbeats go on.
-        tokio::task::spawn_blocking(move || {
-            let mut desk = shared.desk.blocking_lock();
-            match desk.set_address(address) {
-                Ok(()) => shared.publish(&desk, Instant::now()),
-                Err(refusal) => tracing::warn!("the twin's address is not kept: {refusal}"),
-            }
-        });
-    }
-
-    /// One after the other, as long as none of them is the twin.
-    fn call_those_with_the_key(&mut self, secret: Secret) {
-        let found = self.shared.facts(Instant::now()).found;
-        let heard = found.iter().filter(|found| !found.paired).map(|found| found.address);
-        let mut addresses: Vec<SocketAddr> = self.shared.configured.iter().copied().chain(heard).collect();
-        addresses.dedup();
-        if addresses.is_empty() {
-            return;
-        }
-        let shared = Arc::clone(&self.shared);
-        let task = tokio::spawn(async move {
-            let mut met = Ok(());
-            for address in addresses {
-                met = meet::meet(&shared, address, secret.clone()).await;
-                let is_settled = shared.desk.lock().await.is_paired() && !shared.standing.borrow().may_take_back;
-                if met.is_ok() || is_settled {
-                    break;
-                }
-            }
-            met
-        });
-        self.meeting = Some(Meeting { task, reply: None });
-    }
-
-    /// Makes the link what the record on disk says.
-    async fn settle(&mut self) {
-        let record = self.shared.desk.lock().await.record().cloned().filter(|record| record.step == Step::Paired);
-        let key = record.as_ref().map(|record| record.key);
-        if *self.shared.partner.borrow() == key {
-            return;
-        }
-        self.lanes.shutdown().await;
-        self.shared.queue.clear();
-        let told = match &record {
-            Some(record) => Inbound::Paired(Box::new(record.clone())),
-            None => Inbound::Unpaired,
-        };
-        // Before the first envelope. What finds no room is told at the next tick.
-        if !matches!(timeout(INBOUND_PATIENCE, self.shared.inbound.send(told)).await, Ok(Ok(()))) {
-            return;
-        }
-        self.shared.partner.send_replace(key);
-        self.shared.live.send_modify(|live| {
-            live.address = record.as_ref().and_then(|record| record.address);
-            (live.trouble, live.heard, live.round_trip, live.software) = (None, None, None, None);
-        });
-        match record {
-            Some(record) => {
-                tracing::info!("paired with {} ({})", record.name, record.key.fingerprint().prefix());
-                self.start_lanes();
-            }
-            None => tracing::info!("this node has no twin any more"),
-        }
-    }
-
-    fn start_lanes(&mut self) {
-        let Some(partner) = *self.shared.partner.borrow() else { return };
-        let config = tls::client_config(&self.shared.identity, Expect::Only(partner));
-        for lane in LANES {
-            self.lanes.spawn(lane::run(Arc::clone(&self.shared), lane, Arc::clone(&config)));
-        }
     }
 }

@@ -1,6 +1,7 @@
 //! How the pair is doing, in sentences; and the light on the box.
 
 use std::{
+    env,
     io::{self, IsTerminal, Write},
     thread,
     time::{Duration, Instant},
@@ -46,8 +47,8 @@ fn tell(report: &Value) {
         println!("This server has no twin. `twinlease twin pair` makes it one of two.");
     } else {
         let twin = match link["twin"]["name"].as_str() {
-            Some(name) => format!("the twin, {name},"),
-            None => "the twin".into(),
+            Some(name) => format!("its twin {name}"),
+            None => "its twin".into(),
         };
         // Silent on purpose is said otherwise.
         if report["serving"] == true || node["is_serving"] == false {
@@ -128,7 +129,8 @@ pub fn light(place: &Place, watch: bool) -> anyhow::Result<u8> {
         serde_json::from_value(report["light"]["sign"].clone())
             .context("The server speaks another version. Use the twinlease that it was started from.")
     };
-    let with_colour = io::stdout().is_terminal();
+    // Who draws the light elsewhere (the demo) asks for its colours.
+    let with_colour = io::stdout().is_terminal() || env::var_os("CLICOLOR_FORCE").is_some_and(|value| value != "0");
     if !watch {
         println!("{}", led::pattern(sign()?).line(Duration::ZERO, with_colour));
         return Ok(DONE);
@@ -186,14 +188,14 @@ mod tests {
     fn every_state_has_a_sentence() {
         let told = |state: &str, in_contact: bool| {
             let partner = serde_json::json!({ "in_contact": in_contact, "silent_ms": 240_000 });
-            sentence(&serde_json::json!({ "state": state, "is_active": false, "partner": partner }), "the twin")
+            sentence(&serde_json::json!({ "state": state, "is_active": false, "partner": partner }), "its twin")
         };
         assert_eq!(told("normal", true), "Both are well. The twin answers; this one stands by.");
         assert_eq!(
             told("communications-interrupted", false),
-            "This one answers alone: the twin was heard last 4 min ago. Devices keep working."
+            "This one answers alone: its twin was heard last 4 min ago. Devices keep working."
         );
-        assert!(told("recover", true).contains("learns from the twin"));
+        assert!(told("recover", true).contains("learns from its twin"));
         assert!(told("recover", false).contains("`twinlease twin serve`"));
         for state in ["startup", "reconcile", "partner-down", "shutting-down"] {
             assert!(!told(state, false).contains("state"), "{state}");

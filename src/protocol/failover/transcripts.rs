@@ -32,6 +32,17 @@ fn a_full_lease_waits_for_the_twins_disk_and_no_longer() {
 }
 
 #[test]
+fn a_change_on_its_way_is_no_difference_between_the_two() {
+    let mut house = House::together();
+    for number in 1..4 {
+        house.full_lease(number, A);
+        assert!(![house.is_level(A), house.is_level(B)].contains(&Some(false)));
+    }
+    house.wait(Duration::from_secs(1));
+    assert_eq!([house.is_level(A), house.is_level(B)], [Some(true); 2]);
+}
+
+#[test]
 fn a_silent_twin_costs_lease_time_and_not_the_lease() {
     let mut house = House::together();
     let offered = house.own_offer(1, A);

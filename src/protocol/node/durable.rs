@@ -58,6 +58,7 @@ pub(super) enum Parked {
     MemoryStored(Box<Memory>),
     /// All that the twin has; and where it stood.
     Pulled {
+        of: Session,
         state: State,
         forgot: Option<Forgot>,
     },
@@ -182,7 +183,7 @@ impl Node {
             }
             self.undo.pop_front();
         }
-        self.tell_committed(now, written, out);
+        self.tell_committed(now, &written, out);
         while let Some((id, _)) = self.parked.front()
             && *id <= up_to
         {
@@ -201,8 +202,12 @@ impl Node {
                 }
                 Parked::TellSettings => self.tell_settings(now, out),
                 Parked::MemoryStored(memory) => self.memory_stored(&memory),
-                Parked::Pulled { state, forgot } => self.pull_stored(now, (state, forgot), out),
+                Parked::Pulled { of, state, forgot } => self.pull_stored(now, of, (state, forgot), out),
             }
+        }
+        // A reply whose own commit was done before may have waited for another one of its address.
+        for address in written {
+            self.settle(now, address, out);
         }
     }
 

@@ -332,8 +332,9 @@ impl Node {
         }
     }
 
-    pub(super) fn pull_stored(&mut self, now: Time, from: (State, Option<Forgot>), out: &mut Vec<Action>) {
+    pub(super) fn pull_stored(&mut self, now: Time, of: Session, from: (State, Option<Forgot>), out: &mut Vec<Action>) {
         if let Some(twin) = &mut self.twin
+            && twin.partner_session == Some(of)
             && matches!(twin.state, State::Recover | State::Reconcile | State::Normal)
         {
             twin.pulled = Some(from);

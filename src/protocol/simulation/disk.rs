@@ -66,7 +66,20 @@ impl Disk {
         }
     }
 
-    pub fn hand_over(&mut self, commit: Commit) {
+    /// What the node stamped in an earlier epoch, it has aged by what it knows of its sleep: written is what it was then.
+    pub fn hand_over(&mut self, mut commit: Commit) {
+        let age =
+            |epoch: Epoch| self.sleeps.iter().filter(|(before, _)| epoch < *before).map(|(_, slept)| *slept).sum::<Duration>();
+        for change in &mut commit.changes {
+            match change {
+                Change::Bind(binding) => {
+                    binding.since = binding.since + age(binding.epoch);
+                    binding.expiry = binding.expiry + age(binding.epoch);
+                }
+                Change::Pair(Some(Memory { partner_down: Some((since, epoch)), .. })) => *since = *since + age(*epoch),
+                Change::Pair(_) | Change::Put(_) | Change::Remove(_) | Change::Setting(_) | Change::GiveUp(_) => {}
+            }
+        }
         self.queue.push_back(commit);
     }
 

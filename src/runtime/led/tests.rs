@@ -34,6 +34,10 @@ fn paired(state: State, is_active: bool) -> Status {
         | State::PartnerDown
         | State::ShuttingDown => false,
     };
+    let is_serving = match state {
+        State::Alone | State::Normal | State::CommunicationsInterrupted | State::PartnerDown | State::Reconcile => true,
+        State::Startup | State::Recover | State::ShuttingDown => false,
+    };
     let partner = PartnerStatus { state: State::Normal, in_contact, silent_ms: 0, is_deaf: false, in_trouble: false };
     let twin = TwinStatus {
         rank: Rank::First,
@@ -41,7 +45,7 @@ fn paired(state: State, is_active: bool) -> Status {
         state_told: state.to_string(),
         since_secs: 1,
         is_active,
-        is_serving: true,
+        is_serving,
         forgot: None,
         wait_secs: None,
         partner: Some(partner),
@@ -51,7 +55,7 @@ fn paired(state: State, is_active: bool) -> Status {
         repairs: 0,
         to_reconcile: Vec::new(),
     };
-    Status { twin: Some(twin), ..alone() }
+    Status { serving: is_serving, twin: Some(twin), ..alone() }
 }
 
 fn with(mut status: Status, change: impl FnOnce(&mut Status)) -> Status {
@@ -74,7 +78,8 @@ fn every_state_has_its_sign() {
     let rows = [
         ("alone", alone(), quiet, Sign::Active),
         ("no settings", with(alone(), |s| (s.serving, s.subnets) = (false, vec![])), quiet, Sign::NotConfigured),
-        ("no interface", with(alone(), |s| s.serving = false), quiet, Sign::Fault),
+        ("no interface", with(alone(), |s| (s.serving, s.interfaces) = (false, vec![])), quiet, Sign::Fault),
+        ("starts, and no interface", with(paired(Startup, true), |s| s.interfaces.clear()), quiet, Sign::Fault),
         ("disk full", with(alone(), |s| s.trouble = Some("full".into())), quiet, Sign::Fault),
         ("active", paired(Normal, true), quiet, Sign::Active),
         ("standby", paired(Normal, false), quiet, Sign::Standby),

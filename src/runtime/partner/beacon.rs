@@ -5,9 +5,9 @@ use std::net::SocketAddr;
 use serde::{Deserialize, Serialize};
 
 use super::{
+    facts::Found,
     key::Prefix,
     pairing::{NAME_CHARS_MAX, clean},
-    shared::Found,
 };
 
 const MAGIC: &[u8] = b"TWINLEASE ";

@@ -14,8 +14,8 @@ use super::{
     identity::Identity,
     key::{PublicKey, random},
     pairing::{
-        CODE_DIGITS, Confirm, Confirmed, Exchange, Introduction, Method, Refusal, Role, Seal, Secret, Start, Started, clean,
-        own_rank,
+        CODE_DIGITS, Confirm, Confirmed, Exchange, Introduction, Method, PROTOCOL, Refusal, Role, Seal, Secret, Start, Started,
+        clean, own_rank,
     },
     record::{self, Record, Step},
 };
@@ -102,6 +102,10 @@ impl Desk {
         let start: Start = serde_json::from_slice(body).map_err(|error| Refusal::Garbage { why: error.to_string() })?;
         if self.is_paired() {
             return Err(Refusal::HasTwin);
+        }
+        let [low, high] = start.from.protocol;
+        if high.min(PROTOCOL[1]) < low.max(PROTOCOL[0]) {
+            return Err(Refusal::Version { theirs: PROTOCOL, software: env!("CARGO_PKG_VERSION").into() });
         }
         if let Some(not_before) = self.not_before.filter(|not_before| now < *not_before) {
             return Err(Refusal::TooFast { wait_secs: (not_before - now).as_secs() + 1 });
@@ -210,6 +214,10 @@ impl Desk {
             }
             Some(_) | None => Ok(()),
         }
+    }
+
+    pub fn set_pair_key(&mut self, pair_key: Option<Secret>) {
+        self.pair_key = pair_key;
     }
 
     pub fn unpair(&mut self) -> Result<(), Refusal> {

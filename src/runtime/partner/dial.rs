@@ -32,7 +32,7 @@ pub enum Trouble {
         "No address of the twin is known yet: it is looked for on this network. Where it stands on another one, set its address."
     )]
     NoAddress,
-    #[error("{address} cannot be reached: {why}. Look at its cable and its power.")]
+    #[error("{address} cannot be reached: {why}. Look whether it is on and runs twinlease, and at the cable.")]
     Unreachable { address: SocketAddr, why: String },
     #[error("{address} is not the twin: {why}. If the twin's card was made anew: unpair here, then pair again.")]
     WrongKey { address: SocketAddr, key: Option<PublicKey>, why: String },

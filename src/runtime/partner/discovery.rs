@@ -17,9 +17,10 @@ use tokio::{
 
 use super::{
     beacon::{BEACON_BYTES_MAX, Beacon},
+    facts::Found,
     key::Prefix,
     pairing::clean,
-    shared::{Found, News, Shared},
+    shared::{News, Shared},
 };
 use crate::{protocol::Interface, runtime::links};
 
@@ -199,10 +200,10 @@ pub async fn mdns(shared: Arc<Shared>) {
         }
         for _ in 0..MDNS_EVENTS_MAX {
             let Ok(event) = browsing.try_recv() else { break };
-            if let ServiceEvent::ServiceResolved(service) = event {
-                for found in resolved(&shared, &service) {
-                    let _ = shared.news.try_send(News::Found(found));
-                }
+            if let ServiceEvent::ServiceResolved(service) = event
+                && let Some(found) = resolved(&shared, &service)
+            {
+                let _ = shared.news.try_send(News::Found(found));
             }
         }
     }
@@ -226,20 +227,14 @@ fn register(shared: &Shared, daemon: &ServiceDaemon, port: u16, paired: bool) ->
     daemon.register(service)
 }
 
-fn resolved(shared: &Shared, service: &mdns_sd::ResolvedService) -> Vec<Found> {
-    let Some(id) = service.get_property_val_str("id").and_then(|id| Prefix::try_from(id.to_owned()).ok()) else {
-        return Vec::new();
-    };
+fn resolved(shared: &Shared, service: &mdns_sd::ResolvedService) -> Option<Found> {
+    let id = Prefix::try_from(service.get_property_val_str("id")?.to_owned()).ok()?;
     if id == own_id(shared) || service.get_port() == 0 {
-        return Vec::new();
+        return None;
     }
     let name = clean(service.get_property_val_str("name").unwrap_or_default());
     let paired = service.get_property_val_str("paired") == Some("true");
-    let addresses = service.get_addresses_v4().into_iter().take(1);
-    addresses
-        .map(|address| {
-            let address = SocketAddr::new(IpAddr::V4(address), service.get_port());
-            Found { id, name: name.clone(), address, paired }
-        })
-        .collect()
+    // One is enough, and the loopback is right only for two on one machine.
+    let address = service.get_addresses_v4().into_iter().min_by_key(|address| (address.is_loopback(), *address))?;
+    Some(Found { id, name, address: SocketAddr::new(IpAddr::V4(address), service.get_port()), paired })
 }

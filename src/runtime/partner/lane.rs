@@ -36,7 +36,8 @@ struct Open {
     connection: Connection,
     /// Something was sent over it and answered.
     used: bool,
-    _connected: Connected,
+    /// The other lanes come and go unseen: what counts is whether heartbeats are answered.
+    _connected: Option<Connected>,
 }
 
 /// Runs until the link closes or is aborted.
@@ -51,7 +52,7 @@ pub async fn run(shared: Arc<Shared>, lane: Lane, config: Arc<ClientConfig>) {
         let connected = match open.take().filter(|open| !open.connection.is_closed()) {
             Some(open) => Ok(open),
             None if *closing.borrow() => return,
-            None => connect(&shared, &config).await,
+            None => connect(&shared, lane, &config).await,
         };
         let mut now_open = match connected {
             Ok(open) => open,
@@ -74,6 +75,7 @@ pub async fn run(shared: Arc<Shared>, lane: Lane, config: Arc<ClientConfig>) {
                     // A connection that nobody uses may be dead without anybody knowing.
                     Err(_) => continue,
                 },
+                () = shared.broken.notified() => continue,
                 _ = closing.changed() => {
                     open = Some(now_open);
                     continue;
@@ -92,6 +94,9 @@ pub async fn run(shared: Arc<Shared>, lane: Lane, config: Arc<ClientConfig>) {
                 // A heartbeat of a moment ago is worth less than the next; the rest is sent again while it is fresh.
                 unsent = (lane != Lane::Beats).then_some(batch);
                 shared.trouble(trouble.to_string());
+                if lane == Lane::Beats {
+                    shared.broken.notify_waiters();
+                }
                 // An old connection that the other has closed says nothing about the other.
                 if !at_once {
                     failures += 1;
@@ -103,7 +108,7 @@ pub async fn run(shared: Arc<Shared>, lane: Lane, config: Arc<ClientConfig>) {
 }
 
 /// With the first exchange: which versions are spoken there.
-async fn connect(shared: &Arc<Shared>, config: &Arc<ClientConfig>) -> Result<Open, String> {
+async fn connect(shared: &Arc<Shared>, lane: Lane, config: &Arc<ClientConfig>) -> Result<Open, String> {
     let mut connection = dial::dial(config, &shared.addresses()).await.map_err(|trouble| trouble.to_string())?;
     let hello = hello(&mut connection).await.map_err(|trouble| trouble.to_string())?;
     hello.common_version().map_err(|refusal| refusal.to_string())?;
@@ -112,7 +117,8 @@ async fn connect(shared: &Arc<Shared>, config: &Arc<ClientConfig>) -> Result<Ope
         return Err(format!("{address} does not know this node as its twin any more. Unpair here too, then pair both again."));
     }
     shared.live.send_modify(|live| live.software = Some(super::pairing::clean(&hello.software)));
-    Ok(Open { _connected: shared.connected(address), connection, used: false })
+    let connected = (lane == Lane::Beats).then(|| shared.connected(address));
+    Ok(Open { _connected: connected, connection, used: false })
 }
 
 pub async fn hello(connection: &mut Connection) -> Result<Hello, Trouble> {
@@ -200,7 +206,7 @@ async fn back_off(shared: &Shared, failures: u32) {
     tokio::select! {
         () = sleep(most.mul_f64(0.5 + jitter / 2.0)) => {}
         // It has called us, so it can be called. Yet not more often than this.
-        () = async { shared.heard.notified().await; sleep(BACKOFF_MIN / 2).await } => {}
+        () = async { shared.called.notified().await; sleep(BACKOFF_MIN / 2).await } => {}
         _ = closing.wait_for(|closing| *closing) => {}
     }
 }

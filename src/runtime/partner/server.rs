@@ -159,6 +159,9 @@ async fn shake_hands(tcp: TcpStream, config: Arc<ServerConfig>) -> Option<(Tls, 
 async fn serve(shared: &Arc<Shared>, stream: Tls, caller: Caller, partner: Option<PublicKey>, established: &Established) {
     let mut changes = shared.partner.subscribe();
     let replaced = established.enter();
+    if partner.is_some() {
+        shared.called.notify_waiters();
+    }
     let mut http = http1::Builder::new();
     http.timer(TokioTimer::new()).header_read_timeout(IDLE_MAX).max_headers(HEADERS_MAX).max_buf_size(BUFFER_BYTES_MAX);
     let connection = http.serve_connection(TokioIo::new(stream), TowerToHyperService::new(routes(caller, partner)));
@@ -223,12 +226,8 @@ async fn messages(State(caller): State<Caller>, headers: HeaderMap, body: Body) 
     shared.live.send_modify(|live| {
         live.heard = Some(Instant::now());
         let port = headers.get(PORT_HEADER).and_then(|port| port.to_str().ok()?.parse().ok());
-        // Only while there is no way to it: its answers say better where it is.
-        if let (Some(port), None) = (port, live.connected_since) {
-            live.address = Some(SocketAddr::new(caller.from.ip(), port));
-        }
+        live.called_from = port.map(|port| SocketAddr::new(caller.from.ip(), port));
     });
-    shared.heard.notify_waiters();
     let is_small = bytes <= SMALL_BODY_BYTES;
     let room = Arc::clone(if is_small { &shared.small_room } else { &shared.large_room });
     let busy = || (StatusCode::SERVICE_UNAVAILABLE, "This node is too busy to take the message.").into_response();

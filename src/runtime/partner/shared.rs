@@ -1,4 +1,4 @@
-//! What the tasks of the link have in common, and what others may know of it.
+//! What the tasks of the link have in common, and what they tell the server's loop.
 
 use std::{
     collections::BTreeMap,
@@ -10,7 +10,6 @@ use std::{
     time::Duration,
 };
 
-use serde::Serialize;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, watch},
     time::Instant,
@@ -18,8 +17,9 @@ use tokio::{
 
 use super::{
     desk::Desk,
+    facts::{Facts, Found, Live},
     identity::Identity,
-    key::{Fingerprint, Prefix, PublicKey},
+    key::PublicKey,
     pairing::{Hello, Introduction, PROTOCOL},
     queue::Queue,
     record::{Record, Step},
@@ -30,17 +30,14 @@ use crate::{
 };
 
 /// Bodies up to this size have room of their own, so that pages never keep a heartbeat out.
-pub const SMALL_BODY_BYTES: usize = 64 << 10;
+pub const SMALL_BODY_BYTES: usize = 256 << 10;
 /// Every setting goes with the last page: room for some 100,000 kept addresses.
 pub const BODY_BYTES_MAX: usize = 32 << 20;
 /// Batches that were taken from the network and not yet handled by the server.
 const SMALL_BODIES_MAX: usize = 64;
 const LARGE_BODIES_MAX: usize = 2;
-/// Tried in turn; more would keep the right one waiting.
-const ADDRESSES_MAX: usize = 8;
-/// Nodes on this network that are remembered.
-const FOUND_MAX: usize = 32;
-const FOUND_LIFE: Duration = Duration::from_secs(30);
+/// A link that comes and goes in many ways fills no log.
+const TROUBLE_LOG_INTERVAL: Duration = Duration::from_secs(5);
 
 /// What the link tells the server. The channel shall have room for `INBOUND_MAX`.
 #[derive(Debug)]
@@ -49,7 +46,7 @@ pub enum Inbound {
     Envelopes(Received),
     /// Just now, and on this node's disk already. Told before the first envelope of the new twin.
     Paired(Box<Record>),
-    /// Unpaired, at the wish of this node's owner or because the other had forgotten the pairing before its end.
+    /// Unpaired, at the wish of this node's owner.
     Unpaired,
     /// The twin's wall clock, which the twin trusts, as it stands now: in ms since 1970.
     PartnerWall(i64),
@@ -89,78 +86,6 @@ pub enum News {
     Cloned(SocketAddr),
 }
 
-/// A node that was heard on this network. A hint: whoever stands there must prove its key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Found {
-    pub id: Prefix,
-    pub name: String,
-    pub address: SocketAddr,
-    pub paired: bool,
-}
-
-/// The state of the link for `status` and the dashboard.
-#[derive(Debug, Clone, Serialize)]
-pub struct Facts {
-    /// Who this node is.
-    pub fingerprint: Fingerprint,
-    /// Where the link listens; `None`: nowhere, and `trouble` says why.
-    pub listening: Option<SocketAddr>,
-    pub trouble: Option<String>,
-    pub twin: Option<TwinFacts>,
-    /// What has become of the last attempt to pair.
-    pub pairing: Option<String>,
-    pub code: Option<CodeFacts>,
-    /// Other nodes on this network.
-    pub found: Vec<Found>,
-}
-
-#[derive(Debug, Clone, Serialize)]
-pub struct TwinFacts {
-    pub name: String,
-    pub fingerprint: Fingerprint,
-    pub serial: Option<String>,
-    /// This node's own.
-    pub rank: Rank,
-    pub address: Option<SocketAddr>,
-    /// For how long; `None`: not connected.
-    pub connected_ms: Option<u64>,
-    /// Since its last message.
-    pub heard_ms: Option<u64>,
-    pub round_trip_ms: Option<f64>,
-    /// Its wall clock minus this node's.
-    pub clock_skew_ms: Option<i64>,
-    pub software: Option<String>,
-    /// The newest trouble, as long as it lasts.
-    pub trouble: Option<String>,
-    /// Messages that found no room or were too old to be sent.
-    pub dropped: u64,
-}
-
-#[derive(Debug, Clone, Serialize)]
-pub struct CodeFacts {
-    pub digits: String,
-    pub secs_left: u64,
-    pub tries_left: u32,
-}
-
-/// As `Facts`, in moments instead of durations.
-#[derive(Debug, Default, Clone)]
-pub struct Live {
-    pub listening: Option<SocketAddr>,
-    pub listen_trouble: Option<String>,
-    pub record: Option<Record>,
-    pub connected_since: Option<Instant>,
-    pub heard: Option<Instant>,
-    pub round_trip: Option<Duration>,
-    pub clock_skew_ms: Option<i64>,
-    pub software: Option<String>,
-    pub trouble: Option<String>,
-    pub address: Option<SocketAddr>,
-    pub pairing: Option<String>,
-    pub code: Option<super::desk::Code>,
-    pub found: BTreeMap<Prefix, (Found, Instant)>,
-}
-
 pub struct Shared {
     pub identity: Identity,
     /// Random, new at each start.
@@ -176,8 +101,10 @@ pub struct Shared {
     pub closing: watch::Sender<bool>,
     pub inbound: mpsc::Sender<Inbound>,
     pub news: mpsc::Sender<News>,
-    /// The twin was heard: whoever waits before the next attempt need not wait any longer.
-    pub heard: Notify,
+    /// The twin has called: whoever waits before the next attempt need not wait any longer.
+    pub called: Notify,
+    /// A heartbeat was not answered: connections that nobody uses at this moment are most likely dead too.
+    pub broken: Notify,
     pub small_room: Arc<Semaphore>,
     pub large_room: Arc<Semaphore>,
     connections: AtomicUsize,
@@ -215,7 +142,8 @@ impl Shared {
             closing: watch::Sender::new(false),
             inbound,
             news,
-            heard: Notify::new(),
+            called: Notify::new(),
+            broken: Notify::new(),
             small_room: Arc::new(Semaphore::new(SMALL_BODIES_MAX)),
             large_room: Arc::new(Semaphore::new(LARGE_BODIES_MAX)),
             connections: AtomicUsize::new(0),
@@ -250,18 +178,8 @@ impl Shared {
         Wall::now(self.wall_trust)
     }
 
-    /// Where the twin may be: where it was last, where the owner says it is, where it was heard.
     pub fn addresses(&self) -> Vec<SocketAddr> {
-        let live = self.live.borrow();
-        let id = live.record.as_ref().map(|record| record.key.fingerprint().prefix());
-        let heard = live.found.values().filter(|(found, _)| Some(found.id) == id).map(|(found, _)| found.address);
-        let mut addresses: Vec<SocketAddr> = Vec::new();
-        for address in live.address.into_iter().chain(self.configured.iter().copied()).chain(heard) {
-            if !addresses.contains(&address) && addresses.len() < ADDRESSES_MAX {
-                addresses.push(address);
-            }
-        }
-        addresses
+        self.live.borrow().addresses(&self.configured)
     }
 
     /// To be called after whatever may have changed the desk.
@@ -273,17 +191,22 @@ impl Shared {
     }
 
     pub fn trouble(&self, trouble: String) {
-        let changed = self.live.send_if_modified(|live| {
-            let changed = live.trouble.as_ref() != Some(&trouble);
+        let now = Instant::now();
+        let is_news = self.live.send_if_modified(|live| {
+            let is_news = live.trouble.as_ref() != Some(&trouble)
+                && live.trouble_logged.is_none_or(|logged| now - logged >= TROUBLE_LOG_INTERVAL);
             live.trouble = Some(trouble.clone());
-            changed
+            if is_news {
+                live.trouble_logged = Some(now);
+            }
+            is_news
         });
-        if changed {
+        if is_news {
             tracing::warn!("the link to the twin: {trouble}");
         }
     }
 
-    /// One more connection to the twin, until the guard is dropped.
+    /// One more connection for heartbeats, until the guard is dropped.
     pub fn connected(self: &Arc<Self>, address: SocketAddr) -> Connected {
         if self.connections.fetch_add(1, Ordering::Relaxed) == 0 {
             tracing::info!(%address, "the link to the twin is up");
@@ -311,54 +234,11 @@ impl Shared {
     }
 
     pub fn note_found(&self, found: Found, now: Instant) {
-        self.live.send_modify(|live| {
-            live.found.retain(|_, (_, since)| now < *since + FOUND_LIFE);
-            if live.found.len() < FOUND_MAX || live.found.contains_key(&found.id) {
-                live.found.insert(found.id, (found, now));
-            }
-        });
+        self.live.send_modify(|live| live.note_found(found, now));
     }
 
     pub fn facts(&self, now: Instant) -> Facts {
-        let live = self.live.borrow();
-        let since_ms = |moment: Instant| (now.saturating_duration_since(moment)).as_millis() as u64;
-        let twin = live.record.as_ref().map(|record| TwinFacts {
-            name: record.name.clone(),
-            fingerprint: record.key.fingerprint(),
-            serial: record.serial.clone(),
-            rank: record.rank,
-            address: live.address,
-            connected_ms: live.connected_since.map(since_ms),
-            heard_ms: live.heard.map(since_ms),
-            round_trip_ms: live.round_trip.map(|trip| trip.as_secs_f64() * 1000.0),
-            clock_skew_ms: live.clock_skew_ms,
-            software: live.software.clone(),
-            trouble: match record.step {
-                Step::Paired => live.trouble.clone(),
-                Step::Proposed => {
-                    Some("The pairing is not ended: the other one has not said its last word. Pair again if it does not.".into())
-                }
-                Step::Agreed => Some(
-                    "The pairing is not ended: the other one has not heard the last word. It is told again and again.".into(),
-                ),
-            },
-            dropped: self.queue.dropped(),
-        });
-        let code = live.code.as_ref().filter(|code| now < code.until).map(|code| CodeFacts {
-            digits: code.digits.clone(),
-            secs_left: (code.until - now).as_secs(),
-            tries_left: code.tries_left,
-        });
-        let found = live.found.values().filter(|(_, since)| now < *since + FOUND_LIFE).map(|(found, _)| found.clone()).collect();
-        Facts {
-            fingerprint: self.identity.key.fingerprint(),
-            listening: live.listening,
-            trouble: live.listen_trouble.clone(),
-            twin,
-            pairing: live.pairing.clone(),
-            code,
-            found,
-        }
+        self.live.borrow().facts(self.identity.key.fingerprint(), self.queue.dropped(), now)
     }
 }
 

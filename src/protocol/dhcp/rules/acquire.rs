@@ -10,6 +10,7 @@ use crate::protocol::{
     allocator::Identity,
     dhcp::{Message, code},
     explain::{Asked, NakReason, Outcome, Refusal, Silence, Step, SubnetBy},
+    failover::loose::{Rule, is_loose},
     lease::{Binding, BindingState, ClientId},
     node::{BindingChange, MAX_STRANGERS, Node, secs_until},
     probe::{CACHE_TIME, ProbeResult},
@@ -278,7 +279,13 @@ impl Node {
         let secs = self.lease_secs(&request.message, subnet, &mut request.steps);
         let promised = if secs == u32::MAX { Time::NEVER } else { now + Duration::from_secs(secs.into()) };
         // A shorter lease may never reach the client: the longest that it was told stays on record (failover rule 7).
-        let told = self.table.get(address).filter(|b| b.hw == request.message.hw && b.state == BindingState::Leased);
+        // With a twin, so does what was handed back: the twin may have promised by it since.
+        let counts = |b: &&Binding| match b.state {
+            BindingState::Leased => b.hw == request.message.hw,
+            BindingState::Tentative | BindingState::Released | BindingState::Declined => self.twin.is_some(),
+            BindingState::Free => false,
+        };
+        let told = self.table.get(address).filter(counts).filter(|_| !is_loose(Rule::W36));
         let expiry = told.map_or(promised, |binding| promised.max(binding.expiry));
         let (hw, host_name) = (request.message.hw, request.message.host_name());
         let (state, raises_generation) = self.new_lease_state(now, &client, address);

@@ -256,6 +256,10 @@ impl House {
         self.node(node).twin_status(self.now).expect("it has a twin").to_reconcile
     }
 
+    pub fn is_level(&self, node: usize) -> Option<bool> {
+        self.node(node).twin_status(self.now).expect("it has a twin").is_level
+    }
+
     pub fn client(&mut self, number: u8) -> Client<'_> {
         Client { house: self, number }
     }

@@ -50,7 +50,9 @@ impl Node {
             State::Normal => twin.pull.is_some(),
             State::Alone | State::Startup | State::CommunicationsInterrupted | State::PartnerDown | State::ShuttingDown => false,
         };
-        if !wants || !twin.in_contact(now) || self.trouble.is_some() {
+        // What came of the last one is on its way to the disk.
+        let is_stored = !self.parked.iter().any(|(_, parked)| matches!(parked, Parked::Pulled { .. }));
+        if !wants || !is_stored || !twin.in_contact(now) || self.trouble.is_some() {
             return;
         }
         match &mut twin.pull {
@@ -161,11 +163,11 @@ impl Node {
         if let Some(entries) = page.settings {
             self.settings_came(now, entries, out);
         }
-        if let Some(twin) = &mut self.twin {
-            twin.pull = None;
-        }
+        let Some(twin) = &mut self.twin else { return };
+        twin.pull = None;
+        let Some(of) = twin.partner_session else { return };
         // What is known now must be on disk before it counts.
         self.store_memory(now, out);
-        self.parked.push_back((self.last_commit, Parked::Pulled { state: page.state, forgot: page.forgot }));
+        self.parked.push_back((self.last_commit, Parked::Pulled { of, state: page.state, forgot: page.forgot }));
     }
 }

@@ -42,8 +42,8 @@ impl Node {
     }
 
     /// What became durable and was not told before is told now.
-    pub(in crate::protocol) fn tell_committed(&mut self, now: Time, addresses: Vec<Ipv4Addr>, out: &mut Vec<Action>) {
-        for address in addresses {
+    pub(in crate::protocol) fn tell_committed(&mut self, now: Time, addresses: &[Ipv4Addr], out: &mut Vec<Action>) {
+        for &address in addresses {
             let is_untold = self.twin.as_ref().is_some_and(|twin| twin.unconfirmed.get(&address) == Some(&None));
             if is_untold && !self.pending.contains_key(&address) {
                 self.send_update(now, address, out);

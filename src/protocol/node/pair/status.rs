@@ -1,11 +1,16 @@
 //! How the pair is doing, for people.
 
+use std::time::Duration;
+
 use super::super::Node;
 use crate::protocol::{
     failover::{Forgot, Rank, State},
     replica::ToReconcile,
     time::Time,
 };
+
+/// What the partner holds is known from its last heartbeat: a difference this young is a change on its way.
+const HEARSAY: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
 pub struct TwinStatus {
@@ -68,11 +73,11 @@ impl Node {
             | State::Reconcile
             | State::ShuttingDown => None,
         };
-        let is_under_way = twin.needs_sending() || twin.partner.as_ref().is_none_or(|partner| partner.unconfirmed > 0);
         let is_same = twin
             .partner
             .as_ref()
             .is_some_and(|partner| partner.digest == self.table.digest() && partner.settings_digest == twin.replica.digest());
+        let differs = twin.mismatch_since.is_some_and(|since| now - since >= HEARSAY);
         Some(TwinStatus {
             rank: twin.memory.rank,
             state: twin.state,
@@ -84,7 +89,7 @@ impl Node {
             wait_secs: wait.map(|wait| wait.as_secs()),
             partner,
             unconfirmed: twin.unconfirmed.len() + twin.unconfirmed_settings.len(),
-            is_level: (twin.in_contact(now) && (is_same || !is_under_way)).then_some(is_same),
+            is_level: (twin.in_contact(now) && (is_same || differs)).then_some(is_same),
             digest: format!("{:016x}", self.table.digest()),
             repairs: twin.repairs,
             to_reconcile: self.to_reconcile().into_iter().map(|item| item.text).collect(),

@@ -69,8 +69,8 @@ impl World {
     }
 
     fn both_become_normal(&mut self) {
-        let end = self.now + self.longest_wait();
-        while self.fault.is_none() && self.now < end {
+        let start = self.now;
+        while self.fault.is_none() && self.now < start + self.longest_wait() {
             if self.machines.iter().all(|machine| machine.state() == Some(State::Normal)) {
                 return self.seconds(3);
             }

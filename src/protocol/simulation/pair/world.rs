@@ -12,7 +12,7 @@ use super::{
     judge::Tally,
     link::{Direction, Way},
     machine::{Incoming, Machine, own_address},
-    step::{A, B, Clock, DiskDoes, Edit, Fate, Kinds, LinkDoes, POOL, PowerDoes, Reach, Setup, Step, name},
+    step::{A, B, Clock, DiskDoes, Edit, Fate, Kinds, LinkDoes, POOL, PowerDoes, Reach, Setup, Step, name, rank},
     tell,
 };
 use crate::{
@@ -150,7 +150,7 @@ impl World {
             }
             Step::Clock { at } => self.confirm_clock(at),
             Step::Pause { at, ms } => {
-                if self.machines[at].is_on() && self.machines[at].paused_until.is_none() {
+                if self.machines[at].is_on() && self.machines[at].paused_until.is_none() && !self.must_reach() {
                     tell!(self, "{} stands still for {ms} ms", name(at));
                     let until = self.now + Duration::from_millis(ms.into());
                     self.machines[at].paused_until = Some(until);
@@ -483,14 +483,23 @@ impl World {
             }
             PowerDoes::OffAndRestore { marked } => {
                 // An unmarked copy is noticed only where the other can be reached, and has heard of more.
-                let noticed = marked || self.is_linked();
+                let noticed = marked || (self.is_linked() && self.partner_knows_all(at));
                 if may_be_lost && noticed && self.machines[at].copy.is_some() && self.stop(at) {
                     tell!(self, "{} gets an old copy of its disk, {}", name(at), if marked { "marked" } else { "unmarked" });
                     self.machines[at].restore(marked);
+                    // It reaches the other when it starts.
+                    self.machines[at].declared |= !marked;
                     self.forget_claims(at);
                 }
             }
         }
+    }
+
+    /// The other has heard of every number on this one's disk.
+    fn partner_knows_all(&self, at: usize) -> bool {
+        let numbers = self.machines[at].drive.disk.bindings.values().map(|binding| binding.version.of(rank(at)));
+        let heard = self.machines[1 - at].node.as_ref().and_then(|node| node.memory()).map_or(0, |memory| memory.partner_number);
+        numbers.max().unwrap_or(0) <= heard
     }
 
     fn forget_claims(&mut self, at: usize) {
@@ -574,6 +583,8 @@ impl World {
                     return;
                 }
             }
+            // Whoever declared the other down is there when that one comes back.
+            TwinCommand::ShutDown if self.machines[1 - at].declared => return,
             TwinCommand::Switch | TwinCommand::ShutDown | TwinCommand::Unpair => {}
         }
         self.command(at, Command::Twin(says));
