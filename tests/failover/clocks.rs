@@ -33,7 +33,7 @@ const HOUR_S: i64 = 3600;
 
 /// A full pool changes hands while the clocks do what `at` says: who holds an address holds it to the end, who waits gets one
 /// soon after, and who renews keeps its own.
-fn change_hands(name: &str, what: &str, mut at: impl FnMut(Side, u64) -> Wall) {
+fn change_hands(name: &str, what: &str, years_apart: i64, mut at: impl FnMut(Side, u64) -> Wall) {
     let Some(lab) = crate::enter(name) else { return };
     world::one_lan(&lab);
     let mut pair = Twins::new(&lab, &what.replace(' ', "-"), SETTINGS);
@@ -47,6 +47,9 @@ fn change_hands(name: &str, what: &str, mut at: impl FnMut(Side, u64) -> Wall) {
     };
     wind(&clocks);
     pair.start_both();
+    // The clocks are really wrong: the log shows them.
+    let year = |side| pair.log(side).get(..4).and_then(|year| year.parse::<i64>().ok()).expect("a log begins with the date");
+    assert_eq!((year(Side::A) - year(Side::B)).abs(), years_apart, "{}", pair.words());
     let mut handed_over = Figures::default();
     for round in 0..rounds() {
         let crowd = Crowd::at("client");
@@ -78,7 +81,7 @@ fn change_hands(name: &str, what: &str, mut at: impl FnMut(Side, u64) -> Wall) {
 
 #[test]
 fn clocks_ten_years_apart_end_no_lease_wrongly() {
-    change_hands("clocks::clocks_ten_years_apart_end_no_lease_wrongly", "10 years apart", |side, _| Wall {
+    change_hands("clocks::clocks_ten_years_apart_end_no_lease_wrongly", "10 years apart", 10, |side, _| Wall {
         offset_s: if side == Side::A { TEN_YEARS_S } else { 0 },
         frozen: false,
         trusted: true,
@@ -89,7 +92,7 @@ fn clocks_ten_years_apart_end_no_lease_wrongly() {
 #[test]
 fn clocks_that_jump_by_an_hour_end_no_lease_wrongly() {
     // Each at its own pace, ahead and behind.
-    change_hands("clocks::clocks_that_jump_by_an_hour_end_no_lease_wrongly", "jumping by an hour", |side, turn| {
+    change_hands("clocks::clocks_that_jump_by_an_hour_end_no_lease_wrongly", "jumping by an hour", 0, |side, turn| {
         let step = if side == Side::A { turn } else { turn / 3 + 1 };
         Wall { offset_s: [0, HOUR_S, 0, -HOUR_S][step as usize % 4], frozen: false, trusted: step % 5 != 0, slept_s: 0 }
     });
@@ -97,7 +100,10 @@ fn clocks_that_jump_by_an_hour_end_no_lease_wrongly() {
 
 #[test]
 fn clocks_that_stand_still_or_are_not_trusted_end_no_lease_wrongly() {
-    change_hands("clocks::clocks_that_stand_still_or_are_not_trusted_end_no_lease_wrongly", "frozen and untrusted", |side, _| {
-        Wall { offset_s: -TEN_YEARS_S, frozen: side == Side::A, trusted: side == Side::A, slept_s: 0 }
-    });
+    change_hands(
+        "clocks::clocks_that_stand_still_or_are_not_trusted_end_no_lease_wrongly",
+        "frozen and untrusted",
+        0,
+        |side, _| Wall { offset_s: -TEN_YEARS_S, frozen: side == Side::A, trusted: side == Side::A, slept_s: 0 },
+    );
 }

@@ -250,6 +250,7 @@ enum Order {
 
 #[derive(Default)]
 struct Seen {
+    orders_taken: usize,
     clients: Vec<Client>,
     by_mac: HashMap<Mac, usize>,
     ledger: Ledger,
@@ -318,9 +319,12 @@ impl Crowd {
     }
 
     fn order(&self, order: Order) {
+        let before = self.seen().orders_taken;
         self.orders.send(order).expect("the crowd is there");
-        // Taken up within one turn of the loop; a caller that looks at once shall see it.
-        std::thread::sleep(2 * POLL_INTERVAL);
+        // A caller that looks at once shall see it.
+        while self.seen().orders_taken == before {
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 
     fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
@@ -335,7 +339,9 @@ fn play(plug: &Plug, inbox: &mpsc::Receiver<Order>, seen: &Mutex<Seen>) {
         let due: Vec<Query> = {
             let mut seen = seen.lock().expect("one crowd");
             loop {
-                match inbox.try_recv() {
+                let order = inbox.try_recv();
+                seen.orders_taken += usize::from(order.is_ok());
+                match order {
                     Ok(Order::Admit(count, manner, then)) => {
                         (0..count)
                             .for_each(|_| seen.add(Client::new(NEXT_MAC.fetch_add(1, Ordering::Relaxed), manner, then, now)));

@@ -18,6 +18,11 @@ const WORST_MAX: Duration = Duration::from_secs(5);
 const HEALED_MAX: Duration = Duration::from_secs(5);
 
 fn waits_of(crowd: Crowd, promised: &mut Ledger) -> Figures {
+    waits_and_leases_of(crowd, promised).0
+}
+
+/// For the OFFER, and for the ACK.
+fn waits_and_leases_of(crowd: Crowd, promised: &mut Ledger) -> (Figures, Figures) {
     crowd.nobody_arrives();
     let began = Instant::now();
     while !crowd.all_bound() && began.elapsed() < Duration::from_secs(10) {
@@ -25,10 +30,11 @@ fn waits_of(crowd: Crowd, promised: &mut Ledger) -> Figures {
     }
     let (clients, ledger) = crowd.leave();
     promised.merge(ledger);
-    let mut waits = Figures::default();
+    let (mut waits, mut leased) = (Figures::default(), Figures::default());
+    leased.extend(clients.iter().map(|client| client.wait_for_lease()));
     waits.extend(clients.iter().filter(|client| client.first_offer.is_some()).map(|client| client.wait()));
     waits.never = clients.iter().filter(|client| client.first_ack.is_none()).count();
-    waits
+    (waits, leased)
 }
 
 #[test]
@@ -208,8 +214,9 @@ fn a_disk_that_stalls_for_five_seconds_loses_nothing() {
             crowd.arrive(ARRIVAL_INTERVAL, &[Manner::Eager, Manner::Uncounted]);
             std::thread::sleep(Duration::from_secs(5));
             std::fs::remove_file(&switches[side as usize]).expect("it was there");
-            let waits = waits_of(crowd, &mut promised);
+            let (waits, leased) = waits_and_leases_of(crowd, &mut promised);
             pair.wait_until_together();
+            row(&format!("disk of the {who} stalls for 5 s: to the lease"), &pair.label(), 1, &leased);
             assert!(waits.never == 0 && waits.worst() < WORST_MAX, "{who}: {waits}\n{}", pair.words());
             assert_eq!(promised.duplicates(), Vec::<String>::new());
             for known in Side::BOTH {

@@ -12,8 +12,6 @@ use crate::world::{self, Loss};
 
 const MEDIAN_MAX: Duration = Duration::from_secs(2);
 const WORST_MAX: Duration = Duration::from_secs(5);
-/// With the pause after one lost REQUEST, or a NAK and one more question.
-const LEASE_WORST_MAX: Duration = Duration::from_secs(9);
 const STANDBY_LOST_MAX: Duration = Duration::from_secs(1);
 const ARRIVAL_INTERVAL: Duration = Duration::from_millis(100);
 /// How long arrivals go on once somebody is answered.
@@ -182,7 +180,7 @@ fn a_lost_active_keeps_no_new_client_waiting() {
             // One client that pauses for 4 s is no median: the worst is its measure.
             if all.never > 0
                 || all.worst() > WORST_MAX
-                || leased.worst() > LEASE_WORST_MAX
+                || leased.worst() > WORST_MAX
                 || (who != Who::LoneStandard && gap.median() > MEDIAN_MAX)
             {
                 failures.push(format!("{} / {}: {gap}; all: {all}; to the lease: {leased}", loss.words(), who.words()));

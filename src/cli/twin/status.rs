@@ -151,7 +151,8 @@ pub fn light(place: &Place, watch: bool) -> anyhow::Result<u8> {
             .context("The server speaks another version. Use the twinlease that it was started from.")
     };
     // Who draws the light elsewhere (the demo) asks for its colours.
-    let with_colour = io::stdout().is_terminal() || env::var_os("CLICOLOR_FORCE").is_some_and(|value| value != "0");
+    let with_colour =
+        io::stdout().is_terminal() || env::var("CLICOLOR_FORCE").is_ok_and(|value| !matches!(value.as_str(), "" | "0"));
     if !watch {
         println!("{}", led::pattern(sign()?).line(Duration::ZERO, with_colour));
         return Ok(DONE);

@@ -153,7 +153,7 @@ impl Machine {
         }
         let pair = Pair {
             memory: disk.memory_after_crash().expect("it has a twin"),
-            session: Session(self.setup.salt ^ (self.starts << 8 | self.side as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
+            session: Session(self.setup.salt ^ ((self.starts << 8) | (self.side as u64 + 1)).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
             given_up: disk.given_up.values().copied().collect(),
             entries: disk.entries.values().cloned().collect(),
         };

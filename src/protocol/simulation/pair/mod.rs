@@ -20,6 +20,7 @@ mod heal;
 mod judge;
 mod link;
 mod machine;
+mod outside;
 mod random;
 mod scenarios;
 mod shrink;
@@ -93,6 +94,9 @@ fn run_seed(seed: u64, strangers: bool, only: Option<&'static str>) -> (Outcome,
     (outcome, kept.filter(|_| failed))
 }
 
+/// The seed, what went wrong, and the history, where it got that far.
+type Failure = (u64, String, Option<(Setup, Vec<Step>)>);
+
 /// A panic is a fault like others; what it says is kept back.
 fn guarded(run: impl FnOnce() -> Outcome) -> Outcome {
     thread_local!(static IS_SILENT: Cell<bool> = const { Cell::new(false) });
@@ -139,7 +143,7 @@ struct Report {
     seeds: u64,
     simulated: Duration,
     tally: Tally,
-    failures: Vec<(u64, String, Option<(Setup, Vec<Step>)>)>,
+    failures: Vec<Failure>,
 }
 
 impl std::fmt::Display for Report {
@@ -226,7 +230,7 @@ fn a_pair_keeps_its_promises_whatever_happens() {
     }
     let at_most = number("TWINLEASE_PAIR_SECONDS").map(Duration::from_secs);
     let loose = std::env::var("TWINLEASE_PAIR_LOOSE").map_or(Vec::new(), |names| rules_named(&names));
-    let count = number("TWINLEASE_PAIR_SEEDS").unwrap_or(if at_most.is_some() { u64::MAX } else { 300 });
+    let count = number("TWINLEASE_PAIR_SEEDS").unwrap_or(if at_most.is_some() { u64::MAX } else { 100 });
     report(&Plan { first: number("TWINLEASE_PAIR_FIRST").unwrap_or(0), at_most, loose, ..Plan::seeds(count) });
 }
 
