@@ -237,3 +237,26 @@ fn edits_on_either_reach_the_other_and_contradictions_are_kept() {
     }
     assert_eq!(house.states(), [State::Normal; 2]);
 }
+
+#[test]
+fn one_that_was_counted_as_down_is_silent_until_it_has_pulled_though_contact_was_short() {
+    let mut house = House::together();
+    house.kill(A);
+    house.wait(Duration::from_secs(2));
+    house.command(B, Command::Twin(TwinCommand::DeclareDown)).expect("it is out of reach");
+    house.wait(Duration::from_secs(u64::from(MCLT) + 10));
+    // It hears that it was counted as down, and then nothing more: what its twin has given meanwhile is unknown to it.
+    house.start(A);
+    house.cut_towards(B);
+    house.wait(Duration::from_millis(600));
+    house.cut();
+    house.wait(Duration::from_secs(30));
+    assert_eq!(house.states(), [State::Recover, State::PartnerDown]);
+    house.kill(A);
+    house.start(A);
+    house.wait(Duration::from_secs(30));
+    assert_eq!(house.states()[A], State::Recover, "nor after another start");
+    house.heal();
+    house.wait(Duration::from_secs(2));
+    assert_eq!(house.states(), [State::Normal; 2]);
+}
