@@ -62,7 +62,7 @@ fn the_demo_tells_its_story_and_ends_by_itself() {
     assert!(said.contains("cellar$ twinlease leases") && said.contains("leased, kept"), "no table:\n{said}");
     assert!(said.contains("$ twinlease twin status\nBoth are well."), "no status of the pair:\n{said}");
     assert!(said.trim_end().ends_with("no file of it is left."), "it does not end in order:\n{said}");
-    for trouble in ["could not", "nobody has answered", "panicked", "DEBUG", "INFO", "demo:", "lab:"] {
+    for trouble in ["could not", "nobody has answered", "panicked", "DEBUG", "INFO", "demo:", "lab:", "\x1b"] {
         assert!(!said.contains(trouble), "there is `{trouble}` in the story:\n{said}");
     }
 }

@@ -34,7 +34,8 @@ end_footer() {
 
 # In one write, with the cursor put back where it was: others print meanwhile.
 paint_footer() {
-  local out=$'\e7' row=$((rows - footer_lines + 1)) twin light mark state
+  # Too long for a narrow terminal: cut off, not wrapped.
+  local out=$'\e7\e[?7l' row=$((rows - footer_lines + 1)) twin light mark state
   printf -v light '%*s' "$columns" ''
   out+=""$'\e['"$row;1H$dim${light// /─}$plain"
   for twin in "${twins[@]}"; do
@@ -54,7 +55,7 @@ paint_footer() {
     printf -v out '%s\e[%d;1H\e[2K%s %s%-7s%s %s %s%s%s' "$out" "$row" "$mark" "$bold" "$twin" "$plain" "$light" "$yellow" "$state" "$plain"
   done
   row=$((row + 1))
-  light="1 attic 2 cellar · k kill/start · c cable · f freeze · w wipe · x split brain · s switch · h heal · v visitor · l leases · q quit"
+  light="1/2 choose  k kill  c cut  f freeze  w wipe  x part  s switch  h heal  q quit  v visitor  l leases   (k, c, f, x again: undone)"
   printf -v out '%s\e[%d;1H\e[2K%s%s%s' "$out" "$row" "$cyan" "${light:0:columns}" "$plain"
-  printf '%s\e8' "$out"
+  printf '%s\e[?7h\e8' "$out"
 }

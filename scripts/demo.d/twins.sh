@@ -135,7 +135,8 @@ watch_light() {
       [[ $name == "${last-}" ]] || { last=$name since=$now; }
       if [[ -z $footer && -n $name && $name != "$told" && $((now - since)) -gt 800000 ]]; then
         told=$name
-        line '' "$twin" "light: ${frame%"${frame##*[! ]}"}"
+        # Its colours have no width: not to be wrapped.
+        DEMO_COLUMNS=1000 line '' "$twin" "light: ${frame%"${frame##*[! ]}"}"
       fi
     done < <(ask_light "$twin")
     printf '○ %40s  off\n' '' >"$LAB_DIR/.demo/$twin.light"

@@ -23,6 +23,7 @@ mod shared;
 mod facts;
 mod queue;
 mod lane;
+mod snapshot;
 mod dial;
 mod server;
 mod tls;
@@ -39,6 +40,7 @@ use std::{
     path::PathBuf,
     sync::Arc,
     thread::JoinHandle,
+    time::Duration,
 };
 
 use tokio::{
@@ -58,18 +60,21 @@ use self::{
     pairing::Secret,
     record::Step,
     shared::Shared,
+    snapshot::Snapshots,
 };
 use super::clock::WallTrust;
 use crate::protocol::failover::Envelope;
 
 pub const DEFAULT_PORT: u16 = 8067;
 
+/// A link that has just come up has more urgent things to say.
+const FIRST_SNAPSHOT_AFTER: Duration = Duration::from_secs(60);
 const ORDERS_MAX: usize = 16;
 const NEWS_MAX: usize = 64;
 
 #[derive(Debug)]
 pub struct LinkConfig {
-    /// `partner.json` lives here, beside the database.
+    /// `partner.json` lives here, beside the database and the snapshots.
     pub data: PathBuf,
     pub identity: Identity,
     pub listen: SocketAddr,
@@ -80,6 +85,8 @@ pub struct LinkConfig {
     pub standing: Standing,
     pub wall_trust: WallTrust,
     pub discovery: Discovery,
+    /// How long the link must have been up before the twin is sent a snapshot that no night has just made.
+    pub first_snapshot_after: Duration,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -101,6 +108,7 @@ impl LinkConfig {
             standing,
             wall_trust,
             discovery: Discovery { beacon_port: Some(DEFAULT_PORT), mdns: true },
+            first_snapshot_after: FIRST_SNAPSHOT_AFTER,
         }
     }
 }
@@ -123,6 +131,7 @@ impl Link {
     /// second value: what of it is to be logged. Whether this node is paired already, `record` says.
     pub fn start(config: LinkConfig, inbound: mpsc::Sender<Inbound>) -> io::Result<(Link, Vec<String>)> {
         let (record, notice) = record::load(&config.data)?;
+        let snapshots = Snapshots::new(config.data.clone(), config.first_snapshot_after);
         let desk = Desk::new(config.identity.clone(), config.data, record, config.pair_key);
         let session = u64::from_be_bytes(random());
         let (news, heard) = mpsc::channel(NEWS_MAX);
@@ -133,6 +142,7 @@ impl Link {
             config.wall_trust,
             config.addresses,
             desk,
+            snapshots,
             config.standing,
             inbound,
             news,
@@ -157,6 +167,11 @@ impl Link {
     /// Never blocks.
     pub fn send(&self, envelope: Envelope) {
         self.handle.shared.queue.push(envelope, Instant::now());
+    }
+
+    /// Made just now; the twin gets it when it is in reach. Never blocks.
+    pub fn send_snapshot(&self, path: PathBuf) {
+        self.handle.shared.snapshots.made.send_replace(Some(path));
     }
 
     pub fn facts(&self) -> Facts {

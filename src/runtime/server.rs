@@ -306,7 +306,10 @@ impl Server {
                 self.handle(Event::StoreRecovered);
                 self.tell_trouble();
             }
-            Report::SnapshotMade(path) => tracing::info!("snapshot made: {}", path.display()),
+            Report::SnapshotMade(path) => {
+                tracing::info!("snapshot made: {}", path.display());
+                self.twin.send_snapshot(path);
+            }
             Report::SnapshotFailed(why) => tracing::warn!("{why}"),
             Report::Damaged(why) => {
                 tracing::error!("{why}");

@@ -115,6 +115,12 @@ impl Twin {
         }
     }
 
+    pub fn send_snapshot(&self, path: PathBuf) {
+        if let Some(link) = &self.link {
+            link.send_snapshot(path);
+        }
+    }
+
     /// What comes over the link next; never, where there is none.
     pub async fn heard(&mut self) -> Inbound {
         match self.inbound.recv().await {

@@ -80,9 +80,17 @@ fn tell(report: &Value) {
             println!("The two do not hold the same records; they compare and repair that by themselves.");
         }
     }
+    if link["twin"].is_object() {
+        println!("{}", copies(&link["twin"]));
+    }
     // What has become of the last attempt to pair is of interest until there is a twin.
     let pairing = link["pairing"].as_str().filter(|_| link["twin"].is_null());
-    let troubles = [("The link", link["trouble"].as_str()), ("The link", link["twin"]["trouble"].as_str()), ("Pairing", pairing)];
+    let troubles = [
+        ("The link", link["trouble"].as_str()),
+        ("The link", link["twin"]["trouble"].as_str()),
+        ("Snapshot", link["twin"]["snapshot_trouble"].as_str()),
+        ("Pairing", pairing),
+    ];
     for (what, trouble) in troubles {
         if let Some(trouble) = trouble {
             println!("{what}: {trouble}");
@@ -119,6 +127,19 @@ fn sentence(node: &Value, twin: &str) -> String {
     }
 }
 
+/// Since when each node has a copy of the other's database.
+fn copies(twin: &Value) -> String {
+    let when = |since_ms: &Value| match since_ms.as_u64() {
+        Some(ms) => format!("{} ago", spell(ms / 1000)),
+        None => "not since the start".into(),
+    };
+    format!(
+        "Copies: the twin took one of this database {}; this one took one of the twin's {}.",
+        when(&twin["snapshot_sent_ms"]),
+        when(&twin["snapshot_kept_ms"])
+    )
+}
+
 fn span(secs: &Value) -> String {
     spell(secs.as_u64().unwrap_or_default())
 }
@@ -130,7 +151,8 @@ pub fn light(place: &Place, watch: bool) -> anyhow::Result<u8> {
             .context("The server speaks another version. Use the twinlease that it was started from.")
     };
     // Who draws the light elsewhere (the demo) asks for its colours.
-    let with_colour = io::stdout().is_terminal() || env::var_os("CLICOLOR_FORCE").is_some_and(|value| value != "0");
+    let with_colour =
+        io::stdout().is_terminal() || env::var("CLICOLOR_FORCE").is_ok_and(|value| !matches!(value.as_str(), "" | "0"));
     if !watch {
         println!("{}", led::pattern(sign()?).line(Duration::ZERO, with_colour));
         return Ok(DONE);
@@ -182,6 +204,14 @@ mod tests {
             change(&mut report);
             assert!(!is_well(&report), "{nth}");
         }
+    }
+
+    #[test]
+    fn the_age_of_each_copy_is_told() {
+        assert_eq!(
+            copies(&serde_json::json!({ "snapshot_sent_ms": 240_000, "snapshot_kept_ms": null })),
+            "Copies: the twin took one of this database 4 min ago; this one took one of the twin's not since the start."
+        );
     }
 
     #[test]

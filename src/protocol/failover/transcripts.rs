@@ -35,8 +35,12 @@ fn a_full_lease_waits_for_the_twins_disk_and_no_longer() {
 fn a_change_on_its_way_is_no_difference_between_the_two() {
     let mut house = House::together();
     for number in 1..4 {
-        house.full_lease(number, A);
-        assert!(![house.is_level(A), house.is_level(B)].contains(&Some(false)));
+        let offered = house.client(number).asks(A).address;
+        house.client(number).takes(A, offered);
+        for _ in 0..40 {
+            house.wait(Duration::from_millis(10));
+            assert!(![house.is_level(A), house.is_level(B)].contains(&Some(false)));
+        }
     }
     house.wait(Duration::from_secs(1));
     assert_eq!([house.is_level(A), house.is_level(B)], [Some(true); 2]);
@@ -231,5 +235,28 @@ fn edits_on_either_reach_the_other_and_contradictions_are_kept() {
     for node in [A, B] {
         assert_eq!(house.to_reconcile(node).len(), 1, "both versions are kept until somebody chooses");
     }
+    assert_eq!(house.states(), [State::Normal; 2]);
+}
+
+#[test]
+fn one_that_was_counted_as_down_is_silent_until_it_has_pulled_though_contact_was_short() {
+    let mut house = House::together();
+    house.kill(A);
+    house.wait(Duration::from_secs(2));
+    house.command(B, Command::Twin(TwinCommand::DeclareDown)).expect("it is out of reach");
+    house.wait(Duration::from_secs(u64::from(MCLT) + 10));
+    // It hears that it was counted as down, and then nothing more: what its twin has given meanwhile is unknown to it.
+    house.start(A);
+    house.cut_towards(B);
+    house.wait(Duration::from_millis(600));
+    house.cut();
+    house.wait(Duration::from_secs(30));
+    assert_eq!(house.states(), [State::Recover, State::PartnerDown]);
+    house.kill(A);
+    house.start(A);
+    house.wait(Duration::from_secs(30));
+    assert_eq!(house.states()[A], State::Recover, "nor after another start");
+    house.heal();
+    house.wait(Duration::from_secs(2));
     assert_eq!(house.states(), [State::Normal; 2]);
 }

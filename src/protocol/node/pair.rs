@@ -226,12 +226,6 @@ impl Node {
             self.store_memory(now, out);
         }
         let Some(twin) = &mut self.twin else { return };
-        if to != Some(twin.session) {
-            // It does not hear this node, or does not know yet that this is another start of it.
-            twin.last_heard = twin.last_heard.filter(|_| !is_new_session);
-            return;
-        }
-        twin.last_heard = Some(now);
         let may_have_given_all = twin.partner.as_ref().is_some_and(|partner| partner.state == State::PartnerDown);
         if may_have_given_all && matches!(twin.state, State::Startup | State::Recover) && !twin.memory.shut_down {
             // It counted this node as down, and may have given this node's half: silent until all of that is here, also after
@@ -240,6 +234,12 @@ impl Node {
             self.store_memory(now, out);
         }
         let Some(twin) = &mut self.twin else { return };
+        if to != Some(twin.session) {
+            // It does not hear this node, or does not know yet that this is another start of it.
+            twin.last_heard = twin.last_heard.filter(|_| !is_new_session);
+            return;
+        }
+        twin.last_heard = Some(now);
         if forgot_here && twin.memory.forgot.is_none() && matches!(twin.state, State::Startup | State::Recover) {
             twin.memory.forgot = Some(Forgot::RolledBack);
             self.store_memory(now, out);
@@ -394,7 +394,11 @@ impl Node {
                 self.enter(now, State::CommunicationsInterrupted, out);
             }
             State::Startup if twin.network_since.is_some_and(|since| now - since >= STARTUP_PATIENCE) => {
-                let next = if twin.memory.partner_down.is_some() { State::PartnerDown } else { State::CommunicationsInterrupted };
+                let next = match (twin.memory.shut_down, twin.memory.partner_down) {
+                    (true, _) => State::Recover,
+                    (false, Some(_)) => State::PartnerDown,
+                    (false, None) => State::CommunicationsInterrupted,
+                };
                 self.enter(now, next, out);
             }
             State::Recover => {

@@ -2,8 +2,11 @@
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::http::{HeaderMap, Method, Request, StatusCode, header};
-use http_body_util::{BodyExt, Full, Limited};
+use axum::{
+    body::Body,
+    http::{HeaderMap, Method, Request, StatusCode, header},
+};
+use http_body_util::{BodyExt, Limited};
 use hyper::{body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
@@ -45,7 +48,7 @@ pub enum Trouble {
 }
 
 pub struct Connection {
-    sender: http1::SendRequest<Full<Bytes>>,
+    sender: http1::SendRequest<Body>,
     /// What the other has proven.
     pub peer: PublicKey,
     pub address: SocketAddr,
@@ -127,10 +130,14 @@ impl Connection {
     }
 
     pub async fn get(&mut self, path: &str, patience: Duration) -> Result<Answer, Trouble> {
-        self.request(Method::GET, path, Vec::new(), HeaderMap::new(), patience).await
+        self.request(Method::GET, path, Body::empty(), HeaderMap::new(), patience).await
     }
 
     pub async fn post(&mut self, path: &str, body: Vec<u8>, headers: HeaderMap, patience: Duration) -> Result<Answer, Trouble> {
+        self.post_body(path, body.into(), headers, patience).await
+    }
+
+    pub async fn post_body(&mut self, path: &str, body: Body, headers: HeaderMap, patience: Duration) -> Result<Answer, Trouble> {
         self.request(Method::POST, path, body, headers, patience).await
     }
 
@@ -138,13 +145,13 @@ impl Connection {
         &mut self,
         method: Method,
         path: &str,
-        body: Vec<u8>,
+        body: Body,
         headers: HeaderMap,
         patience: Duration,
     ) -> Result<Answer, Trouble> {
         let address = self.address;
         let garbage = |why: String| Trouble::Garbage { address, why };
-        let mut request = Request::new(Full::new(Bytes::from(body)));
+        let mut request = Request::new(body);
         *request.method_mut() = method;
         *request.uri_mut() = path.parse().map_err(|_| garbage(format!("`{path}` is no path")))?;
         *request.headers_mut() = headers;

@@ -63,6 +63,11 @@ pub struct TwinFacts {
     pub trouble: Option<String>,
     /// Messages that found no room or were too old to be sent.
     pub dropped: u64,
+    /// Since it has stored a snapshot of this node's database; `None`: not yet in this run.
+    pub snapshot_sent_ms: Option<u64>,
+    /// Since this node has stored one of the twin's; `None`: not yet in this run.
+    pub snapshot_kept_ms: Option<u64>,
+    pub snapshot_trouble: Option<String>,
 }
 
 #[derive(Debug, Clone, Serialize)]
@@ -85,6 +90,9 @@ pub struct Live {
     pub software: Option<String>,
     pub trouble: Option<String>,
     pub trouble_logged: Option<Instant>,
+    pub snapshot_sent: Option<Instant>,
+    pub snapshot_kept: Option<Instant>,
+    pub snapshot_trouble: Option<String>,
     /// Where it answered last.
     pub address: Option<SocketAddr>,
     /// From where it called last, and where it listens there.
@@ -138,6 +146,9 @@ impl Live {
                 ),
             },
             dropped,
+            snapshot_sent_ms: self.snapshot_sent.map(since_ms),
+            snapshot_kept_ms: self.snapshot_kept.map(since_ms),
+            snapshot_trouble: self.snapshot_trouble.clone(),
         });
         let code = self.code.as_ref().filter(|code| now < code.until).map(|code| code.facts(now));
         let found = self.found.values().filter(|(_, since)| now < *since + FOUND_LIFE).map(|(found, _)| found.clone()).collect();

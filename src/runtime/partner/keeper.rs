@@ -18,6 +18,7 @@ use super::{
     record::Step,
     server,
     shared::{News, Shared},
+    snapshot,
     tls::{self, Expect},
 };
 
@@ -313,6 +314,7 @@ impl Keeper {
             live.address = record.as_ref().and_then(|record| record.address);
             (live.called_from, live.trouble, live.heard) = (None, None, None);
             (live.round_trip, live.software, live.clock_skew_ms) = (None, None, None);
+            (live.snapshot_sent, live.snapshot_kept, live.snapshot_trouble) = (None, None, None);
         });
         self.shared.partner.send_replace(key);
         match record {
@@ -330,5 +332,6 @@ impl Keeper {
         for lane in LANES {
             self.lanes.spawn(lane::run(Arc::clone(&self.shared), lane, Arc::clone(&config)));
         }
+        self.lanes.spawn(snapshot::run(Arc::clone(&self.shared), config));
     }
 }

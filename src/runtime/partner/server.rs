@@ -36,6 +36,7 @@ use super::{
     lane::{HELLO_PATH, MESSAGES_PATH, PAGE_TIMEOUT, PORT_HEADER, REQUEST_TIMEOUT, WALL_HEADER, wall_header},
     pairing::{Hello, Refusal},
     shared::{BODY_BYTES_MAX, Inbound, News, Received, SMALL_BODY_BYTES, Shared},
+    snapshot::{self, SNAPSHOT_PATH},
     tls::{self, Expect},
 };
 use crate::protocol::failover::Envelope;
@@ -50,7 +51,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Under way at the same time, from one host and from all.
 const HANDSHAKES_EACH_MAX: usize = 8;
 const HANDSHAKES_MAX: usize = 64;
-/// Open at the same time: the oldest goes. A twin needs four; one that lost its power leaves some behind.
+/// Open at the same time: the oldest goes. A twin needs five; one that lost its power leaves some behind.
 const CONNECTIONS_MAX: usize = 16;
 /// For a refused handshake to be read by the other.
 const ALERT_LINGER: Duration = Duration::from_millis(300);
@@ -206,7 +207,7 @@ struct Caller {
 fn routes(caller: Caller, partner: Option<PublicKey>) -> Router {
     let routes = Router::new().route(HELLO_PATH, get(hello)).route(COMMIT_PATH, post(commit));
     let routes = match partner {
-        Some(_) => routes.route(MESSAGES_PATH, post(messages)),
+        Some(_) => routes.route(MESSAGES_PATH, post(messages)).route(SNAPSHOT_PATH, post(snapshot)),
         None => routes.route(START_PATH, post(start)).route(CONFIRM_PATH, post(confirm)),
     };
     routes.with_state(caller)
@@ -257,6 +258,10 @@ async fn messages(State(caller): State<Caller>, headers: HeaderMap, body: Body) 
         Ok(Ok(())) => (StatusCode::NO_CONTENT, [(WALL_HEADER, wall_header(shared))]).into_response(),
         Ok(Err(_)) | Err(_) => busy(),
     }
+}
+
+async fn snapshot(State(caller): State<Caller>, headers: HeaderMap, body: Body) -> Response {
+    snapshot::receive(&caller.shared, &headers, body).await
 }
 
 fn parse(bytes: &[u8]) -> serde_json::Result<Vec<Envelope>> {

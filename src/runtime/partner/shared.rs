@@ -23,6 +23,7 @@ use super::{
     pairing::{Hello, Introduction, PROTOCOL},
     queue::Queue,
     record::{Record, Step},
+    snapshot::Snapshots,
 };
 use crate::{
     protocol::failover::{Envelope, Rank},
@@ -93,6 +94,7 @@ pub struct Shared {
     pub wall_trust: WallTrust,
     pub configured: Vec<SocketAddr>,
     pub queue: Queue,
+    pub snapshots: Snapshots,
     pub desk: tokio::sync::Mutex<Desk>,
     pub standing: watch::Sender<Standing>,
     pub live: watch::Sender<Live>,
@@ -119,6 +121,7 @@ impl Shared {
         wall_trust: WallTrust,
         configured: Vec<SocketAddr>,
         desk: Desk,
+        snapshots: Snapshots,
         standing: Standing,
         inbound: mpsc::Sender<Inbound>,
         news: mpsc::Sender<News>,
@@ -131,6 +134,7 @@ impl Shared {
             wall_trust,
             configured,
             queue: Queue::default(),
+            snapshots,
             standing: watch::Sender::new(standing),
             live: watch::Sender::new(Live {
                 address: record.as_ref().and_then(|record| record.address),

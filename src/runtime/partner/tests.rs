@@ -3,6 +3,7 @@
 mod bad_partner;
 mod found;
 mod pairing;
+mod snapshot;
 mod strangers;
 mod travel;
 
@@ -47,6 +48,7 @@ fn config(data: &Scratch, name: &str, identity: Identity) -> LinkConfig {
     LinkConfig {
         listen: "127.0.0.1:0".parse().expect("an address"),
         discovery: Discovery { beacon_port: None, mdns: false },
+        first_snapshot_after: Duration::ZERO,
         ..LinkConfig::new(data.path().to_owned(), identity, standing(name), WallTrust::Always)
     }
 }

@@ -17,7 +17,7 @@ use crate::runtime::clock;
 const SNAPSHOTS_KEPT: usize = 7;
 const TWINS_KEPT: usize = 2;
 /// Room for some 500,000 leases. Nobody shall fill this disk by way of the link.
-const TWINS_BYTES_MAX: u64 = 64 << 20;
+pub const TWINS_BYTES_MAX: u64 = 64 << 20;
 /// A snapshot reads everything once: it shall not crowd out anything for that.
 const PAGE_CACHE_KIB: u32 = 512;
 

@@ -50,6 +50,8 @@ pub struct House {
     disks: [Disk; 2],
     link: Vec<(usize, Envelope)>,
     is_cut: bool,
+    /// Nothing reaches this one.
+    cut_towards: Option<usize>,
     is_held: bool,
     sessions: u64,
     heard: BTreeMap<u8, Vec<Heard>>,
@@ -71,6 +73,7 @@ impl House {
             disks,
             link: Vec::new(),
             is_cut: false,
+            cut_towards: None,
             is_held: false,
             sessions: 0,
             heard: BTreeMap::new(),
@@ -141,8 +144,13 @@ impl House {
         self.link.clear();
     }
 
+    pub fn cut_towards(&mut self, node: usize) {
+        self.cut_towards = Some(node);
+        self.link.retain(|(to, _)| *to != node);
+    }
+
     pub fn heal(&mut self) {
-        self.is_cut = false;
+        (self.is_cut, self.cut_towards) = (false, None);
     }
 
     pub fn hold_link(&mut self) {
@@ -210,7 +218,7 @@ impl House {
                     running.handle(self.now, Event::Committed { up_to: commit.id }, &mut out);
                     self.perform(node, out);
                 }
-                Action::Send(_) if self.is_cut => {}
+                Action::Send(_) if self.is_cut || self.cut_towards == Some(1 - node) => {}
                 Action::Send(envelope) => self.link.push((1 - node, envelope)),
                 Action::Done { result, .. } => self.done.push(result),
                 Action::Probe { .. } | Action::Decided(_) => {}

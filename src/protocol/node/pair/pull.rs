@@ -67,6 +67,11 @@ impl Node {
 
     /// The partner asks. Nothing is told while this node counts it as down, in memory or on disk (rule 10).
     pub(super) fn pulled_from(&mut self, now: Time, pull: Pull, out: &mut Vec<Action>) {
+        if self.trouble.is_none() && self.disk_trouble(now).is_some() {
+            // What waits for a disk that stands still may be newer than what is on it: one that has forgotten must not
+            // count on the old.
+            return;
+        }
         let Some(twin) = &mut self.twin else { return };
         let may_pull = match twin.state {
             State::Startup | State::PartnerDown | State::Alone | State::ShuttingDown => false,

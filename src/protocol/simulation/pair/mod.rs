@@ -20,6 +20,7 @@ mod heal;
 mod judge;
 mod link;
 mod machine;
+mod outside;
 mod random;
 mod scenarios;
 mod shrink;
@@ -229,7 +230,7 @@ fn a_pair_keeps_its_promises_whatever_happens() {
     }
     let at_most = number("TWINLEASE_PAIR_SECONDS").map(Duration::from_secs);
     let loose = std::env::var("TWINLEASE_PAIR_LOOSE").map_or(Vec::new(), |names| rules_named(&names));
-    let count = number("TWINLEASE_PAIR_SEEDS").unwrap_or(if at_most.is_some() { u64::MAX } else { 300 });
+    let count = number("TWINLEASE_PAIR_SEEDS").unwrap_or(if at_most.is_some() { u64::MAX } else { 100 });
     report(&Plan { first: number("TWINLEASE_PAIR_FIRST").unwrap_or(0), at_most, loose, ..Plan::seeds(count) });
 }
 

@@ -159,7 +159,7 @@ fn versions() -> Vec<Scenario> {
         &[Step::Admin { at: A, does: Edit::RaiseLease }, wait(1000), acquire(1, 10, A), wait(300)][..],
         &CUT,
         &[APART, Step::Admin { at: B, does: Edit::Plain }, wait(300), client(1, Does::Release, B), wait(100)],
-        &[acquire(1, 10, B), wait(300), acquire(1, 10, A), wait(400)],
+        &[client(1, Does::Reboot, B), wait(300), acquire(1, 10, A), wait(400)],
     ];
     vec![
         scenario(&[W4], "DOUBLE", &higher_number_wins),
@@ -180,7 +180,7 @@ fn hands() -> Vec<Scenario> {
     let freed_and_back = [
         &[acquire(1, 11, B), wait(100), wait(195_000)][..],
         &CUT,
-        &[APART, acquire(1, 11, A), wait(400), acquire(2, 11, B), wait(400)],
+        &[APART, client(1, Does::Reboot, A), wait(400), acquire(2, 11, B), wait(400)],
     ];
     vec![scenario(&[W5], "DOUBLE", &freed_meanwhile), scenario(&[W31], "DOUBLE", &freed_and_back)]
 }

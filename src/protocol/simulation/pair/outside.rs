@@ -1,0 +1,173 @@
+//! What comes from outside: power, disks that are lost or copied back, clocks that are set right, admins.
+
+use super::{
+    config,
+    link::Direction,
+    step::{Clock, Edit, Kinds, POOL, PowerDoes, name, rank},
+    tell,
+    world::World,
+};
+use crate::{
+    protocol::{Command, Event, TwinCommand, failover::State},
+    settings::{Record, RecordKey, Twin},
+};
+
+impl World {
+    pub fn start(&mut self, at: usize, mode: Clock) {
+        if self.machines[at].declared {
+            // It reaches the other, which is on: that is what the admin's word rests on.
+            if !self.machines[1 - at].is_on() {
+                return;
+            }
+            self.resume(1 - at);
+            self.link.iter_mut().for_each(|direction| direction.flow(Kinds::ALL));
+        }
+        if self.machines[at].is_on() {
+            return;
+        }
+        tell!(self, "{} is switched on, clock: {mode:?}", name(at));
+        let mut out = std::mem::take(&mut self.spare);
+        self.machines[at].start(self.now, mode, &mut out);
+        self.perform(at, &mut out);
+        self.spare = out;
+    }
+
+    pub fn stop(&mut self, at: usize) -> bool {
+        // Whoever declared the other down is there when it starts.
+        if self.machines[1 - at].declared && self.machines[1 - at].is_on() {
+            return false;
+        }
+        if self.machines[at].is_on() {
+            tell!(self, "power cut at {}", name(at));
+            self.machines[at].stop(self.now);
+        }
+        true
+    }
+
+    pub fn power(&mut self, at: usize, does: PowerDoes) {
+        let may_be_lost = self.setup.both_may_be_lost || !self.machines[1 - at].has_lost;
+        match does {
+            PowerDoes::Off => drop(self.stop(at)),
+            PowerDoes::On(mode) => self.start(at, mode),
+            PowerDoes::OffAndWipe => {
+                if may_be_lost && self.stop(at) {
+                    tell!(self, "{} gets a blank disk", name(at));
+                    self.machines[at].wipe(self.now);
+                    self.forget_claims(at);
+                }
+            }
+            PowerDoes::OffAndRestore { marked } => {
+                // An unmarked copy is noticed only where the other can be reached, and has heard of more.
+                let noticed = marked || (self.is_linked() && self.partner_knows_all(at));
+                if may_be_lost && noticed && self.machines[at].copy.is_some() && self.stop(at) {
+                    tell!(self, "{} gets an old copy of its disk, {}", name(at), if marked { "marked" } else { "unmarked" });
+                    self.machines[at].restore(marked);
+                    // It reaches the other when it starts.
+                    self.machines[at].declared |= !marked;
+                    self.forget_claims(at);
+                }
+            }
+        }
+    }
+
+    /// The other has heard of every number on this one's disk.
+    fn partner_knows_all(&self, at: usize) -> bool {
+        let numbers = self.machines[at].drive.disk.bindings.values().map(|binding| binding.version.of(rank(at)));
+        let heard = self.machines[1 - at].node.as_ref().and_then(|node| node.memory()).map_or(0, |memory| memory.partner_number);
+        numbers.max().unwrap_or(0) <= heard
+    }
+
+    fn forget_claims(&mut self, at: usize) {
+        let claims = self.clients.iter_mut().flat_map(|client| &mut client.claims);
+        claims.filter(|claim| claim.by == at).for_each(|claim| claim.is_forgotten = true);
+    }
+
+    pub fn is_linked(&self) -> bool {
+        self.link.iter().all(Direction::is_free)
+            && self.machines.iter().all(|machine| machine.is_on() && machine.paused_until.is_none())
+    }
+
+    pub fn confirm_clock(&mut self, at: usize) {
+        let machine = &mut self.machines[at];
+        if machine.is_on()
+            && machine.paused_until.is_none()
+            && let Some((before, slept)) = machine.clock.confirm(self.now)
+        {
+            let before = machine.aged_before(before);
+            machine.drive.disk.slept(before, slept);
+            tell!(self, "the clock of {} is confirmed: off for {} s", name(at), slept.as_secs());
+            self.handle(at, Event::Slept { before, duration: slept });
+        }
+    }
+
+    // Admins.
+
+    pub fn command(&mut self, at: usize, command: Command) {
+        if !self.machines[at].is_on() || self.machines[at].paused_until.is_some() {
+            return;
+        }
+        self.commands += 1;
+        self.last_result_is_ok = false;
+        tell!(self, "admin at {}, command {}: {}", name(at), self.commands, tell::command(&command));
+        self.handle(at, Event::Command { id: self.commands, command });
+    }
+
+    pub fn edit(&mut self, at: usize, does: Edit) {
+        let address = |last: u8| std::net::Ipv4Addr::new(192, 0, 2, last);
+        let plain = config::settings(&self.setup);
+        match does {
+            Edit::Keep { address: last, who } => {
+                self.command(at, Command::Put(Record::Reservation(config::reservation(who, address(last)))));
+            }
+            Edit::Unkeep { who } => self.command(at, Command::Remove(RecordKey::Reservation(config::identifier(who)))),
+            Edit::RaiseMclt => {
+                let twin = self.machines[at].settings().twin;
+                self.command(at, Command::Put(Record::Twin(Twin { mclt: 3 * plain.twin.mclt, ..twin })));
+            }
+            Edit::RaiseLease => {
+                let mut lease = plain.lease.clone();
+                (lease.default, lease.max) = (2 * lease.default, 2 * lease.max);
+                self.command(at, Command::Put(Record::Lease(lease)));
+            }
+            Edit::Plain => {
+                self.command(at, Command::Put(Record::Lease(plain.lease)));
+                let kept = self.machines[at].settings().reservations.clone();
+                for reservation in kept {
+                    self.command(at, Command::Remove(RecordKey::Reservation(reservation.identifier)));
+                }
+            }
+            Edit::Free { address: last } => {
+                let now = self.now;
+                if last >= POOL && !self.clients.iter().any(|client| client.claims_any(address(last), now)) {
+                    self.command(at, Command::Free(address(last)));
+                }
+            }
+        }
+    }
+
+    pub fn twin(&mut self, at: usize, says: TwinCommand) {
+        match says {
+            TwinCommand::DeclareDown | TwinCommand::Serve => {
+                // The admin says only what is true, and only where the node can hear it.
+                let can = self.machines[at].is_on() && self.machines[at].paused_until.is_none();
+                if self.machines[1 - at].is_on() || !can {
+                    return;
+                }
+                if says == TwinCommand::Serve && !matches!(self.machines[at].state(), Some(State::Recover | State::ShuttingDown))
+                {
+                    return;
+                }
+            }
+            // Whoever declared the other down is there when that one comes back.
+            TwinCommand::ShutDown if self.machines[1 - at].declared => return,
+            TwinCommand::Switch | TwinCommand::ShutDown | TwinCommand::Unpair => {}
+        }
+        self.command(at, Command::Twin(says));
+        let is_taken = match says {
+            TwinCommand::DeclareDown => self.machines[at].state() == Some(State::PartnerDown),
+            TwinCommand::Serve => self.last_result_is_ok,
+            TwinCommand::Switch | TwinCommand::ShutDown | TwinCommand::Unpair => false,
+        };
+        self.machines[1 - at].declared |= is_taken;
+    }
+}
