@@ -1,5 +1,16 @@
 //! Two nodes that act as one: who may give which address, which reply may leave and with which lease time, and
 //! what each must know before it serves.
+//!
+//! The rules are those of the design's failover.md, cited by number throughout. Where the simulation of this code found them
+//! looser than they must be, they are tighter here:
+//! - Rule 4: a proposal for a client that has meanwhile got the same address from the owner is firm, not undone at its deadline.
+//! - Rule 2: the acked expiry is void too when the record is freed, whatever its generation.
+//! - Rule 7: a shorter lease after a release keeps the known expiry as a shorter renewal does.
+//! - Rule 10: who learns that it was counted as down stays silent over restarts until it has pulled; until then it cannot know
+//!   what was given of its half.
+//! - Rule 11: the admin's word after a goodbye counts from the word on, plus MCLT: the twin may have given this half and gone
+//!   off only then.
+//! - Rule 13: a raised limit is told to the partner only when it is on disk.
 
 pub mod loose;
 pub mod message;

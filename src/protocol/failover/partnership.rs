@@ -120,8 +120,8 @@ pub struct Partnership {
     /// after that.
     pub partner_heard_moved: Time,
     pub unheard_since: Option<Time>,
-    /// The admin's word: go on without the partner.
-    pub may_serve_alone: bool,
+    /// The admin's word, and when it came: go on without the partner.
+    pub may_serve_alone: Option<Time>,
     /// The digests differ, though nothing is under way, since then.
     pub mismatch_since: Option<Time>,
     pub repairs: u64,
@@ -212,10 +212,21 @@ impl Partnership {
         self.may_give_partners_half(now) && is_past(record, now)
     }
 
+    /// What was promised within the lead time is over after this.
+    pub fn lead_wait(&self) -> Duration {
+        let lead = self.memory.longest_mclt;
+        lead + lead / DRIFT_DIVISOR + GUARD
+    }
+
+    /// Whatever was promised is over after this.
+    pub fn longest_wait(&self) -> Duration {
+        let lease = self.memory.longest_lease;
+        lease + lease / DRIFT_DIVISOR + GUARD
+    }
+
     /// How long a node that may have forgotten stays silent, counted in uptime (rule 12); `None`: not at all.
     pub fn recover_wait(&self) -> Option<Duration> {
-        let mclt = self.memory.longest_mclt + self.memory.longest_mclt / DRIFT_DIVISOR + GUARD;
-        let longest = self.memory.longest_lease + self.memory.longest_lease / DRIFT_DIVISOR + GUARD;
+        let (mclt, longest) = (self.lead_wait(), self.longest_wait());
         let partner_forgot = match self.pulled {
             Some((State::Recover, forgot)) => forgot,
             Some(_) | None => None,

@@ -104,7 +104,7 @@ impl Node {
             clients_heard: 0,
             partner_heard_moved: now,
             unheard_since: None,
-            may_serve_alone: false,
+            may_serve_alone: None,
             mismatch_since: None,
             repairs: 0,
             memory_stored: now,
@@ -424,11 +424,15 @@ impl Node {
         let awake = if is_loose(Rule::W11) { now - Time::ZERO } else { now - twin.booted };
         match twin.state {
             State::Recover => {
-                let alone = twin.may_serve_alone && !twin.in_contact(now);
+                let may_go_alone = |word: Time| {
+                    // The partner, before it went off, may have given this node's half: with leases as long as the lead time.
+                    let lead_is_over = !twin.memory.shut_down || now - word >= twin.lead_wait();
+                    let all_is_over = twin.memory.forgot.is_none() || awake >= twin.longest_wait();
+                    !twin.in_contact(now) && lead_is_over && all_is_over
+                };
                 let is_over = match twin.pulled {
                     Some(_) => twin.recover_wait().is_none_or(|wait| awake >= wait),
-                    None if alone && twin.memory.forgot.is_some() => awake >= twin.memory.longest_lease,
-                    None => alone,
+                    None => twin.may_serve_alone.is_some_and(may_go_alone),
                 };
                 if is_over {
                     let heard = twin.partner.as_ref().map_or(0, |partner| partner.heard_number);
@@ -438,7 +442,7 @@ impl Node {
                     let next = if twin.pulled.is_some() { State::Reconcile } else { State::CommunicationsInterrupted };
                     twin.memory.forgot = None;
                     twin.memory.shut_down = false;
-                    twin.may_serve_alone = false;
+                    twin.may_serve_alone = None;
                     self.store_memory(now, out);
                     self.enter(now, next, out);
                 }
@@ -611,7 +615,7 @@ impl Node {
                         "This one has no settings, so it could serve nobody. Import them first (`twinlease import FILE`).".into(),
                     ));
                 }
-                twin.may_serve_alone = true;
+                twin.may_serve_alone.get_or_insert(now);
                 self.move_on(now, out);
                 return Some(Ok(()));
             }

@@ -64,7 +64,10 @@ impl Node {
             in_trouble: partner.in_trouble,
         });
         let wait = match twin.state {
-            State::Recover => twin.recover_wait().map(|wait| (twin.booted + wait) - now),
+            State::Recover => match twin.may_serve_alone.filter(|_| twin.pulled.is_none()) {
+                Some(word) if twin.memory.shut_down => Some((word + twin.lead_wait()) - now),
+                Some(_) | None => twin.recover_wait().map(|wait| (twin.booted + wait) - now),
+            },
             State::PartnerDown => twin.recycling_starts().map(|start| now.until(start)),
             State::Alone
             | State::Startup
