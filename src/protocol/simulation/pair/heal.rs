@@ -101,6 +101,11 @@ impl World {
             if reservations.iter().any(|kept| kept.address == lease.address || kept.identifier == own) {
                 continue;
             }
+            // Declined at one while the other, its disk in trouble, confirmed it from memory: it rests, and its holder is told no.
+            let rests = |binding: &Binding| binding.state == BindingState::Declined;
+            if self.machines.iter().any(|machine| machine.drive.disk.bindings.get(&lease.address).is_some_and(rests)) {
+                continue;
+            }
             let has_kept = self.clients[who].device.holds(self.now).is_some_and(|now| now.address == lease.address);
             if !has_kept && self.now < lease.end {
                 self.fail(|| format!("UNANSWERED: client {who} has {} and nobody prolongs it", lease.address));
