@@ -11,6 +11,7 @@ use tokio::{
 use super::{
     CodeFacts, Discovery, Inbound, dial, discovery,
     key::PublicKey,
+    key::random,
     lane,
     meet::{self, Failure},
     pairing::{Refusal, Secret},
@@ -27,6 +28,7 @@ const LANES: [Lane; 4] = [Lane::Beats, Lane::Beats, Lane::Records, Lane::Pages];
 const TICK: Duration = Duration::from_secs(1);
 /// Between two rounds of calling those who may have the same pair key.
 const PAIR_KEY_INTERVAL: Duration = Duration::from_secs(3);
+const PAIR_KEY_JITTER_MS: u64 = 2000;
 /// What is queued when the link stops is still sent, if the twin takes it.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// The server's loop is never this long away.
@@ -231,7 +233,9 @@ impl Keeper {
         if self.meeting.is_some() || has_twin || Instant::now() < self.pair_key_after {
             return;
         }
-        self.pair_key_after = Instant::now() + PAIR_KEY_INTERVAL;
+        // Two that call each other at the same moments would find each other busy again and again.
+        let jitter_ms = u64::from(u16::from_be_bytes(random())) % PAIR_KEY_JITTER_MS;
+        self.pair_key_after = Instant::now() + PAIR_KEY_INTERVAL + Duration::from_millis(jitter_ms);
         let desk = self.shared.desk.lock().await;
         let (record, secret) = (desk.record().cloned(), desk.pair_key().cloned());
         drop(desk);

@@ -65,8 +65,12 @@ impl Node {
         });
         let wait = match twin.state {
             State::Recover => match twin.may_serve_alone.filter(|_| twin.pulled.is_none()) {
-                Some(word) if twin.memory.shut_down => Some((word + twin.lead_wait()) - now),
-                Some(_) | None => twin.recover_wait().map(|wait| (twin.booted + wait) - now),
+                Some(word) => {
+                    let lead = if twin.memory.shut_down { (word + twin.lead_wait()) - now } else { Duration::ZERO };
+                    let all = twin.memory.forgot.map(|_| (twin.booted + twin.longest_wait()) - now);
+                    Some(all.map_or(lead, |all| all.max(lead)))
+                }
+                None => twin.recover_wait().map(|wait| (twin.booted + wait) - now),
             },
             State::PartnerDown => twin.recycling_starts().map(|start| now.until(start)),
             State::Alone
