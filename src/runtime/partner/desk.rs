@@ -27,7 +27,7 @@ pub const TRIES: u32 = 5;
 /// Before a new code is accepted after five wrong tries: some 90 guesses at a million codes while one is shown.
 const CODE_PAUSE: Duration = Duration::from_secs(30);
 /// Between two wrong pair keys, from whomever.
-const KEY_PAUSE: Duration = Duration::from_secs(1);
+const KEY_PAUSE: Duration = Duration::from_millis(500);
 /// Begun and not ended; the oldest goes. A start proves nothing, so it must cost little.
 const EXCHANGES_MAX: usize = 4;
 const EXCHANGE_LIFE: Duration = Duration::from_secs(15);

@@ -5,13 +5,12 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot},
     task::{JoinHandle as Task, JoinSet},
-    time::{Instant, MissedTickBehavior, interval, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
 
 use super::{
     CodeFacts, Discovery, Inbound, dial, discovery,
-    key::PublicKey,
-    key::random,
+    key::{PublicKey, random},
     lane,
     meet::{self, Failure},
     pairing::{Refusal, Secret},
@@ -28,6 +27,8 @@ const LANES: [Lane; 4] = [Lane::Beats, Lane::Beats, Lane::Records, Lane::Pages];
 const TICK: Duration = Duration::from_secs(1);
 /// Between two rounds of calling those who may have the same pair key.
 const PAIR_KEY_INTERVAL: Duration = Duration::from_secs(3);
+/// A node that another one has called with a wrong key listens again by then.
+const CALL_AGAIN: Duration = Duration::from_millis(600);
 const PAIR_KEY_JITTER_MS: u64 = 2000;
 /// What is queued when the link stops is still sent, if the twin takes it.
 const FAREWELL: Duration = Duration::from_secs(1);
@@ -284,6 +285,11 @@ impl Keeper {
             let mut met = Ok(());
             for address in addresses {
                 met = meet::meet(&shared, address, secret.clone()).await;
+                if matches!(met, Err(Failure::Refused(Refusal::TooFast { .. } | Refusal::Busy))) {
+                    // Somebody else has just called there: once more, when that is over.
+                    sleep(CALL_AGAIN + Duration::from_millis(u64::from(u8::from_be_bytes(random())))).await;
+                    met = meet::meet(&shared, address, secret.clone()).await;
+                }
                 let is_settled = shared.desk.lock().await.is_paired() && !shared.standing.borrow().may_take_back;
                 if met.is_ok() || is_settled {
                     break;
