@@ -20,7 +20,16 @@ use std::{
 
 use anyhow::Context;
 use clap::{Args as ClapArgs, Parser, Subcommand};
-use twinlease::runtime::{clock::WallTrust, log, partner::pairing::Secret, server, twin::TwinOptions};
+use twinlease::{
+    runtime::{
+        clock::WallTrust,
+        log,
+        partner::pairing::Secret,
+        server::{self, Ways},
+        twin::TwinOptions,
+    },
+    web::{self, Site},
+};
 
 /// Exit codes, documented in `--help`.
 pub const DONE: u8 = 0;
@@ -183,6 +192,9 @@ struct RunArgs {
     /// A file with the same words on both: they become twins without a code. Keep it private.
     #[arg(long, value_name = "FILE")]
     pair_key_file: Option<PathBuf>,
+    /// Where browsers find the dashboard (address:port). May be repeated; without it there is none.
+    #[arg(long = "web-listen", value_name = "ADDRESS")]
+    web_listen: Vec<SocketAddr>,
 }
 
 pub fn run(args: Args) -> ExitCode {
@@ -243,7 +255,12 @@ fn serve(args: RunArgs) -> anyhow::Result<u8> {
     let wall_trust = if args.trust_clock { WallTrust::Always } else { WallTrust::Kernel };
     let _lines = log::start(&args.log);
     let twin = TwinOptions { listen: args.twin_listen.0, addresses: args.twins, pair_key };
-    server::run(server::Options { data: args.place.data, first_settings, wall_trust, twin })?;
+    let web_options = web::Options { http: args.web_listen };
+    let options = server::Options { data: args.place.data, first_settings, wall_trust, twin };
+    server::run(options, |Ways { handle, link, data }| {
+        web::start(web_options, Site::new(data, handle, link))
+            .inspect_err(|error| tracing::error!("There is no dashboard: its thread cannot be started ({error})."))
+    })?;
     Ok(DONE)
 }
 

@@ -45,8 +45,17 @@ pub struct Options {
     pub twin: TwinOptions,
 }
 
-/// Serves until SIGTERM or SIGINT.
-pub fn run(options: Options) -> anyhow::Result<()> {
+/// What whoever shows the server to people is given.
+pub struct Ways {
+    pub handle: Handle,
+    /// `None`: the link to a twin is off.
+    pub link: Option<Arc<dyn TwinLink>>,
+    pub data: PathBuf,
+}
+
+/// Serves until SIGTERM or SIGINT. `open` is called once, when the node can be asked; what it returns is dropped when the
+/// server stops.
+pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<()> {
     store::make_folder(&options.data)?;
     let prepared = twin::prepare(&options.data).with_context(|| format!("`{}` cannot be used", options.data.display()))?;
     let (mut store, mut loaded) = store::open(&options.data, options.wall_trust)?;
@@ -106,8 +115,10 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         tracing::error!("{notice}");
         loaded.notices.push(notice);
     }
+    let link = twin.handle().map(|link| Arc::new(link) as Arc<dyn TwinLink>);
+    let shown = open(Ways { handle: handle.clone(), link: link.clone(), data: options.data.clone() });
     // Without this door DHCP is served all the same: a disk too full for a socket file takes nobody's address.
-    let control = control::start(&options.data, handle, twin.handle().map(|link| Arc::new(link) as Arc<dyn TwinLink>)).inspect_err(|error| {
+    let control = control::start(&options.data, handle, link).inspect_err(|error| {
         tracing::error!(
             "`{}` cannot be made ({error}), so `twinlease status` and the like do not reach this server. Look at the length of that path, its rights and its disk, then start again.",
             control::socket_path(&options.data).display()
@@ -138,6 +149,7 @@ pub fn run(options: Options) -> anyhow::Result<()> {
         }
         server.serve(reports, inbox, control.as_ref()).await
     });
+    drop(shown);
     if let Some(control) = control {
         control.stop();
     }

@@ -1,0 +1,99 @@
+//! What every page is given: the house as it is now, and the ways to change it.
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use crate::{
+    protocol::{Command, lease::Binding, node::Status, replica::ToReconcile, time::Time},
+    runtime::{
+        clock::Clock,
+        control::twin::TwinLink,
+        handle::{Handle, Stopped},
+    },
+    settings::Settings,
+};
+
+/// Pages that are asked for at the same time share one look at the node.
+const HOUSE_AGE_MAX: Duration = Duration::from_millis(200);
+
+#[derive(Clone)]
+pub struct Site {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    handle: Handle,
+    link: Option<Arc<dyn TwinLink>>,
+    data: PathBuf,
+    house: Mutex<Option<(Instant, Arc<House>)>>,
+}
+
+/// The node as it was a moment ago: all that pages show of it.
+#[derive(Debug)]
+pub struct House {
+    pub now: Time,
+    pub clock: Clock,
+    pub settings: Settings,
+    /// Ordered by address.
+    pub bindings: Vec<Binding>,
+    pub status: Status,
+    pub to_reconcile: Vec<ToReconcile>,
+}
+
+impl Site {
+    /// `link`: to the twin; `None` where it is off.
+    pub fn new(data: PathBuf, handle: Handle, link: Option<Arc<dyn TwinLink>>) -> Site {
+        Site { inner: Arc::new(Inner { handle, link, data, house: Mutex::new(None) }) }
+    }
+
+    /// At most `HOUSE_AGE_MAX` old.
+    pub async fn house(&self) -> Result<Arc<House>, Stopped> {
+        if let Some((taken, house)) = &*self.inner.house.lock().unwrap_or_else(PoisonError::into_inner)
+            && taken.elapsed() < HOUSE_AGE_MAX
+        {
+            return Ok(Arc::clone(house));
+        }
+        self.fresh_house().await
+    }
+
+    /// As it is now: after a change.
+    pub async fn fresh_house(&self) -> Result<Arc<House>, Stopped> {
+        let mut house = self
+            .inner
+            .handle
+            .read(|node, clock| House {
+                now: clock.now(),
+                clock: clock.clone(),
+                settings: node.settings().clone(),
+                bindings: node.leases().iter().cloned().collect(),
+                status: node.status(clock.now()),
+                to_reconcile: node.to_reconcile(),
+            })
+            .await?;
+        house.bindings.sort_unstable_by_key(|binding| binding.address);
+        let house = Arc::new(house);
+        *self.inner.house.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), Arc::clone(&house)));
+        Ok(house)
+    }
+
+    /// The inner error: refused, with a sentence. When this returns well, the change is on disk.
+    pub async fn submit(&self, command: Command) -> Result<Result<(), String>, Stopped> {
+        self.inner.handle.submit(command).await
+    }
+
+    pub fn handle(&self) -> &Handle {
+        &self.inner.handle
+    }
+
+    pub fn link(&self) -> Option<&Arc<dyn TwinLink>> {
+        self.inner.link.as_ref()
+    }
+
+    /// Where the database and the snapshots lie.
+    pub fn data(&self) -> &std::path::Path {
+        &self.inner.data
+    }
+}
