@@ -6,6 +6,7 @@ use axum::{Router, extract::State, response::Response, routing::get};
 use super::{
     Site,
     shell::{self, Section, Shell},
+    visitor::Visitor,
 };
 use crate::{protocol::node::SubnetStatus, runtime::handle::Stopped};
 
@@ -20,7 +21,7 @@ struct Home<'a> {
     subnets: &'a [SubnetStatus],
 }
 
-async fn home(State(site): State<Site>) -> Result<Response, Stopped> {
+async fn home(State(site): State<Site>, visitor: Visitor) -> Result<Response, Stopped> {
     let house = site.house().await?;
-    Ok(shell::page(&Home { shell: Shell::new(&house, Section::Home, "Home"), subnets: &house.status.subnets }))
+    Ok(shell::page(&Home { shell: Shell::new(&house, &visitor, Section::Home, "Home"), subnets: &house.status.subnets }))
 }

