@@ -2,7 +2,10 @@
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::clock::Clock;
+use super::{
+    clock::Clock,
+    live::{self, Beat, Pulse},
+};
 use crate::protocol::{Command, Node};
 
 /// Messages that wait for the loop; further senders wait.
@@ -18,6 +21,7 @@ pub(super) enum Message {
 #[derive(Clone)]
 pub struct Handle {
     inbox: mpsc::Sender<Message>,
+    pulse: Pulse,
 }
 
 /// The loop has ended.
@@ -26,9 +30,15 @@ pub struct Handle {
 pub struct Stopped;
 
 impl Handle {
-    pub(super) fn new() -> (Handle, mpsc::Receiver<Message>) {
+    pub(super) fn new() -> (Handle, mpsc::Receiver<Message>, Beat) {
         let (inbox, messages) = mpsc::channel(INBOX);
-        (Handle { inbox }, messages)
+        let (beat, pulse) = live::pulse();
+        (Handle { inbox, pulse }, messages, beat)
+    }
+
+    /// By which whoever shows something learns that it may have changed.
+    pub fn pulse(&self) -> &Pulse {
+        &self.pulse
     }
 
     /// Returns once the change is on disk. The inner error says why it was refused, as a sentence.

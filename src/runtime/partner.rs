@@ -15,7 +15,7 @@ pub mod pairing;
 mod refusal;
 pub mod desk;
 pub mod beacon;
-mod file;
+pub mod file;
 
 mod keeper;
 mod meet;

@@ -15,6 +15,7 @@ use super::{
     control::{self, Control, twin::TwinLink},
     handle::{Handle, Message},
     links::Links,
+    live::Beat,
     log::DecisionLog,
     outbox::SendTrouble,
     partner::Inbound,
@@ -108,7 +109,7 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
     }
     let (report_sender, reports) = mpsc::unbounded_channel();
     let store = store.start(move |report| drop(report_sender.send(report)))?;
-    let (handle, inbox) = Handle::new();
+    let (handle, inbox, beat) = Handle::new();
     let (twin, notices) =
         Twin::start(&options.data, prepared, options.twin, twin::standing(&node, clock.now()), options.wall_trust);
     for notice in notices {
@@ -142,6 +143,7 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
             log: DecisionLog::default(),
             told_trouble: false,
             told_state: State::Alone,
+            beat,
         };
         server.perform();
         for notice in loaded.notices {
@@ -174,6 +176,8 @@ struct Server {
     told_trouble: bool,
     /// The state of the pair that was logged last.
     told_state: State,
+    /// For those who show what has changed.
+    beat: Beat,
 }
 
 impl Server {
@@ -273,6 +277,9 @@ impl Server {
     }
 
     fn perform(&mut self) {
+        if !self.actions.is_empty() {
+            self.beat.beat();
+        }
         let now = self.clock.now();
         let mut actions = std::mem::take(&mut self.actions);
         for action in actions.drain(..) {

@@ -2,11 +2,18 @@
 //!
 //! The web holds a `Site` only: it reads a `House`, submits commands and asks the link. It decides nothing about leases.
 
+pub mod access;
 pub mod assets;
+mod certificate;
+mod crowd;
 pub mod form;
+mod guard;
 pub mod home;
+pub mod host;
 pub mod listen;
+pub mod live;
 pub mod notice;
+pub mod revision;
 pub mod shell;
 pub mod site;
 pub mod visitor;
@@ -17,6 +24,11 @@ pub use listen::{Options, Web, start};
 pub use site::{House, Site};
 
 /// All that is served; each page brings its own.
-fn routes(site: Site) -> Router {
-    Router::new().merge(home::routes()).merge(assets::routes()).with_state(site)
+fn pages(site: Site) -> Router {
+    Router::new().merge(home::routes()).merge(access::routes()).merge(live::routes()).merge(assets::routes()).with_state(site)
+}
+
+/// The pages behind their guards.
+fn router(site: Site) -> Router {
+    guard::guarded(pages(site.clone()), &site, guard::Guards::ALL)
 }

@@ -75,7 +75,7 @@ fn settle(node: &mut Node, out: &mut Vec<Action>) -> Option<Result<(), String>> 
 
 /// A node whose disk is at once done, behind a door.
 fn door(pair: Option<Pair>, link: Option<Arc<FakeLink>>) -> Door {
-    let (handle, mut inbox) = Handle::new();
+    let (handle, mut inbox, _) = Handle::new();
     std::thread::spawn(move || {
         let reading = Reading::take(WallTrust::Kernel);
         let (clock, _) = Clock::resume(None, &reading, WallTrust::Kernel);
