@@ -61,6 +61,8 @@ pub enum Rule {
     W35 = 35,
     /// Within one generation and client, the newer version's expiry stands, even where it is shorter (rule 7).
     W36 = 36,
+    /// One that is unpaired is one alone again after the lead time, whatever the longest lease is (rule 10).
+    W37 = 37,
 }
 
 /// Whether this rule is broken now: never, outside of tests.

@@ -191,6 +191,13 @@ impl Partnership {
         Some(entry + lead + GUARD + lead / DRIFT_DIVISOR)
     }
 
+    /// Unpaired: from then on nothing that the twin promised is in force, nor anything that is known of its promises.
+    pub fn dissolves_at(&self) -> Option<Time> {
+        let (entry, _) = self.memory.partner_down.filter(|_| self.memory.unpaired)?;
+        let longest = if is_loose(Rule::W37) { Duration::ZERO } else { self.longest_wait() };
+        Some(entry + self.lead_wait() + longest)
+    }
+
     pub fn is_given_up(&self, record: &Binding) -> bool {
         let owner = self.me().other();
         !is_loose(Rule::W5)
