@@ -187,6 +187,9 @@ impl Partnership {
     /// `entry + MCLT + guard`.
     pub fn recycling_starts(&self) -> Option<Time> {
         let (entry, _) = self.memory.partner_down?;
+        if is_loose(Rule::W39) {
+            return Some(entry);
+        }
         let lead = if is_loose(Rule::W20) { self.memory.partner_mclt } else { self.memory.longest_mclt };
         Some(entry + lead + GUARD + lead / DRIFT_DIVISOR)
     }

@@ -229,7 +229,8 @@ impl Node {
         }
         let Some(twin) = &mut self.twin else { return };
         let may_have_given_all = twin.partner.as_ref().is_some_and(|partner| partner.state == State::PartnerDown);
-        if may_have_given_all && matches!(twin.state, State::Startup | State::Recover) && !twin.memory.shut_down {
+        let is_news = matches!(twin.state, State::Startup | State::Recover) && !twin.memory.shut_down;
+        if may_have_given_all && is_news && !is_loose(Rule::W38) {
             // It counted this node as down, and may have given this node's half: silent until all of that is here, also after
             // another start.
             twin.memory.shut_down = true;
@@ -396,9 +397,7 @@ impl Node {
                 (twin.pulled, twin.pull) = (None, None);
                 self.enter(now, State::CommunicationsInterrupted, out);
             }
-            State::Startup
-                if twin.memory.unpaired || twin.network_since.is_some_and(|since| now - since >= STARTUP_PATIENCE) =>
-            {
+            State::Startup if twin.memory.unpaired || twin.network_since.is_some_and(|since| now - since >= STARTUP_PATIENCE) => {
                 let next = match (twin.memory.shut_down, twin.memory.partner_down) {
                     (true, _) => State::Recover,
                     (false, Some(_)) => State::PartnerDown,
