@@ -13,6 +13,7 @@ pub mod failover;
 pub mod probe;
 pub mod limit;
 pub mod explain;
+pub mod alerts;
 #[cfg(test)]
 mod seeds;
 #[cfg(test)]

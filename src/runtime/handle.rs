@@ -1,8 +1,10 @@
 //! The way into a running server: submit a command, read a snapshot. All that the web and the command line may hold.
 
+use std::sync::Arc;
+
 use tokio::sync::{mpsc, oneshot};
 
-use super::clock::Clock;
+use super::{clock::Clock, metrics::Metrics};
 use crate::protocol::{Command, Node};
 
 /// Messages that wait for the loop; further senders wait.
@@ -18,6 +20,7 @@ pub(super) enum Message {
 #[derive(Clone)]
 pub struct Handle {
     inbox: mpsc::Sender<Message>,
+    metrics: Arc<Metrics>,
 }
 
 /// The loop has ended.
@@ -28,7 +31,12 @@ pub struct Stopped;
 impl Handle {
     pub(super) fn new() -> (Handle, mpsc::Receiver<Message>) {
         let (inbox, messages) = mpsc::channel(INBOX);
-        (Handle { inbox }, messages)
+        (Handle { inbox, metrics: Arc::default() }, messages)
+    }
+
+    /// What the loop counts.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// Returns once the change is on disk. The inner error says why it was refused, as a sentence.
