@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{clock::Clock, metrics::Metrics};
+use super::{alerts::Board, clock::Clock, metrics::Metrics};
 use crate::protocol::{Command, Node};
 
 /// Messages that wait for the loop; further senders wait.
@@ -21,6 +21,7 @@ pub(super) enum Message {
 pub struct Handle {
     inbox: mpsc::Sender<Message>,
     metrics: Arc<Metrics>,
+    board: Arc<Board>,
 }
 
 /// The loop has ended.
@@ -31,12 +32,17 @@ pub struct Stopped;
 impl Handle {
     pub(super) fn new() -> (Handle, mpsc::Receiver<Message>) {
         let (inbox, messages) = mpsc::channel(INBOX);
-        (Handle { inbox, metrics: Arc::default() }, messages)
+        (Handle { inbox, metrics: Arc::default(), board: Arc::default() }, messages)
     }
 
     /// What the loop counts.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// What was last seen around the node, and what was told of it.
+    pub fn board(&self) -> &Arc<Board> {
+        &self.board
     }
 
     /// Returns once the change is on disk. The inner error says why it was refused, as a sentence.

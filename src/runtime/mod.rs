@@ -13,6 +13,7 @@ pub mod links;
 pub mod socket;
 pub mod arp;
 pub mod rivals;
+pub mod alerts;
 pub mod led;
 pub mod partner;
 pub mod twin;

@@ -20,6 +20,7 @@ use prometheus_client::{
 use super::{Site, visitor::Visitor};
 use crate::{
     protocol::{
+        alerts::Kind,
         explain::Asked,
         failover,
         lease::BindingState,
@@ -30,7 +31,6 @@ use crate::{
         disk::{self, Card, Room},
         handle::Stopped,
         metrics::{Histogram, Metrics, ReplyKind},
-        store,
     },
 };
 
@@ -60,7 +60,8 @@ struct Sample {
     room: Option<Room>,
     cards: Vec<Card>,
     memory_bytes: Option<u64>,
-    snapshot_age: Option<Duration>,
+    backup_age: Option<Duration>,
+    alerts: Vec<Kind>,
 }
 
 impl Sample {
@@ -84,7 +85,8 @@ impl Sample {
             room: disk::room(site.data()),
             cards: disk::cards(std::path::Path::new("/sys")),
             memory_bytes: memory_bytes(),
-            snapshot_age: store::newest_age(site.data(), &clock),
+            backup_age: site.handle().board().around().backup_made.map(|made| clock.now() - made),
+            alerts: site.handle().board().around().open.iter().map(|open| open.kind).collect(),
         })
     }
 }
@@ -193,6 +195,8 @@ impl Collector for Sample {
         self.addresses(&mut out)?;
         self.pair(&mut out)?;
         self.disk(&mut out)?;
+        let alerts = Kind::ALL.map(|kind| ([("kind", kind.name().to_owned())], self.alerts.iter().filter(|open| **open == kind).count() as f64));
+        out.gauges("twinlease_alerts_open", "What somebody should look at, by kind", alerts)?;
         if let Some(bytes) = self.memory_bytes {
             out.gauge("process_resident_memory_bytes", "Memory that this process has in RAM", bytes as f64)?;
         }
@@ -263,7 +267,7 @@ impl Sample {
             out.gauge("twinlease_disk_free_bytes", "Of the file system with the data", room.free_bytes as f64)?;
             out.gauge("twinlease_disk_size_bytes", "Of the file system with the data", room.size_bytes as f64)?;
         }
-        if let Some(age) = self.snapshot_age {
+        if let Some(age) = self.backup_age {
             out.gauge("twinlease_backup_age_seconds", "Since the newest backup was made", age.as_secs_f64())?;
         }
         let of = |card: &Card| [("card", card.name.clone())];
