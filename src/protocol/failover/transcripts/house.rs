@@ -8,7 +8,7 @@ use crate::{
         failover::{Envelope, Forgot, GivenUp, Memory, Rank, Session, State},
         lease::{Binding, HwAddr},
         node::Pair,
-        replica::Entry,
+        replica::{Edited, Entry},
         simulation::device::{DISCOVER, Device, Heard, OFFER, REQUEST},
         time::{Epoch, Time},
     },
@@ -39,6 +39,7 @@ impl Disk {
                 Change::Setting(entry) => drop(self.entries.insert(format!("{:?}", entry.key), *entry)),
                 Change::GiveUp(given_up) => drop(self.given_up.insert(given_up.address, given_up)),
                 Change::Pair(memory) => self.memory = memory,
+                Change::Noted(_) => {}
             }
         }
     }
@@ -235,7 +236,7 @@ impl House {
 
     pub fn command(&mut self, node: usize, command: Command) -> Result<(), String> {
         self.done.clear();
-        self.handle(node, Event::Command { id: 0, command });
+        self.handle(node, Event::Command { id: 0, by: Edited::default(), command });
         self.done.pop().expect("disks here write at once")
     }
 
