@@ -136,7 +136,7 @@ pub enum TwinCommand {
     DeclareDown,
     /// This one is about to be switched off; the twin is told.
     ShutDown,
-    /// The twin is one no more, and off: the same as a declaration.
+    /// The twin is one no more, and off: a declaration, after which this node becomes one alone.
     Unpair,
     /// Goes on without the twin after a shutdown of its own, or though it may have forgotten (rules 11, 12).
     Serve,

@@ -118,6 +118,7 @@ fn pair() -> Pair {
         partner_down: None,
         shut_down: false,
         forgot: None,
+        unpaired: false,
         partner_number: 0,
         own_number: 0,
         longest_mclt: Duration::from_secs(3600),
@@ -224,9 +225,12 @@ async fn a_twin_is_replaced_by_the_word_that_it_is_off() {
     let outcome = replace(State(door.clone())).await.expect("it answers").0;
     assert_eq!((outcome.refused, outcome.shown.expect("a code").digits.as_str()), (None, "123456"));
     assert_eq!(*link.asked.lock().expect("no panic"), ["unpair", "show"]);
+    assert!(!report(State(door.clone())).await.expect("it answers").0.node.expect("a twin").is_unpaired, "it waits for the next");
     assert_eq!(state().await, failover::State::PartnerDown);
     // Once more, because the code ran out.
     assert!(replace(State(door.clone())).await.expect("it answers").0.shown.is_some());
     assert_eq!(unpair(State(door.clone())).await.expect("it answers").0.refused, None);
     assert_eq!(state().await, failover::State::PartnerDown);
+    let node = report(State(door)).await.expect("it answers").0.node.expect("a twin");
+    assert!(node.is_unpaired && node.alone_in_secs.is_some_and(|secs| secs >= 2 * 3600), "{node:?}");
 }
