@@ -13,7 +13,7 @@ pub const INBOX: usize = 64;
 pub(super) type Look = Box<dyn FnOnce(&Node, &Clock) + Send>;
 
 pub(super) enum Message {
-    Submit { command: Box<Command>, done: oneshot::Sender<Result<(), String>> },
+    Submit { by: String, command: Box<Command>, done: oneshot::Sender<Result<Saved, String>> },
     Read(Look),
 }
 
@@ -23,6 +23,16 @@ pub struct Handle {
     metrics: Arc<Metrics>,
     board: Arc<Board>,
 }
+
+/// A command is done, and durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Saved {
+    /// What it changed, in the history; `None`: no setting.
+    pub change: Option<u64>,
+}
+
+/// Who gives commands over the local door.
+pub const COMMAND_LINE: &str = "command line";
 
 /// The loop has ended.
 #[derive(Debug, thiserror::Error)]
@@ -45,10 +55,16 @@ impl Handle {
         &self.board
     }
 
-    /// Returns once the change is on disk. The inner error says why it was refused, as a sentence.
+    /// As `submit_as`, for the command line.
     pub async fn submit(&self, command: Command) -> Result<Result<(), String>, Stopped> {
+        Ok(self.submit_as(COMMAND_LINE, command).await?.map(|Saved { .. }| ()))
+    }
+
+    /// Returns once the change is on disk. The inner error says why it was refused, as a sentence. `by`: as history names
+    /// who made it.
+    pub async fn submit_as(&self, by: &str, command: Command) -> Result<Result<Saved, String>, Stopped> {
         let (done, result) = oneshot::channel();
-        let message = Message::Submit { command: Box::new(command), done };
+        let message = Message::Submit { by: by.into(), command: Box::new(command), done };
         self.inbox.send(message).await.map_err(|_| Stopped)?;
         result.await.map_err(|_| Stopped)
     }

@@ -4,6 +4,7 @@
 
 pub mod assets;
 pub mod health;
+pub mod form;
 pub mod home;
 pub mod listen;
 pub mod metrics;
