@@ -3,8 +3,8 @@
 //! The web holds a `Site` only: it reads a `House`, submits commands and asks the link. It decides nothing about leases.
 
 pub mod assets;
-pub mod health;
 pub mod form;
+pub mod health;
 pub mod home;
 pub mod listen;
 pub mod metrics;
