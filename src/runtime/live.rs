@@ -10,9 +10,10 @@ pub struct Beat(watch::Sender<u64>);
 #[derive(Debug, Clone)]
 pub struct Pulse(watch::Sender<u64>);
 
-pub fn pulse() -> (Beat, Pulse) {
-    let (sender, _) = watch::channel(0);
-    (Beat(sender.clone()), Pulse(sender))
+impl Default for Pulse {
+    fn default() -> Pulse {
+        Pulse(watch::channel(0).0)
+    }
 }
 
 impl Beat {
@@ -24,6 +25,10 @@ impl Beat {
 }
 
 impl Pulse {
+    pub fn beat(&self) -> Beat {
+        Beat(self.0.clone())
+    }
+
     pub fn listen(&self) -> Listener {
         Listener(self.0.subscribe())
     }
@@ -48,7 +53,8 @@ mod tests {
 
     #[tokio::test]
     async fn many_beats_are_one_sign_and_none_is_lost() {
-        let (beat, pulse) = pulse();
+        let pulse = Pulse::default();
+        let beat = pulse.beat();
         beat.beat();
         let mut listener = pulse.listen();
         for _ in 0..1000 {

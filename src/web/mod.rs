@@ -8,10 +8,12 @@ mod certificate;
 mod crowd;
 pub mod form;
 mod guard;
+pub mod health;
 pub mod home;
 pub mod host;
 pub mod listen;
 pub mod live;
+pub mod metrics;
 pub mod notice;
 pub mod revision;
 pub mod shell;
@@ -24,11 +26,17 @@ pub use listen::{Options, Web, start};
 pub use site::{House, Site};
 
 /// All that is served; each page brings its own.
-fn pages(site: Site) -> Router {
-    Router::new().merge(home::routes()).merge(access::routes()).merge(live::routes()).merge(assets::routes()).with_state(site)
+fn pages() -> Router<Site> {
+    Router::new()
+        .merge(home::routes())
+        .merge(access::routes())
+        .merge(live::routes())
+        .merge(assets::routes())
+        .merge(health::routes())
+        .merge(metrics::routes())
 }
 
 /// The pages behind their guards.
 fn router(site: Site) -> Router {
-    guard::guarded(pages(site.clone()), &site, guard::Guards::ALL)
+    guard::guarded(pages().with_state(site.clone()), &site, guard::Guards::ALL)
 }

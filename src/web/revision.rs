@@ -51,7 +51,7 @@ mod tests {
     fn a_form_that_was_overtaken_is_told_both_versions() {
         let mut settings = Settings::default();
         let opened = of_record(&settings, &RecordKey::Lease);
-        let hours = |hours| LeaseTimes { default: std::time::Duration::from_secs(hours * 3600), ..LeaseTimes::default() };
+        let hours = |hours: u64| LeaseTimes { default: std::time::Duration::from_secs(hours * 3600), ..LeaseTimes::default() };
         let wanted = Record::Lease(hours(2));
         assert_eq!(check(&settings, &RecordKey::Lease, &opened, &wanted), Ok(()));
         settings.server.rapid_commit = true;
