@@ -24,6 +24,7 @@ use crate::{
     },
 };
 
+mod history;
 mod pair;
 
 /// A folder of its own for each test, gone when the test has passed.
