@@ -4,6 +4,7 @@
 pub mod node;
 pub mod dhcp;
 pub mod allocator;
+pub mod what_if;
 pub mod table;
 pub mod lease;
 pub mod time;
@@ -13,6 +14,7 @@ pub mod failover;
 pub mod probe;
 pub mod limit;
 pub mod explain;
+pub mod alerts;
 #[cfg(test)]
 mod seeds;
 #[cfg(test)]

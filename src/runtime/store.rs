@@ -41,7 +41,7 @@ use error::{Fault, io_told};
 use pair::PairRows;
 use place::{Place, private_file, private_folder};
 use rows::Ages;
-pub use snapshot::{TWINS_BYTES_MAX, keep_twins, newest};
+pub use snapshot::{TWINS_BYTES_MAX, keep_twins, newest, newest_made};
 pub use writer::{Report, StoreHandle};
 
 /// "twLs", in the database's header.
