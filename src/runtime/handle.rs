@@ -4,7 +4,7 @@ use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{clock::Clock, metrics::Metrics, who_has::Answer};
+use super::{alerts::Board, clock::Clock, metrics::Metrics, who_has::Answer};
 use crate::protocol::{Command, Node};
 
 /// Messages that wait for the loop; further senders wait.
@@ -25,6 +25,7 @@ pub(super) enum Message {
 pub struct Handle {
     inbox: mpsc::Sender<Message>,
     metrics: Arc<Metrics>,
+    board: Arc<Board>,
 }
 
 /// A command is done, and durable.
@@ -45,12 +46,17 @@ pub struct Stopped;
 impl Handle {
     pub(super) fn new() -> (Handle, mpsc::Receiver<Message>) {
         let (inbox, messages) = mpsc::channel(INBOX);
-        (Handle { inbox, metrics: Arc::default() }, messages)
+        (Handle { inbox, metrics: Arc::default(), board: Arc::default() }, messages)
     }
 
     /// What the loop counts.
     pub fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// What was last seen around the node, and what was told of it.
+    pub fn board(&self) -> &Arc<Board> {
+        &self.board
     }
 
     /// As `submit_as`, for the command line.

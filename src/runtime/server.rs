@@ -16,6 +16,7 @@ use tokio::{
 };
 
 use super::{
+    alerts,
     arp::Arp,
     clock::{self, Clock, Sleep, Slept, WallTrust},
     control::{self, Control, twin::TwinLink},
@@ -131,6 +132,9 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
     }
     let link = twin.handle().map(|link| Arc::new(link) as Arc<dyn TwinLink>);
     let metrics = Arc::clone(handle.metrics());
+    if let Err(error) = alerts::start(options.data.clone(), handle.clone(), link.clone()) {
+        tracing::error!("There are no alerts: their thread cannot be started ({error}).");
+    }
     let shown = open(Ways { handle: handle.clone(), link: link.clone(), data: options.data.clone() });
     // Without this door DHCP is served all the same: a disk too full for a socket file takes nobody's address.
     let control = control::start(&options.data, handle, link).inspect_err(|error| {
