@@ -257,8 +257,8 @@ fn serve(args: RunArgs) -> anyhow::Result<u8> {
     let twin = TwinOptions { listen: args.twin_listen.0, addresses: args.twins, pair_key };
     let web_options = web::Options { http: args.web_listen };
     let options = server::Options { data: args.place.data, first_settings, wall_trust, twin };
-    server::run(options, |Ways { handle, link, data }| {
-        web::start(web_options, Site::new(data, handle, link))
+    server::run(options, |Ways { handle, link, archive, data }| {
+        web::start(web_options, Site::new(data, handle, link, archive))
             .inspect_err(|error| tracing::error!("There is no dashboard: its thread cannot be started ({error})."))
     })?;
     Ok(DONE)

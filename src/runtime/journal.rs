@@ -103,9 +103,11 @@ impl Journal {
         text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
         let mut waiting = self.lock();
         let last = waiting.len().saturating_sub(1);
-        let same = waiting.iter_mut().enumerate().rev().find(|(nth, note)| {
-            note.kind == kind && note.text == text && (*nth == last || kind.is_folded_over_others())
-        });
+        let same = waiting
+            .iter_mut()
+            .enumerate()
+            .rev()
+            .find(|(nth, note)| note.kind == kind && note.text == text && (*nth == last || kind.is_folded_over_others()));
         if let Some((_, note)) = same {
             note.times = note.times.saturating_add(1);
             note.last_wall_ms = wall_ms;

@@ -37,8 +37,8 @@ use crate::{
     settings::Settings,
 };
 pub use archive::{Archive, Step};
-pub use error::StoreError;
 use diary::Diary;
+pub use error::StoreError;
 use error::{Fault, io_told};
 use pair::PairRows;
 use place::{Place, private_file, private_folder};

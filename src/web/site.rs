@@ -13,7 +13,7 @@ use crate::{
         clock::Clock,
         control::twin::TwinLink,
         handle::{Handle, Saved, Stopped},
-        store::Archive,
+        store::{Archive, StoreError},
     },
     settings::Settings,
 };
@@ -29,6 +29,7 @@ pub struct Site {
 struct Inner {
     handle: Handle,
     link: Option<Arc<dyn TwinLink>>,
+    archive: Archive,
     data: PathBuf,
     house: Mutex<Option<(Instant, Arc<House>)>>,
 }
@@ -53,8 +54,8 @@ pub struct House {
 
 impl Site {
     /// `link`: to the twin; `None` where it is off.
-    pub fn new(data: PathBuf, handle: Handle, link: Option<Arc<dyn TwinLink>>) -> Site {
-        Site { inner: Arc::new(Inner { handle, link, data, house: Mutex::new(None) }) }
+    pub fn new(data: PathBuf, handle: Handle, link: Option<Arc<dyn TwinLink>>, archive: Archive) -> Site {
+        Site { inner: Arc::new(Inner { handle, link, archive, data, house: Mutex::new(None) }) }
     }
 
     /// At most `HOUSE_AGE_MAX` old.
@@ -113,9 +114,21 @@ impl Site {
         self.inner.link.as_ref()
     }
 
-    /// What was: changes of settings and what happened here.
-    pub fn archive(&self) -> Archive {
-        Archive::new(&self.inner.data)
+    /// What was: changes of settings, the journal, presence. Whatever of it reads the disk belongs into `look`.
+    pub fn archive(&self) -> &Archive {
+        &self.inner.archive
+    }
+
+    /// Looks something up in the archive, beside whatever else the web does. The error is a sentence.
+    pub async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Archive) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, String> {
+        let archive = self.inner.archive.clone();
+        match tokio::task::spawn_blocking(move || look(&archive)).await {
+            Ok(seen) => seen.map_err(|error| error.to_string()),
+            Err(error) => Err(format!("What was written down cannot be read ({error}). Load the page again.")),
+        }
     }
 
     /// Where the database and the snapshots lie.

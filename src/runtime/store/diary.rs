@@ -98,9 +98,8 @@ fn write_notes(connection: &Connection, notes: &[Note]) -> rusqlite::Result<()> 
         let folded =
             fold.execute(params![kind.word(), text, times, last_wall_ms, among, last_wall_ms.saturating_sub(FOLDED_WITHIN_MS)])?;
         if folded == 0 {
-            let mut insert = connection.prepare_cached(
-                "INSERT INTO journal (kind, text, first_wall_ms, last_wall_ms, times) VALUES (?1,?2,?3,?4,?5)",
-            )?;
+            let mut insert = connection
+                .prepare_cached("INSERT INTO journal (kind, text, first_wall_ms, last_wall_ms, times) VALUES (?1,?2,?3,?4,?5)")?;
             insert.execute(params![kind.word(), text, first_wall_ms, last_wall_ms, times])?;
         }
     }

@@ -24,6 +24,7 @@ use crate::{
     },
 };
 
+mod diary;
 mod history;
 mod pair;
 

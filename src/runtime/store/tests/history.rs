@@ -13,6 +13,10 @@ fn note(id: u64, step: u64, by: &str, host: u8) -> Change {
     Change::Noted(Box::new(Noted { id, step, edited, on_twin: false, key, before: None, after }))
 }
 
+fn archive(folder: &Folder) -> Archive {
+    Archive::new(&folder.0, Default::default(), Default::default())
+}
+
 fn ids(steps: &[Step]) -> Vec<u64> {
     steps.iter().map(|step| step.id).collect()
 }
@@ -22,7 +26,7 @@ fn changes_are_read_beside_the_writer_newest_first_page_by_page() {
     let folder = Folder::new();
     let (mut store, loaded) = folder.open();
     assert_eq!(loaded.newest_change, 0);
-    let archive = Archive::new(&folder.0);
+    let archive = archive(&folder);
     assert_eq!(archive.changes(10, None, "").expect("reads"), []);
     store.commit_now(&[note(1, 1, "dashboard", 5)]).expect("commits");
     store.commit_now(&[note(2, 2, "attic", 6), note(3, 2, "attic", 7)]).expect("commits");
@@ -49,9 +53,9 @@ fn a_step_of_thousands_is_listed_in_part_and_read_whole() {
     let (mut store, _) = folder.open();
     let notes: Vec<Change> = (1..=1000).map(|id| note(id, 1, "command line", id as u8)).collect();
     store.commit_now(&notes).expect("commits");
-    let listed = &Archive::new(&folder.0).changes(5, None, "").expect("reads")[0];
-    assert_eq!((listed.total, listed.records.len(), listed.records[0].id), (1000, archive::LISTED_MAX, 1));
-    assert_eq!(Archive::new(&folder.0).step(1).expect("reads").expect("there").records.len(), 1000);
+    let listed = &archive(&folder).changes(5, None, "").expect("reads")[0];
+    assert_eq!((listed.total, listed.records.len(), listed.records[0].id), (1000, crate::runtime::store::archive::LISTED_MAX, 1));
+    assert_eq!(archive(&folder).step(1).expect("reads").expect("there").records.len(), 1000);
 }
 
 #[test]
@@ -74,7 +78,7 @@ fn a_change_that_the_disk_refuses_takes_its_history_with_it() {
     // A row that the schema refuses, last in the same commit.
     let refused = Change::Bind(Binding { host_name: Some("x".repeat(300).into()), ..lease(1) });
     store.commit_now(&[note(1, 1, "dashboard", 5), change.clone(), refused]).expect_err("the last row is refused");
-    assert_eq!(Archive::new(&folder.0).changes(10, None, "").expect("reads"), []);
+    assert_eq!(archive(&folder).changes(10, None, "").expect("reads"), []);
     store.commit_now(&[note(2, 2, "dashboard", 5), change]).expect("commits");
     drop(store);
     // What a crash leaves is what was committed: both.
@@ -88,6 +92,6 @@ fn a_change_of_nobody_knows_when_counts_from_its_arrival() {
     let (mut store, _) = folder.open();
     let Change::Noted(noted) = note(1, 1, "", 5) else { unreachable!() };
     store.commit_now(&[Change::Noted(Box::new(Noted { edited: Edited::default(), ..*noted }))]).expect("commits");
-    let step = Archive::new(&folder.0).step(1).expect("reads").expect("there");
+    let step = archive(&folder).step(1).expect("reads").expect("there");
     assert!(step.wall_ms > 1_700_000_000_000, "{}", step.wall_ms);
 }
