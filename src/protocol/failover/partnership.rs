@@ -129,6 +129,8 @@ pub struct Partnership {
     pub stored_partner_number: u64,
     pub memory_stored: Time,
     pub sweep_due: Time,
+    /// When a commit of this node was last seen to take too long.
+    pub disk_was_slow: Option<Time>,
 }
 
 impl Partnership {
