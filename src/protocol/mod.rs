@@ -109,7 +109,7 @@ pub enum Command {
     Add(Record),
     Put(Record),
     Remove(RecordKey),
-    /// All settings at once: what is not in them goes.
+    /// All settings at once: what is not in them goes. Who may sign in stays as it is, whatever they say.
     Replace(Box<Settings>),
     /// Whoever holds this address is gone: anybody may have it.
     Free(Ipv4Addr),

@@ -3,6 +3,7 @@
 //! The web holds a `Site` only: it reads a `House`, submits commands and asks the link. It decides nothing about leases.
 
 pub mod assets;
+pub mod form;
 pub mod home;
 pub mod listen;
 pub mod notice;

@@ -189,3 +189,10 @@ fn the_line_shows_the_light_and_what_follows() {
     assert_eq!(standby.line(Duration::from_millis(3900), false), format!("○ ▁██{}", "▁".repeat(37)));
     assert!(pattern(Sign::Fault).line(Duration::ZERO, true).starts_with("\x1b[91m●"));
 }
+
+#[test]
+fn a_signs_word_is_the_one_that_scripts_read() {
+    for sign in Sign::ALL {
+        assert_eq!(serde_json::to_value(sign).expect("a word"), sign.word());
+    }
+}

@@ -131,6 +131,7 @@ fn pair() -> Pair {
         version: Version { first: 3, second: 4 },
         record: Some(twin(600)),
         other: Some(Other { record: Some(twin(1200)) }),
+        edited: None,
     };
     Pair { memory, session: Session(1), given_up: Vec::new(), entries: vec![entry] }
 }
