@@ -148,7 +148,7 @@ impl Partnership {
     }
 
     fn second_is_active(&self) -> bool {
-        let entry = self.replica.entries.get(&RecordKey::Twin).and_then(|entry| entry.record.as_ref());
+        let entry = self.replica.entries().get(&RecordKey::Twin).and_then(|entry| entry.record.as_ref());
         matches!(entry, Some(Record::Twin(twin)) if twin.active == Rank::Second)
     }
 
