@@ -186,6 +186,8 @@ impl Keeper {
         }
         desk.unpair().map_err(|refusal| refusal.to_string())?;
         desk.set_pair_key(None);
+        // What came of an earlier attempt is of the past.
+        self.shared.live.send_modify(|live| live.pairing = None);
         self.shared.publish(&desk, Instant::now());
         drop(desk);
         self.settle().await;
