@@ -25,6 +25,7 @@ mod promise;
 mod pull;
 mod records;
 mod settings;
+mod slow_disk;
 mod status;
 mod unpair;
 
@@ -110,6 +111,7 @@ impl Node {
             repairs: 0,
             memory_stored: now,
             sweep_due: now,
+            disk_was_slow: None,
         };
         self.durable_number = self.version;
         self.twin = Some(Box::new(twin));
@@ -271,6 +273,8 @@ impl Node {
             State::Alone | State::ShuttingDown => {}
         }
         self.keep_pulling(now, out);
+        // Whoever waits for a partner that says now that it cannot.
+        self.answer_unserved(now, out);
     }
 
     fn reconcile(&mut self, now: Time, out: &mut Vec<Action>) {
@@ -365,6 +369,7 @@ impl Node {
         }
         self.move_on(now, out);
         self.without_twin(now, out);
+        self.watch_disk(now);
         self.beat(now, out);
         self.keep_pulling(now, out);
         self.answer_unserved(now, out);
@@ -474,7 +479,7 @@ impl Node {
 
     /// From memory: a heartbeat waits for no disk.
     fn beat(&mut self, now: Time, out: &mut Vec<Action>) {
-        let in_trouble = self.disk_trouble(now).is_some();
+        let in_trouble = self.disk_trouble(now).is_some() || self.disk_is_slow(now);
         let number = if is_loose(Rule::W22) { self.version } else { self.durable_number };
         let digest = self.table.digest();
         let Some(twin) = self.twin.as_ref().filter(|twin| !twin.memory.unpaired) else { return };
