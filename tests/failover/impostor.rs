@@ -93,7 +93,7 @@ impl Impostor {
         let listener = TcpListener::bind((gone.address(), LINK_PORT)).expect("the twin that was there is gone");
         listener.set_nonblocking(true).expect("a socket option");
         let twin = SocketAddr::from((gone.other().address(), LINK_PORT));
-        let (mut kept, mut heard, mut said) = (Vec::new(), Vec::new(), 0);
+        let (mut kept, mut heard, mut entrusted) = (Vec::new(), Vec::new(), 0);
         while !over.load(Ordering::Relaxed) {
             if let Ok((stream, _)) = listener.accept() {
                 let read = self.converse(&stream, identity.as_ref().map(|identity| (identity, Role::Answers)), &heard);
