@@ -71,6 +71,8 @@ pub enum State {
     /// The link is back: both pull, both go on serving as if apart.
     Reconcile,
     ShuttingDown,
+    /// Silent as if it had died, for a time that it ends itself.
+    Drilled,
 }
 
 /// After "this one is …".
@@ -85,6 +87,7 @@ impl std::fmt::Display for State {
             State::PartnerDown => "serving alone, its twin is down",
             State::Reconcile => "serving, and comparing notes with its twin",
             State::ShuttingDown => "shut down, and can be switched off",
+            State::Drilled => "in a drill: silent as if it had died",
         })
     }
 }

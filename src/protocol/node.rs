@@ -33,7 +33,7 @@ pub use commands::differences;
 pub(in crate::protocol) use durable::BindingChange;
 use durable::{Parked, Undo};
 pub(in crate::protocol) use pair::secs_until;
-pub use pair::{Pair, PartnerStatus, TwinStatus};
+pub use pair::{DRILL_SECS, Pair, PartnerStatus, Precheck, TwinStatus};
 pub(in crate::protocol) use probing::MAX_STRANGERS;
 use probing::Probing;
 pub use status::{Status, SubnetStatus};
@@ -123,6 +123,7 @@ impl Node {
 
     /// Decides. Actions are added to `out`, to be performed in order.
     pub fn handle(&mut self, now: Time, event: Event<'_>, out: &mut Vec<Action>) {
+        let (was_drilled, before) = (self.is_drilled(), out.len());
         match event {
             Event::Datagram(datagram) => self.datagram(now, &datagram, out),
             Event::Interfaces(interfaces) => self.set_interfaces(now, interfaces),
@@ -141,6 +142,9 @@ impl Node {
             Event::Paired(pair) => self.paired(now, *pair, out),
             Event::Partner(envelope) => self.partner_said(now, envelope, out),
             Event::Timer => self.timer(now, out),
+        }
+        if was_drilled && self.is_drilled() {
+            self.hold_tongue(before, out);
         }
     }
 
