@@ -75,6 +75,33 @@ pub enum State {
     Drilled,
 }
 
+impl State {
+    pub const ALL: [State; 8] = [
+        State::Alone,
+        State::Startup,
+        State::Recover,
+        State::Normal,
+        State::CommunicationsInterrupted,
+        State::PartnerDown,
+        State::Reconcile,
+        State::ShuttingDown,
+    ];
+
+    /// As it stands in messages for machines.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Alone => "alone",
+            State::Startup => "startup",
+            State::Recover => "recover",
+            State::Normal => "normal",
+            State::CommunicationsInterrupted => "communications-interrupted",
+            State::PartnerDown => "partner-down",
+            State::Reconcile => "reconcile",
+            State::ShuttingDown => "shutting-down",
+        }
+    }
+}
+
 /// After "this one is …".
 impl std::fmt::Display for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

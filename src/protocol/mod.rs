@@ -4,6 +4,7 @@
 pub mod node;
 pub mod dhcp;
 pub mod allocator;
+pub mod what_if;
 pub mod table;
 pub mod lease;
 pub mod time;
@@ -13,6 +14,7 @@ pub mod failover;
 pub mod probe;
 pub mod limit;
 pub mod explain;
+pub mod alerts;
 #[cfg(test)]
 mod seeds;
 #[cfg(test)]
@@ -109,7 +111,7 @@ pub enum Command {
     Add(Record),
     Put(Record),
     Remove(RecordKey),
-    /// All settings at once: what is not in them goes.
+    /// All settings at once: what is not in them goes. Who may sign in stays as it is, whatever they say.
     Replace(Box<Settings>),
     /// Whoever holds this address is gone: anybody may have it.
     Free(Ipv4Addr),

@@ -4,8 +4,10 @@
 
 pub mod assets;
 pub mod form;
+pub mod health;
 pub mod home;
 pub mod listen;
+pub mod metrics;
 pub mod notice;
 pub mod shell;
 pub mod site;
@@ -18,5 +20,5 @@ pub use site::{House, Site};
 
 /// All that is served; each page brings its own.
 fn routes(site: Site) -> Router {
-    Router::new().merge(home::routes()).merge(assets::routes()).with_state(site)
+    Router::new().merge(home::routes()).merge(assets::routes()).merge(health::routes()).merge(metrics::routes()).with_state(site)
 }

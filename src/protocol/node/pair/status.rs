@@ -60,6 +60,13 @@ impl Node {
         twin.replica.to_reconcile(&twin.replica.assemble())
     }
 
+    /// How long the record that has waited longest for the twin's word has waited; zero where none does.
+    pub fn replication_lag(&self, now: Time) -> Duration {
+        let waiting = self.twin.iter().flat_map(|twin| twin.unconfirmed.keys());
+        let oldest = waiting.filter_map(|address| self.table.get(*address)).map(|binding| binding.since).min();
+        oldest.map_or(Duration::ZERO, |since| now - since)
+    }
+
     pub fn twin_status(&self, now: Time) -> Option<TwinStatus> {
         let twin = self.twin.as_ref()?;
         let partner = twin.partner.as_ref().filter(|_| !twin.memory.unpaired).map(|partner| PartnerStatus {

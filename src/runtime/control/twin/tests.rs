@@ -102,6 +102,7 @@ fn door(pair: Option<Pair>, link: Option<Arc<FakeLink>>) -> Door {
                     let result = settle(&mut node, &mut out).expect("every command is answered");
                     let _ = done.send(result);
                 }
+                Message::WhoHas { .. } => panic!("nobody asks by ARP here"),
             }
         }
     });
@@ -131,6 +132,7 @@ fn pair() -> Pair {
         version: Version { first: 3, second: 4 },
         record: Some(twin(600)),
         other: Some(Other { record: Some(twin(1200)) }),
+        edited: None,
     };
     Pair { memory, session: Session(1), given_up: Vec::new(), entries: vec![entry] }
 }
