@@ -76,7 +76,7 @@ pub enum State {
 }
 
 impl State {
-    pub const ALL: [State; 8] = [
+    pub const ALL: [State; 9] = [
         State::Alone,
         State::Startup,
         State::Recover,
@@ -85,6 +85,7 @@ impl State {
         State::PartnerDown,
         State::Reconcile,
         State::ShuttingDown,
+        State::Drilled,
     ];
 
     /// As it stands in messages for machines.
@@ -98,6 +99,7 @@ impl State {
             State::PartnerDown => "partner-down",
             State::Reconcile => "reconcile",
             State::ShuttingDown => "shutting-down",
+            State::Drilled => "drilled",
         }
     }
 }

@@ -41,7 +41,7 @@ use crate::protocol::{
         loose::{Rule, is_loose},
         partnership::{HEARTBEAT_INTERVAL, Partnership, STARTUP_PATIENCE},
     },
-    replica::{Entry, Replica},
+    replica::{Edited, Entry, Replica},
     time::{Epoch, Time},
 };
 pub use drill::{DRILL_SECS, Precheck};
@@ -564,6 +564,7 @@ impl Node {
         &mut self,
         now: Time,
         id: u64,
+        by: &Edited,
         command: TwinCommand,
         out: &mut Vec<Action>,
     ) -> Option<Result<(), String>> {
@@ -588,7 +589,7 @@ impl Node {
             return Some(Err(format!("Nothing was changed: {trouble}")));
         }
         match command {
-            TwinCommand::Switch => return self.switch_roles(now, id, out),
+            TwinCommand::Switch => return self.switch_roles(now, id, by, out),
             TwinCommand::Drill { secs } => return Some(self.start_drill(now, secs, out)),
             // Dealt with above.
             TwinCommand::EndDrill => return Some(Ok(())),
@@ -654,7 +655,7 @@ impl Node {
                 return Some(Ok(()));
             }
         }
-        self.parked.push_back((self.last_commit, Parked::Command(id)));
+        self.parked.push_back((self.last_commit, Parked::Command { id, change: None }));
         None
     }
 }
