@@ -10,7 +10,10 @@ mod reconcile;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -91,14 +94,33 @@ impl Entry {
 
 /// All settings of a pair, as this node holds them. `merge`, `edit` and `settle` only say what an entry becomes: `put`
 /// it when it goes to the disk, and put back what `put` returned if the disk refuses.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Replica {
-    pub entries: BTreeMap<RecordKey, Entry>,
+    entries: BTreeMap<RecordKey, Entry>,
+    /// The sum of `digest_of` of all entries: every heartbeat tells it.
+    digest: u64,
+    /// What they come to, once somebody has asked since the last change.
+    assembled: OnceLock<Arc<Assembled>>,
+}
+
+/// What follows from the entries does not count.
+impl PartialEq for Replica {
+    fn eq(&self, other: &Replica) -> bool {
+        self.entries == other.entries
+    }
 }
 
 impl Replica {
     pub fn new(entries: impl IntoIterator<Item = Entry>) -> Replica {
-        Replica { entries: entries.into_iter().map(|entry| (entry.key.clone(), entry)).collect() }
+        let mut replica = Replica::default();
+        for entry in entries {
+            replica.put(entry);
+        }
+        replica
+    }
+
+    pub fn entries(&self) -> &BTreeMap<RecordKey, Entry> {
+        &self.entries
     }
 
     /// The settings of a node that has been alone, as its own edits. `number`: its counter, which they raise.
@@ -132,21 +154,29 @@ impl Replica {
 
     /// Takes the entry in. The one before it comes back.
     pub fn put(&mut self, entry: Entry) -> Option<Entry> {
-        self.entries.insert(entry.key.clone(), entry)
+        self.assembled = OnceLock::new();
+        self.digest = self.digest.wrapping_add(digest_of(&entry));
+        let before = self.entries.insert(entry.key.clone(), entry);
+        self.digest = self.digest.wrapping_sub(before.as_ref().map_or(0, digest_of));
+        before
     }
 
     /// Undoes a `put`: the entry is as it was before.
     pub fn put_back(&mut self, key: &RecordKey, before: Option<Entry>) {
         match before {
-            Some(before) => self.entries.insert(key.clone(), before),
-            None => self.entries.remove(key),
-        };
+            Some(before) => drop(self.put(before)),
+            None => {
+                self.assembled = OnceLock::new();
+                let removed = self.entries.remove(key);
+                self.digest = self.digest.wrapping_sub(removed.as_ref().map_or(0, digest_of));
+            }
+        }
     }
 
     /// Equal where both hold the same versions of the same settings. The same on every machine and in every build, in
     /// whatever order, and for settings of which another version of the program knows more.
     pub fn digest(&self) -> u64 {
-        self.entries.values().map(digest_of).fold(0, u64::wrapping_add)
+        self.digest
     }
 }
 

@@ -76,7 +76,9 @@ fn tell(report: &Value) {
             println!("The twin has not confirmed {count} changes yet.");
         }
         if node["partner"]["in_trouble"] == true {
-            println!("The twin's disk is in trouble: it promises nothing new. `twinlease status` there says more.");
+            println!(
+                "The twin's disk is in trouble or slow, so this one answers new devices. `twinlease status` there says more."
+            );
         }
         if node["partner"]["is_deaf"] == true {
             println!("The twin hears no DHCP requests, though this one does: look at its cable and its interfaces.");

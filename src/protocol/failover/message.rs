@@ -60,7 +60,7 @@ pub struct Heartbeat {
     pub longest_lease_ms: u64,
     /// Requests of clients heard since its start: a count that stands still while others hear clients shows a deaf port.
     pub clients_heard: u64,
-    /// It cannot promise anything now (its disk).
+    /// It cannot promise anything now, or not soon (its disk): the receiver answers new clients.
     pub in_trouble: bool,
     /// Records whose last change the receiver has not confirmed.
     pub unconfirmed: u64,

@@ -131,6 +131,8 @@ pub struct Partnership {
     pub stored_partner_number: u64,
     pub memory_stored: Time,
     pub sweep_due: Time,
+    /// When a commit of this node was last seen to take too long.
+    pub disk_was_slow: Option<Time>,
 }
 
 impl Partnership {
@@ -148,7 +150,7 @@ impl Partnership {
     }
 
     fn second_is_active(&self) -> bool {
-        let entry = self.replica.entries.get(&RecordKey::Twin).and_then(|entry| entry.record.as_ref());
+        let entry = self.replica.entries().get(&RecordKey::Twin).and_then(|entry| entry.record.as_ref());
         matches!(entry, Some(Record::Twin(twin)) if twin.active == Rank::Second)
     }
 

@@ -28,6 +28,7 @@ mod promise;
 mod pull;
 mod records;
 mod settings;
+mod slow_disk;
 mod status;
 mod unpair;
 
@@ -115,6 +116,7 @@ impl Node {
             repairs: 0,
             memory_stored: now,
             sweep_due: now,
+            disk_was_slow: None,
         };
         self.durable_number = self.version;
         self.twin = Some(Box::new(twin));
@@ -276,6 +278,8 @@ impl Node {
             State::Alone | State::ShuttingDown | State::Drilled => {}
         }
         self.keep_pulling(now, out);
+        // Whoever waits for a partner that says now that it cannot.
+        self.answer_unserved(now, out);
     }
 
     fn reconcile(&mut self, now: Time, out: &mut Vec<Action>) {
@@ -374,6 +378,7 @@ impl Node {
         }
         self.move_on(now, out);
         self.without_twin(now, out);
+        self.watch_disk(now);
         self.beat(now, None, out);
         self.keep_pulling(now, out);
         self.answer_unserved(now, out);
@@ -491,7 +496,7 @@ impl Node {
 
     /// From memory: a heartbeat waits for no disk. `drill_secs`: it is the last for so long.
     fn beat(&mut self, now: Time, drill_secs: Option<u32>, out: &mut Vec<Action>) {
-        let in_trouble = self.disk_trouble(now).is_some();
+        let in_trouble = self.disk_trouble(now).is_some() || self.disk_is_slow(now);
         let number = if is_loose(Rule::W22) { self.version } else { self.durable_number };
         let digest = self.table.digest();
         let Some(twin) = self.twin.as_ref().filter(|twin| !twin.memory.unpaired) else { return };

@@ -57,7 +57,7 @@ impl Node {
     /// What an admin must decide, in full.
     pub fn to_reconcile(&self) -> Vec<ToReconcile> {
         let Some(twin) = &self.twin else { return Vec::new() };
-        twin.replica.to_reconcile(&twin.replica.assemble())
+        twin.replica.to_reconcile(twin.replica.assemble())
     }
 
     /// How long the record that has waited longest for the twin's word has waited; zero where none does.
