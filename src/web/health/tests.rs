@@ -5,7 +5,14 @@ use crate::protocol::{
 };
 
 fn well() -> Status {
-    let partner = PartnerStatus { state: State::Normal, in_contact: true, silent_ms: 100, is_deaf: false, in_trouble: false };
+    let partner = PartnerStatus {
+        state: State::Normal,
+        in_contact: true,
+        silent_ms: 100,
+        is_deaf: false,
+        in_trouble: false,
+        drill_secs_left: None,
+    };
     let twin = TwinStatus {
         rank: Rank::First,
         state: State::Normal,
@@ -15,6 +22,8 @@ fn well() -> Status {
         is_serving: true,
         forgot: None,
         wait_secs: None,
+        is_unpaired: false,
+        alone_in_secs: None,
         partner: Some(partner),
         unconfirmed: 0,
         is_level: Some(true),
