@@ -325,6 +325,11 @@ impl House {
         self.node(node).twin_status(self.now).expect("it has a twin").is_level
     }
 
+    /// Messages of this one that are held on the link.
+    pub fn held_of(&self, node: usize) -> usize {
+        self.link.iter().filter(|(to, _)| *to == 1 - node).count()
+    }
+
     pub fn client(&mut self, number: u8) -> Client<'_> {
         Client { house: self, number }
     }
