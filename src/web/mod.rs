@@ -2,6 +2,7 @@
 //!
 //! The web holds a `Site` only: it reads a `House`, submits commands and asks the link. It decides nothing about leases.
 
+pub mod api;
 pub mod assets;
 pub mod form;
 pub mod health;
@@ -20,5 +21,5 @@ pub use site::{House, Site};
 
 /// All that is served; each page brings its own.
 fn routes(site: Site) -> Router {
-    Router::new().merge(home::routes()).merge(assets::routes()).merge(health::routes()).merge(metrics::routes()).with_state(site)
+    Router::new().merge(home::routes()).merge(assets::routes()).merge(health::routes()).merge(metrics::routes()).merge(api::routes()).with_state(site)
 }
