@@ -4,6 +4,7 @@
 pub mod node;
 pub mod dhcp;
 pub mod allocator;
+pub mod what_if;
 pub mod table;
 pub mod lease;
 pub mod time;

@@ -70,7 +70,9 @@ mod tests {
     #[test]
     fn a_card_that_speaks_is_understood_and_one_that_does_not_is_no_trouble() {
         let sys = std::env::temp_dir().join(format!("twinlease-sys-{}", std::process::id()));
-        for (name, life, end) in [("mmcblk0", "0x02 0x0a\n", "0x03\n"), ("mmcblk1", "0x00 0x00\n", "junk"), ("sda", "0x01", "0x01")] {
+        for (name, life, end) in
+            [("mmcblk0", "0x02 0x0a\n", "0x03\n"), ("mmcblk1", "0x00 0x00\n", "junk"), ("sda", "0x01", "0x01")]
+        {
             let device = sys.join("block").join(name).join("device");
             fs::create_dir_all(&device).expect("a folder for the test");
             fs::write(device.join("life_time"), life).expect("a file for the test");

@@ -1,20 +1,24 @@
 //! The way into a running server: submit a command, read a snapshot. All that the web and the command line may hold.
 
-use std::sync::Arc;
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{alerts::Board, clock::Clock, metrics::Metrics};
+use super::{alerts::Board, clock::Clock, metrics::Metrics, who_has::Answer};
 use crate::protocol::{Command, Node};
 
 /// Messages that wait for the loop; further senders wait.
 pub const INBOX: usize = 64;
+/// A device that sleeps may miss a broadcast: it is asked so often, so far apart.
+const ARP_TRIES: usize = 3;
+const ARP_PATIENCE: Duration = Duration::from_millis(400);
 
 pub(super) type Look = Box<dyn FnOnce(&Node, &Clock) + Send>;
 
 pub(super) enum Message {
     Submit { by: String, command: Box<Command>, done: oneshot::Sender<Result<Saved, String>> },
     Read(Look),
+    WhoHas { address: Ipv4Addr, answered: oneshot::Sender<Result<Answer, String>> },
 }
 
 #[derive(Clone)]
@@ -75,5 +79,20 @@ impl Handle {
         let look: Look = Box::new(move |node, clock| drop(done.send(look(node, clock))));
         self.inbox.send(Message::Read(look)).await.map_err(|_| Stopped)?;
         result.await.map_err(|_| Stopped)
+    }
+
+    /// Asks by ARP who uses this address. `None`: nobody answered. The inner error says why it cannot be asked.
+    pub async fn who_has(&self, address: Ipv4Addr) -> Result<Result<Option<Answer>, String>, Stopped> {
+        for _ in 0..ARP_TRIES {
+            let (answered, answer) = oneshot::channel();
+            self.inbox.send(Message::WhoHas { address, answered }).await.map_err(|_| Stopped)?;
+            match tokio::time::timeout(ARP_PATIENCE, answer).await {
+                Ok(Ok(answer)) => return Ok(answer.map(Some)),
+                Ok(Err(_)) => return Err(Stopped),
+                // Silence.
+                Err(_) => {}
+            }
+        }
+        Ok(Ok(None))
     }
 }

@@ -9,9 +9,8 @@ use std::{
 use crate::protocol::CommitId;
 
 /// Upper bounds in microseconds. An answer from memory takes some 50 µs, a commit on a card 2 to 50 ms, ARP 200 ms.
-pub const BOUNDS_US: [u64; 16] = [
-    50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000,
-];
+pub const BOUNDS_US: [u64; 16] =
+    [50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000, 1_000_000, 2_500_000, 5_000_000];
 
 /// Durations by size. Read while it is written, its sum may be ahead of its buckets by a few.
 #[derive(Debug, Default)]

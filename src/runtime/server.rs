@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    net::Ipv4Addr,
     path::PathBuf,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
@@ -29,6 +30,7 @@ use super::{
     socket::{DHCP_PORTS, Sockets},
     store::{self, Report, StoreHandle},
     twin::{self, Twin, TwinOptions},
+    who_has::{Answer, Questions},
 };
 use crate::{
     protocol::{
@@ -150,6 +152,7 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
             store,
             sockets: Sockets::new(DHCP_PORTS),
             arp: Arp::default(),
+            questions: Questions::default(),
             twin,
             interfaces: Vec::new(),
             actions: first_actions,
@@ -182,6 +185,8 @@ struct Server {
     store: StoreHandle,
     sockets: Sockets,
     arp: Arp,
+    /// By ARP, for people.
+    questions: Questions,
     twin: Twin,
     interfaces: Vec<Interface>,
     actions: Vec<Action>,
@@ -296,7 +301,11 @@ impl Server {
             in_flight.asked(datagram.payload, arrived);
             node.handle(now, Event::Datagram(datagram), actions);
         });
-        self.arp.receive(|heard| node.handle(now, Event::ArpHeard { address: heard.address, mac: heard.mac }, actions));
+        let questions = &mut self.questions;
+        self.arp.receive(|heard| {
+            questions.heard(&heard);
+            node.handle(now, Event::ArpHeard { address: heard.address, mac: heard.mac }, actions);
+        });
         self.perform();
     }
 
@@ -428,6 +437,20 @@ impl Server {
                 self.update_sockets();
             }
             Message::Read(look) => look(&self.node, &self.clock),
+            Message::WhoHas { address, answered } => self.ask_who_has(address, answered),
+        }
+    }
+
+    fn ask_who_has(&mut self, address: Ipv4Addr, answered: oneshot::Sender<Result<Answer, String>>) {
+        let is_here = |interface: &&Interface| interface.addresses.iter().any(|net| net.contains(&address));
+        let sent = match self.interfaces.iter().find(is_here) {
+            Some(interface) => self.arp.send_probe(interface.index, address).map_err(|error| error.to_string()),
+            None => Err("this server has no address in its network, so it is behind a router and cannot be asked".into()),
+        };
+        match sent {
+            Ok(()) => self.questions.note(address, answered),
+            // Whoever asked may have gone away meanwhile.
+            Err(why) => drop(answered.send(Err(why))),
         }
     }
 

@@ -90,7 +90,12 @@ fn not_serving(facts: &Facts<'_>, found: &mut Vec<Finding>) {
         _ if status.interfaces.is_empty() => "No interface with one of its networks is up: look at the cable.".into(),
         _ => status.notices.first().cloned().unwrap_or_else(|| "`twinlease status` says more.".into()),
     };
-    found.push(finding(Kind::NotServing, Scope::Own, format!("This server answers no device. {why}"), "This server answers again."));
+    found.push(finding(
+        Kind::NotServing,
+        Scope::Own,
+        format!("This server answers no device. {why}"),
+        "This server answers again.",
+    ));
 }
 
 fn twin(facts: &Facts<'_>, found: &mut Vec<Finding>) {
@@ -113,9 +118,13 @@ fn twin(facts: &Facts<'_>, found: &mut Vec<Finding>) {
     let unwell = if partner.in_trouble {
         Some("The twin answers, but its disk takes nothing, so it cannot promise anything new. Look at its disk.")
     } else if partner.is_deaf {
-        Some("The twin answers, but hears no device: it could not take over. Look at its cable, its switch port and its interfaces.")
+        Some(
+            "The twin answers, but hears no device: it could not take over. Look at its cable, its switch port and its interfaces.",
+        )
     } else if twin.is_level == Some(false) && twin.state == State::Normal {
-        Some("The twin answers, but does not hold the same leases and settings. They even it out by themselves; if this lasts, look at `twinlease twin status` on both.")
+        Some(
+            "The twin answers, but does not hold the same leases and settings. They even it out by themselves; if this lasts, look at `twinlease twin status` on both.",
+        )
     } else {
         None
     };
@@ -132,9 +141,13 @@ fn pools(facts: &Facts<'_>, found: &mut Vec<Finding>) {
         }
         let network = &subnet.network;
         let text = if used >= size {
-            format!("The pools of {network} are full: {used} of {size} addresses are held. New devices get none. Make a pool larger, or shorten the lease time.")
+            format!(
+                "The pools of {network} are full: {used} of {size} addresses are held. New devices get none. Make a pool larger, or shorten the lease time."
+            )
         } else {
-            format!("The pools of {network} are nearly full: {used} of {size} addresses are held. Make a pool larger, or shorten the lease time.")
+            format!(
+                "The pools of {network} are nearly full: {used} of {size} addresses are held. Make a pool larger, or shorten the lease time."
+            )
         };
         let over = format!("The pools of {network} have room again.");
         // Full is news after nearly full.
@@ -177,7 +190,9 @@ fn disk(facts: &Facts<'_>, found: &mut Vec<Finding>) {
         format!("The disk is nearly full: {mib} MiB are left. Free some space; when it is full, nothing new can be promised.")
     } else if disk.is_near_its_end || disk.worn_percent.is_some_and(|worn| worn >= CARD_WORN_PERCENT) {
         let worn = disk.worn_percent.map(|worn| format!(" ({worn} % of its life is used up)")).unwrap_or_default();
-        format!("The memory card says that it is worn out{worn}. Put in a new one soon: this server learns everything from its twin.")
+        format!(
+            "The memory card says that it is worn out{worn}. Put in a new one soon: this server learns everything from its twin."
+        )
     } else {
         return;
     };
@@ -187,7 +202,10 @@ fn disk(facts: &Facts<'_>, found: &mut Vec<Finding>) {
 fn backup(facts: &Facts<'_>, found: &mut Vec<Finding>) {
     let text = match facts.backup_age {
         Some(age) if age >= BACKUP_LATE => {
-            format!("The last backup was made {} ago, though one is made each day. The log says why: look for `snapshot`.", spell(age.as_secs()))
+            format!(
+                "The last backup was made {} ago, though one is made each day. The log says why: look for `snapshot`.",
+                spell(age.as_secs())
+            )
         }
         None if facts.clock.up_for >= FIRST_BACKUP_LATE => {
             "No backup was made yet, though this server has run for hours. The log says why: look for `snapshot`.".into()
@@ -201,7 +219,10 @@ fn clock(facts: &Facts<'_>, found: &mut Vec<Finding>) {
     let text = if !facts.clock.trusted {
         "The clock is not set: no time server answers. Leases do not need it, but dates in lists are wrong, and after a power cut leases run longer than they would. Look at the time server (NTP).".into()
     } else if let Some(skew) = facts.clock.skew.filter(|skew| *skew > CLOCK_SKEW_MAX) {
-        format!("The clocks of the twins differ by {}. Leases do not need them, but dates in lists do. Look at the time server (NTP) on both.", spell(skew.as_secs()))
+        format!(
+            "The clocks of the twins differ by {}. Leases do not need them, but dates in lists do. Look at the time server (NTP) on both.",
+            spell(skew.as_secs())
+        )
     } else {
         return;
     };
@@ -210,7 +231,11 @@ fn clock(facts: &Facts<'_>, found: &mut Vec<Finding>) {
 
 fn to_reconcile(facts: &Facts<'_>, found: &mut Vec<Finding>) {
     let Some(list) = facts.status.twin.as_ref().map(|twin| &twin.to_reconcile).filter(|list| !list.is_empty()) else { return };
-    let text = format!("{} of your edits contradict each other, because they were made while the twins were apart. {} Decide on the page Twins.", list.len(), list[0]);
+    let text = format!(
+        "{} of your edits contradict each other, because they were made while the twins were apart. {} Decide on the page Twins.",
+        list.len(),
+        list[0]
+    );
     let over = "No edits contradict each other any more.";
     found.push(Finding { weight: list.len() as u64, ..finding(Kind::ToReconcile, Scope::Shared, text, over) });
 }

@@ -21,7 +21,8 @@ pub fn send(mail: &Mail, message: &Message) -> Result<String, String> {
     let server = &mail.server;
     let letter = letter(mail, message)?;
     let parameters = || {
-        TlsParameters::new(server.clone()).map_err(|_| format!("`{server}` is no name that a mail server can prove to be its own."))
+        TlsParameters::new(server.clone())
+            .map_err(|_| format!("`{server}` is no name that a mail server can prove to be its own."))
     };
     let tls = match mail.tls {
         MailTls::Starttls => Tls::Required(parameters()?),

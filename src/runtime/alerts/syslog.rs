@@ -23,7 +23,9 @@ pub fn send(syslog: &Syslog, message: &Message) -> Result<String, String> {
         .collect();
     let line = line(message);
     let sent = match protocol {
-        SyslogProtocol::Udp => addresses.first().ok_or(io::ErrorKind::NotFound.into()).and_then(|address| datagram(*address, &line)),
+        SyslogProtocol::Udp => {
+            addresses.first().ok_or(io::ErrorKind::NotFound.into()).and_then(|address| datagram(*address, &line))
+        }
         SyslogProtocol::Tcp => stream(&addresses, &line),
     };
     sent.map_err(|error| format!("The syslog server {host}, port {port}, cannot be reached ({error})."))?;

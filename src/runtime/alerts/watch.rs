@@ -215,9 +215,10 @@ impl Watch {
             })
             .collect();
         open.sort_by_key(|open| open.since);
-        let channels = self.channels.iter().map(|channel| {
-            (channel.name(), self.queues.get(channel.name()).map(Queue::state).unwrap_or_default())
-        });
+        let channels = self
+            .channels
+            .iter()
+            .map(|channel| (channel.name(), self.queues.get(channel.name()).map(Queue::state).unwrap_or_default()));
         let channels = channels.collect();
         let mut around = self.handle.board().lock();
         (around.open, around.channels) = (open, channels);

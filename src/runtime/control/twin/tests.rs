@@ -102,6 +102,7 @@ fn door(pair: Option<Pair>, link: Option<Arc<FakeLink>>) -> Door {
                     let result = settle(&mut node, &mut out).expect("every command is answered");
                     let _ = done.send(result.map(|()| Saved::default()));
                 }
+                Message::WhoHas { .. } => panic!("nobody asks by ARP here"),
             }
         }
     });
