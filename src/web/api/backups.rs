@@ -1,6 +1,10 @@
 //! Backups: the nightly copies of the database, of this one and of the twin.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs,
+    io::{self, Read},
+    path::PathBuf,
+};
 
 use axum::{
     Json, Router,
@@ -11,7 +15,7 @@ use axum::{
     routing::get,
 };
 use futures_util::stream;
-use tokio::{fs::File, io::AsyncReadExt};
+use tokio::sync::mpsc;
 
 use super::{
     changes::rfc_3339,
@@ -24,6 +28,8 @@ use crate::{
 };
 
 const PIECE_BYTES: usize = 64 << 10;
+/// Read ahead of a slow browser.
+const PIECES_MAX: usize = 2;
 
 pub fn routes() -> Router<Site> {
     Router::new()
@@ -69,16 +75,30 @@ pub async fn download(State(site): State<Site>, visitor: Visitor, Path(name): Pa
     let found = tokio::task::spawn_blocking(move || all(&folder)).await.unwrap_or_default();
     let gone = || Refusal::not_found("There is no such backup. GET /api/v1/backups lists them.");
     let (path, backup) = found.into_iter().find(|(_, backup)| backup.name == name).ok_or_else(gone)?;
-    let file = File::open(path).await.map_err(|_| gone())?;
-    let pieces = stream::try_unfold(file, |mut file| async move {
-        let mut piece = vec![0; PIECE_BYTES];
-        let count = file.read(&mut piece).await?;
-        piece.truncate(count);
-        Ok::<_, io::Error>((count > 0).then_some((piece, file)))
+    let (sender, receiver) = mpsc::channel(PIECES_MAX);
+    tokio::task::spawn_blocking(move || {
+        if let Err(error) = send(&path, &sender) {
+            // Whoever loads it sees that it was cut short.
+            let _ = sender.blocking_send(Err(error));
+        }
     });
+    let pieces = stream::unfold(receiver, |mut receiver| async move { Some((receiver.recv().await?, receiver)) });
     let headers = [
         (header::CONTENT_TYPE, "application/vnd.sqlite3".to_owned()),
         (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{}\"", backup.name)),
     ];
     Ok((headers, Body::from_stream(pieces)).into_response())
+}
+
+/// Ends where nobody reads any more.
+fn send(path: &std::path::Path, to: &mpsc::Sender<io::Result<Vec<u8>>>) -> io::Result<()> {
+    let mut file = fs::File::open(path)?;
+    loop {
+        let mut piece = vec![0; PIECE_BYTES];
+        let count = file.read(&mut piece)?;
+        piece.truncate(count);
+        if count == 0 || to.blocking_send(Ok(piece)).is_err() {
+            return Ok(());
+        }
+    }
 }

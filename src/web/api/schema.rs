@@ -7,7 +7,8 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 /// Options by name (`dns`) or by code (`"224"`), each as in the settings file.
-pub type Options = BTreeMap<String, Value>;
+#[derive(Debug, Serialize, ToSchema)]
+pub struct Options(pub BTreeMap<String, Value>);
 
 /// A kept address. Exactly one of `mac`, `client-id` and `circuit-id`.
 #[derive(Debug, Serialize, ToSchema)]

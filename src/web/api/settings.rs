@@ -109,11 +109,12 @@ pub async fn check(State(site): State<Site>, _: Visitor, headers: HeaderMap, bod
     let house = site.fresh_house().await?;
     let (settings, _) = settings_sent(&headers, &body, &house.settings)?;
     let before = house.settings.for_file();
-    let changes = differences(&before, &settings).iter().filter_map(|change| match change {
+    let differences = differences(&before, &settings);
+    let changes = differences.iter().filter_map(|change| match change {
         Change::Put(record) if before.record(&record.key()).is_none() => Some(format!("add {}", show_key(&record.key()))),
         Change::Put(record) => Some(format!("change {}", show_key(&record.key()))),
         Change::Remove(key) => Some(format!("remove {}", show_key(key))),
-        _ => None,
+        Change::Bind(_) | Change::Setting(_) | Change::GiveUp(_) | Change::Pair(_) | Change::Noted(_) => None,
     });
     Ok(Json(Differences { changes: changes.collect() }))
 }
