@@ -2,8 +2,8 @@
 //!
 //! The web holds a `Site` only: it reads a `House`, submits commands and asks the link. It decides nothing about leases.
 
-pub mod api;
 pub mod access;
+pub mod api;
 pub mod assets;
 mod certificate;
 mod crowd;
@@ -27,8 +27,6 @@ pub use listen::{Options, Web, start};
 pub use site::{House, Site};
 
 /// All that is served; each page brings its own.
-fn routes(site: Site) -> Router {
-    Router::new().merge(home::routes()).merge(assets::routes()).merge(health::routes()).merge(metrics::routes()).merge(api::routes()).with_state(site)
 fn pages() -> Router<Site> {
     Router::new()
         .merge(home::routes())
@@ -37,6 +35,7 @@ fn pages() -> Router<Site> {
         .merge(assets::routes())
         .merge(health::routes())
         .merge(metrics::routes())
+        .merge(api::routes())
 }
 
 /// The pages behind their guards.
