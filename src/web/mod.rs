@@ -5,6 +5,8 @@
 pub mod assets;
 pub mod form;
 pub mod home;
+pub mod devices;
+pub mod device;
 pub mod listen;
 pub mod notice;
 pub mod shell;
@@ -18,5 +20,7 @@ pub use site::{House, Site};
 
 /// All that is served; each page brings its own.
 fn routes(site: Site) -> Router {
-    Router::new().merge(home::routes()).merge(assets::routes()).with_state(site)
+    Router::new().merge(home::routes())
+        .merge(devices::routes())
+        .merge(device::routes()).merge(assets::routes()).with_state(site)
 }

@@ -1,0 +1,138 @@
+//! `/devices`: leases and kept addresses in one list, with search, filters, bulk keep and export.
+
+pub mod id;
+pub mod device;
+pub mod when;
+pub mod query;
+pub mod list;
+mod csv;
+
+use askama::Template;
+use axum::{
+    Form, Router,
+    extract::{Query as Asked, State},
+    http::header,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+
+use super::{
+    House, Site, device as one,
+    notice::{Notice, see},
+    shell::{self, Section, Shell},
+    visitor::Visitor,
+};
+use crate::{protocol::Command, runtime::handle::Stopped, settings::Record};
+use device::gather;
+use id::DeviceId;
+use list::List;
+use query::{Query, encode};
+
+/// Ticks taken from one form: a page has no more rows.
+const KEPT_AT_ONCE: usize = query::PAGE_ROWS;
+
+pub fn routes() -> Router<Site> {
+    Router::new()
+        .route("/devices", get(devices))
+        .route("/devices/list", get(fragment))
+        .route("/devices/devices.csv", get(export))
+        .route("/devices/keep", post(keep_some))
+}
+
+#[derive(Template)]
+#[template(path = "devices.html")]
+struct Page {
+    shell: Shell,
+    list: List,
+    has_subnets: bool,
+}
+
+#[derive(Template)]
+#[template(path = "devices_list.html")]
+struct Fragment {
+    list: List,
+    has_subnets: bool,
+}
+
+type Pairs = Vec<(String, String)>;
+
+async fn look(site: &Site, asked: &Pairs) -> Result<(std::sync::Arc<House>, List), Stopped> {
+    let house = site.house().await?;
+    let memory = site.handle().read(|node, _| device::asked(node)).await?;
+    let list = List::new(&house, &memory, &Query::read(asked));
+    Ok((house, list))
+}
+
+async fn devices(State(site): State<Site>, visitor: Visitor, Asked(asked): Asked<Pairs>) -> Result<Response, Stopped> {
+    let (house, list) = look(&site, &asked).await?;
+    let has_subnets = !house.settings.subnets.is_empty();
+    Ok(shell::page(&Page { shell: Shell::new(&house, &visitor, Section::Devices, "Devices"), list, has_subnets }))
+}
+
+/// The list alone, for the search that goes on while somebody types.
+async fn fragment(State(site): State<Site>, _: Visitor, Asked(asked): Asked<Pairs>) -> Result<Response, Stopped> {
+    let (house, list) = look(&site, &asked).await?;
+    Ok(shell::page(&Fragment { list, has_subnets: !house.settings.subnets.is_empty() }))
+}
+
+async fn export(State(site): State<Site>, _: Visitor, Asked(asked): Asked<Pairs>) -> Result<Response, Stopped> {
+    let house = site.house().await?;
+    let memory = site.handle().read(|node, _| device::asked(node)).await?;
+    let query = Query::read(&asked);
+    let mut found = query.search(gather(&house, &memory), house.now);
+    found.retain(|device| query.show.takes(device, house.now));
+    query.sort(&mut found, &house);
+    let head = [
+        (header::CONTENT_TYPE, "text/csv; charset=utf-8"),
+        (header::CONTENT_DISPOSITION, "attachment; filename=\"devices.csv\""),
+    ];
+    Ok((head, csv::csv(&found, &house)).into_response())
+}
+
+/// Keeps for every ticked device the address that it has now.
+async fn keep_some(State(site): State<Site>, visitor: Visitor, Form(form): Form<Pairs>) -> Result<Response, Stopped> {
+    let house = site.fresh_house().await?;
+    let memory = site.handle().read(|node, _| device::asked(node)).await?;
+    let devices = gather(&house, &memory);
+    let ticked = form.iter().filter(|(key, _)| key == "id").filter_map(|(_, id)| id.parse::<DeviceId>().ok());
+    let (mut kept, mut refused) = (Vec::new(), Vec::new());
+    for id in ticked.take(KEPT_AT_ONCE) {
+        let Some(device) = device::find(&devices, &id) else { continue };
+        let Some(reservation) = one::keep::as_it_is(&device, &house) else { continue };
+        match site.submit(&visitor, Command::Add(Record::Reservation(reservation))).await? {
+            Ok(()) => kept.push(device.called()),
+            Err(why) => refused.push(why),
+        }
+    }
+    let mut text = match kept.as_slice() {
+        [] if refused.is_empty() => "Nothing was ticked that can be kept. Tick devices that have a lease.".into(),
+        [] => String::new(),
+        [one] => format!("{one} keeps its address."),
+        several => format!("{} devices keep their addresses: {}.", several.len(), shortened(several)),
+    };
+    for why in refused.iter().take(3) {
+        text = format!("{text} {why}");
+    }
+    Ok(see(&visitor, &back(&form, "/devices"), Notice::new(text.trim())))
+}
+
+fn shortened(names: &[String]) -> String {
+    let first = names.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
+    if names.len() > 5 { format!("{first} and {} more", names.len() - 5) } else { first }
+}
+
+/// Where a form wants to go back to: a page of this server and nowhere else.
+pub fn back(form: &[(String, String)], otherwise: &str) -> String {
+    let wanted = form.iter().find(|(key, _)| key == "back").map_or("", |(_, to)| to.as_str());
+    let is_ours = wanted == "/" || wanted == "/devices" || wanted.starts_with("/devices?") || wanted.starts_with("/devices/") || wanted == "/map";
+    // A header takes no line ends.
+    if is_ours && wanted.bytes().all(|byte| byte.is_ascii_graphic()) { wanted.into() } else { otherwise.into() }
+}
+
+/// The page of a device.
+pub fn link(id: &DeviceId) -> String {
+    format!("/devices/{}", encode(&id.to_string()))
+}
+
+#[cfg(test)]
+mod tests;
