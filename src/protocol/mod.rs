@@ -14,6 +14,7 @@ pub mod failover;
 pub mod probe;
 pub mod limit;
 pub mod explain;
+pub mod alerts;
 #[cfg(test)]
 mod seeds;
 #[cfg(test)]
@@ -110,7 +111,7 @@ pub enum Command {
     Add(Record),
     Put(Record),
     Remove(RecordKey),
-    /// All settings at once: what is not in them goes.
+    /// All settings at once: what is not in them goes. Who may sign in stays as it is, whatever they say.
     Replace(Box<Settings>),
     /// Whoever holds this address is gone: anybody may have it.
     Free(Ipv4Addr),
@@ -132,7 +133,7 @@ pub enum TwinCommand {
     DeclareDown,
     /// This one is about to be switched off; the twin is told.
     ShutDown,
-    /// The twin is one no more, and off: the same as a declaration.
+    /// The twin is one no more, and off: a declaration, after which this node becomes one alone.
     Unpair,
     /// Goes on without the twin after a shutdown of its own, or though it may have forgotten (rules 11, 12).
     Serve,

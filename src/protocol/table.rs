@@ -216,6 +216,11 @@ impl LeaseTable {
         self.aside.len()
     }
 
+    /// Addresses under which a stranger answered.
+    pub fn aside(&self) -> impl Iterator<Item = Ipv4Addr> {
+        self.aside_order.iter().map(|&(_, address)| Ipv4Addr::from(address))
+    }
+
     /// The address that anybody may have next in this subnet, of the halves that this node may give from: never used ones
     /// first, then the longest free. It stays listed until it is offered.
     pub fn next_free(&mut self, plan: &Plan, subnet: usize, halves: Halves, now: Time) -> Option<Ipv4Addr> {

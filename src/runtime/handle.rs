@@ -1,10 +1,10 @@
 //! The way into a running server: submit a command, read a snapshot. All that the web and the command line may hold.
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{clock::Clock, who_has::Answer};
+use super::{clock::Clock, metrics::Metrics, who_has::Answer};
 use crate::protocol::{Command, Node};
 
 /// Messages that wait for the loop; further senders wait.
@@ -24,6 +24,7 @@ pub(super) enum Message {
 #[derive(Clone)]
 pub struct Handle {
     inbox: mpsc::Sender<Message>,
+    metrics: Arc<Metrics>,
 }
 
 /// The loop has ended.
@@ -34,7 +35,12 @@ pub struct Stopped;
 impl Handle {
     pub(super) fn new() -> (Handle, mpsc::Receiver<Message>) {
         let (inbox, messages) = mpsc::channel(INBOX);
-        (Handle { inbox }, messages)
+        (Handle { inbox, metrics: Arc::default() }, messages)
+    }
+
+    /// What the loop counts.
+    pub fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
     }
 
     /// Returns once the change is on disk. The inner error says why it was refused, as a sentence.

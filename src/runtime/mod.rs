@@ -4,6 +4,8 @@ pub mod server;
 pub mod handle;
 pub mod control;
 pub mod report;
+pub mod metrics;
+pub mod disk;
 pub mod oui;
 pub mod log;
 pub mod clock;

@@ -1,6 +1,12 @@
 //! The loop: gather what has happened → `Node::handle` → perform. Never blocks on a disk, a terminal or a browser.
 
-use std::{collections::HashMap, net::Ipv4Addr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    net::Ipv4Addr,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use tokio::{
@@ -16,6 +22,7 @@ use super::{
     handle::{Handle, Message},
     links::Links,
     log::DecisionLog,
+    metrics::{InFlight, Metrics, UnderWay},
     outbox::SendTrouble,
     partner::Inbound,
     served,
@@ -25,7 +32,11 @@ use super::{
     who_has::{Answer, Questions},
 };
 use crate::{
-    protocol::{Action, Event, Interface, Node, Reply, failover::State, node::differences},
+    protocol::{
+        Action, Event, Interface, Node, Reply,
+        failover::{Body, State},
+        node::differences,
+    },
     settings::Settings,
 };
 
@@ -69,7 +80,7 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
             let changes = differences(&loaded.settings, &settings);
             store.commit_now(&changes).map_err(|trouble| anyhow::anyhow!("The settings could not be stored: {trouble}"))?;
             loaded.settings = settings;
-        } else if loaded.settings != settings {
+        } else if loaded.settings.for_file() != settings {
             tracing::warn!(
                 "The settings file is used at the first start only, and differs from what this server has. `twinlease import FILE` takes it over."
             );
@@ -117,6 +128,7 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
         loaded.notices.push(notice);
     }
     let link = twin.handle().map(|link| Arc::new(link) as Arc<dyn TwinLink>);
+    let metrics = Arc::clone(handle.metrics());
     let shown = open(Ways { handle: handle.clone(), link: link.clone(), data: options.data.clone() });
     // Without this door DHCP is served all the same: a disk too full for a socket file takes nobody's address.
     let control = control::start(&options.data, handle, link).inspect_err(|error| {
@@ -142,6 +154,9 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
             waiting: HashMap::new(),
             next_command: 0,
             log: DecisionLog::default(),
+            metrics,
+            in_flight: InFlight::default(),
+            under_way: UnderWay::default(),
             told_trouble: false,
             told_state: State::Alone,
         };
@@ -174,6 +189,9 @@ struct Server {
     waiting: HashMap<u64, oneshot::Sender<Result<(), String>>>,
     next_command: u64,
     log: DecisionLog,
+    metrics: Arc<Metrics>,
+    in_flight: InFlight,
+    under_way: UnderWay,
     /// The trouble of the disk that was logged last, until it is over.
     told_trouble: bool,
     /// The state of the pair that was logged last.
@@ -270,8 +288,13 @@ impl Server {
 
     fn receive(&mut self) {
         let now = self.clock.now();
-        let (node, actions) = (&mut self.node, &mut self.actions);
-        self.sockets.receive(|datagram| node.handle(now, Event::Datagram(datagram), actions));
+        // One look at the clock for the batch.
+        let arrived = std::time::Instant::now();
+        let (node, actions, in_flight) = (&mut self.node, &mut self.actions, &mut self.in_flight);
+        self.sockets.receive(|datagram| {
+            in_flight.asked(datagram.payload, arrived);
+            node.handle(now, Event::Datagram(datagram), actions);
+        });
         let questions = &mut self.questions;
         self.arp.receive(|heard| {
             questions.heard(&heard);
@@ -293,11 +316,18 @@ impl Server {
                 }
                 Action::Commit(commit) => {
                     let id = commit.id;
+                    self.under_way.sent(id, std::time::Instant::now());
                     if let Err(trouble) = self.store.commit(commit) {
+                        self.under_way.refused(&self.metrics);
                         self.node.handle(now, Event::CommitFailed { ids: id..=id, trouble }, &mut self.actions);
                     }
                 }
-                Action::Send(envelope) => self.twin.send(envelope),
+                Action::Send(envelope) => {
+                    if matches!(envelope.body, Body::Heartbeat(_)) {
+                        self.metrics.heartbeats_sent.fetch_add(1, Relaxed);
+                    }
+                    self.twin.send(envelope);
+                }
                 Action::Done { id, result } => {
                     if let Some(done) = self.waiting.remove(&id) {
                         // Whoever asked may have gone away meanwhile.
@@ -316,8 +346,12 @@ impl Server {
 
     fn report(&mut self, report: Report) {
         match report {
-            Report::Committed { up_to } => self.handle(Event::Committed { up_to }),
+            Report::Committed { up_to } => {
+                self.under_way.committed(up_to, &self.metrics);
+                self.handle(Event::Committed { up_to });
+            }
             Report::Failed { ids, trouble } => {
+                self.under_way.failed(*ids.end(), &self.metrics);
                 self.handle(Event::CommitFailed { ids, trouble });
                 self.tell_trouble();
             }
@@ -343,6 +377,9 @@ impl Server {
             Inbound::Envelopes(mut received) => {
                 let now = self.clock.now();
                 for envelope in received.envelopes.drain(..) {
+                    if matches!(envelope.body, Body::Heartbeat(_)) {
+                        self.metrics.heartbeats_received.fetch_add(1, Relaxed);
+                    }
                     self.node.handle(now, Event::Partner(envelope), &mut self.actions);
                 }
                 self.perform();
@@ -417,6 +454,11 @@ impl Server {
         let sleep = self.clock.confirm_now();
         self.slept(sleep);
         self.twin.stand(&self.node, self.clock.now());
+        let counters = self.sockets.counters();
+        self.metrics.datagrams_received.store(counters.received, Relaxed);
+        self.metrics.datagrams_sent.store(counters.sent, Relaxed);
+        self.metrics.send_failures.store(counters.send_failures, Relaxed);
+        self.metrics.kernel_drops.store(self.sockets.kernel_drops(), Relaxed);
     }
 
     /// One line when the disk's trouble begins, and one when it is over; commits that were under way fail one by one.
@@ -449,9 +491,11 @@ impl Server {
     }
 
     fn send(&mut self) {
+        self.in_flight.answers(self.replies.iter().map(|reply| &reply.payload[..]));
         for SendTrouble { to, why, .. } in self.sockets.send(&mut self.replies) {
             tracing::warn!("a reply to {to:?} did not leave: {why}");
         }
+        self.in_flight.left(&self.metrics);
     }
 }
 

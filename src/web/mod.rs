@@ -4,10 +4,12 @@
 
 pub mod assets;
 pub mod form;
+pub mod health;
 pub mod home;
 pub mod devices;
 pub mod device;
 pub mod listen;
+pub mod metrics;
 pub mod notice;
 pub mod shell;
 pub mod site;
@@ -23,4 +25,5 @@ fn routes(site: Site) -> Router {
     Router::new().merge(home::routes())
         .merge(devices::routes())
         .merge(device::routes()).merge(assets::routes()).with_state(site)
+    Router::new().merge(home::routes()).merge(assets::routes()).merge(health::routes()).merge(metrics::routes()).with_state(site)
 }

@@ -306,7 +306,7 @@ impl Net {
 
     fn judged(&self) -> u64 {
         let explain = self.node.explain();
-        explain.outcomes.values().sum::<u64>() + explain.malformed.values().sum::<u64>()
+        explain.outcomes().values().sum::<u64>() + explain.malformed.values().sum::<u64>()
     }
 
     fn answers(&mut self) -> Answers {

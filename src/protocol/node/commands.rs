@@ -34,10 +34,14 @@ impl Node {
             Command::Add(record) => check::after_add(&before, record),
             Command::Put(record) => check::after_put(&before, record),
             Command::Remove(key) => check::after_remove(&before, &key),
-            Command::Replace(settings) => match check::check(&settings) {
-                findings if findings.is_empty() => Ok(*settings),
-                findings => Err(findings),
-            },
+            Command::Replace(settings) => {
+                // No file says who may sign in.
+                let settings = Settings { access: before.access.clone(), ..*settings };
+                match check::check(&settings) {
+                    findings if findings.is_empty() => Ok(settings),
+                    findings => Err(findings),
+                }
+            }
             Command::Free(address) => return self.free(now, id, address, out),
             Command::Twin(command) => return self.twin_command(now, id, command, out),
             Command::Reconcile { key, keep } => return self.settle_setting(now, id, &key, keep, out),

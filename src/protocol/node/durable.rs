@@ -2,7 +2,7 @@
 
 use std::{net::Ipv4Addr, ops::RangeInclusive, time::Duration};
 
-use super::Node;
+use super::{Node, Partnership};
 use crate::{
     protocol::{
         Action, Change, Commit, CommitId, StoreTrouble,
@@ -62,6 +62,8 @@ pub(super) enum Parked {
         state: State,
         forgot: Option<Forgot>,
     },
+    /// One alone again; what it was before, should the disk refuse.
+    Dissolved(Box<Partnership>),
 }
 
 impl Node {
@@ -203,6 +205,7 @@ impl Node {
                 Parked::TellSettings => self.tell_settings(now, out),
                 Parked::MemoryStored(memory) => self.memory_stored(&memory),
                 Parked::Pulled { of, state, forgot } => self.pull_stored(now, of, (state, forgot), out),
+                Parked::Dissolved(_) => self.dissolved(),
             }
         }
         // A reply whose own commit was done before may have waited for another one of its address.
@@ -297,6 +300,7 @@ impl Node {
                 // Tried again by whoever waits for it.
                 Parked::Send { .. } | Parked::TellSettings | Parked::Pulled { .. } => {}
                 Parked::MemoryStored(_) => self.memory_not_stored(now, out),
+                Parked::Dissolved(twin) => self.not_dissolved(now, twin),
             }
         }
     }

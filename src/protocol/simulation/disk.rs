@@ -101,7 +101,13 @@ impl Disk {
                     Change::Remove(key) => self.settings.remove(&key),
                     Change::Setting(entry) => drop(self.entries.insert(entry.key.clone(), *entry)),
                     Change::GiveUp(given_up) => drop(self.given_up.insert(given_up.address, given_up)),
-                    Change::Pair(memory) => self.memory = memory,
+                    Change::Pair(memory) => {
+                        if memory.is_none() {
+                            self.entries.clear();
+                            self.given_up.clear();
+                        }
+                        self.memory = memory;
+                    }
                 }
             }
         }

@@ -48,6 +48,8 @@ fn paired(state: State, is_active: bool) -> Status {
         is_serving,
         forgot: None,
         wait_secs: None,
+        is_unpaired: false,
+        alone_in_secs: None,
         partner: Some(partner),
         unconfirmed: 0,
         is_level: Some(true),

@@ -102,6 +102,7 @@ fn door(pair: Option<Pair>, link: Option<Arc<FakeLink>>) -> Door {
                     let result = settle(&mut node, &mut out).expect("every command is answered");
                     let _ = done.send(result);
                 }
+                Message::WhoHas { .. } => panic!("nobody asks by ARP here"),
             }
         }
     });
@@ -118,6 +119,7 @@ fn pair() -> Pair {
         partner_down: None,
         shut_down: false,
         forgot: None,
+        unpaired: false,
         partner_number: 0,
         own_number: 0,
         longest_mclt: Duration::from_secs(3600),
@@ -130,6 +132,7 @@ fn pair() -> Pair {
         version: Version { first: 3, second: 4 },
         record: Some(twin(600)),
         other: Some(Other { record: Some(twin(1200)) }),
+        edited: None,
     };
     Pair { memory, session: Session(1), given_up: Vec::new(), entries: vec![entry] }
 }
@@ -223,9 +226,12 @@ async fn a_twin_is_replaced_by_the_word_that_it_is_off() {
     let outcome = replace(State(door.clone())).await.expect("it answers").0;
     assert_eq!((outcome.refused, outcome.shown.expect("a code").digits.as_str()), (None, "123456"));
     assert_eq!(*link.asked.lock().expect("no panic"), ["unpair", "show"]);
+    assert!(!report(State(door.clone())).await.expect("it answers").0.node.expect("a twin").is_unpaired, "it waits for the next");
     assert_eq!(state().await, failover::State::PartnerDown);
     // Once more, because the code ran out.
     assert!(replace(State(door.clone())).await.expect("it answers").0.shown.is_some());
     assert_eq!(unpair(State(door.clone())).await.expect("it answers").0.refused, None);
     assert_eq!(state().await, failover::State::PartnerDown);
+    let node = report(State(door)).await.expect("it answers").0.node.expect("a twin");
+    assert!(node.is_unpaired && node.alone_in_secs.is_some_and(|secs| secs >= 2 * 3600), "{node:?}");
 }
