@@ -22,8 +22,12 @@ pub use site::{House, Site};
 
 /// All that is served; each page brings its own.
 fn routes(site: Site) -> Router {
-    Router::new().merge(home::routes())
+    Router::new()
+        .merge(home::routes())
         .merge(devices::routes())
-        .merge(device::routes()).merge(assets::routes()).with_state(site)
-    Router::new().merge(home::routes()).merge(assets::routes()).merge(health::routes()).merge(metrics::routes()).with_state(site)
+        .merge(device::routes())
+        .merge(assets::routes())
+        .merge(health::routes())
+        .merge(metrics::routes())
+        .with_state(site)
 }

@@ -56,7 +56,6 @@ pub struct DeviceView {
     pub can_keep: bool,
     pub can_free: bool,
     pub is_kept: bool,
-    pub standing: Standing,
     pub why_title: String,
     pub why: Vec<Told>,
     pub received: Vec<Received>,
@@ -98,7 +97,6 @@ impl DeviceView {
             can_keep: device.kept.is_none() && held.is_some(),
             can_free: device.lease.is_some_and(|lease| lease.is_held(now)),
             is_kept: device.kept.is_some(),
-            standing,
             why_title: match (standing, shown) {
                 (Standing::Leased, Some(address)) => format!("Why {address}?"),
                 (Standing::Unanswered, _) => "Why is it not answered?".into(),
