@@ -135,6 +135,6 @@ fn describe(change: &Change, before: &Settings) -> String {
         Change::Bind(Binding { address, .. }) | Change::GiveUp(GivenUp { address, .. }) => {
             format!("change the lease of {address}")
         }
-        Change::Setting(_) | Change::Pair(_) => "change what the twin is told".into(),
+        Change::Setting(_) | Change::Pair(_) | Change::Noted(_) => "change what the twin is told".into(),
     }
 }

@@ -7,7 +7,7 @@ mod rules;
 use serde::{Deserialize, Serialize};
 
 use super::time::Time;
-pub use ledger::{Ledger, Open};
+pub use ledger::{Ledger, Open, Voice};
 pub use rules::{ClockFacts, DiskFacts, Facts, findings, speaks};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

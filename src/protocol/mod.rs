@@ -30,8 +30,8 @@ use explain::Decision;
 use failover::{Envelope, GivenUp, Memory};
 use lease::Binding;
 pub use node::Node;
-use node::Pair;
-use replica::{Entry, Keep};
+use node::{Noted, Pair, Reversal};
+use replica::{Edited, Entry, Keep};
 use time::Epoch;
 
 /// Keys come from the wire, so the hash is seeded at random; it costs a fraction of the standard one, and every packet
@@ -63,6 +63,7 @@ pub enum Event<'a> {
     /// From the command line or the dashboard. Answered by `Action::Done` with the same id.
     Command {
         id: u64,
+        by: Edited,
         command: Command,
     },
     /// The clock was confirmed: the machine was off for `duration` before the epoch `before` began.
@@ -98,6 +99,8 @@ pub enum Action {
     Done {
         id: u64,
         result: Result<(), String>,
+        /// What it changed, in the history.
+        change: Option<u64>,
     },
     /// A decision worth a line in the log.
     Decided(Arc<Decision>),
@@ -121,6 +124,8 @@ pub enum Command {
         key: RecordKey,
         keep: Keep,
     },
+    /// Takes changes back, together or not at all.
+    Revert(Vec<Reversal>),
 }
 
 /// What an admin says about the pair.
@@ -152,6 +157,8 @@ pub enum Change {
     GiveUp(GivenUp),
     /// What the node must know of its pair; `None`: it has none any more.
     Pair(Option<Memory>),
+    /// For the history; nothing rests on it.
+    Noted(Box<Noted>),
 }
 
 /// Numbers the commits that a node asks for; later is larger. The store makes them durable in this order.

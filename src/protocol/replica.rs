@@ -115,7 +115,7 @@ impl Replica {
             let (key, record) = match change {
                 Change::Put(record) => (record.key(), Some(record.clone()).filter(|record| !is_default(record))),
                 Change::Remove(key) => (key.clone(), None),
-                Change::Bind(_) | Change::Setting(_) | Change::GiveUp(_) | Change::Pair(_) => continue,
+                Change::Bind(_) | Change::Setting(_) | Change::GiveUp(_) | Change::Pair(_) | Change::Noted(_) => continue,
             };
             let before = edited.get(&key).or_else(|| self.entries.get(&key));
             let is_so_already = match before {

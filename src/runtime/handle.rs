@@ -4,7 +4,7 @@ use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{clock::Clock, metrics::Metrics, who_has::Answer};
+use super::{alerts::Board, clock::Clock, metrics::Metrics, who_has::Answer};
 use crate::protocol::{Command, Node};
 
 /// Messages that wait for the loop; further senders wait.
@@ -16,7 +16,7 @@ const ARP_PATIENCE: Duration = Duration::from_millis(400);
 pub(super) type Look = Box<dyn FnOnce(&Node, &Clock) + Send>;
 
 pub(super) enum Message {
-    Submit { command: Box<Command>, done: oneshot::Sender<Result<(), String>> },
+    Submit { by: String, command: Box<Command>, done: oneshot::Sender<Result<Saved, String>> },
     Read(Look),
     WhoHas { address: Ipv4Addr, answered: oneshot::Sender<Result<Answer, String>> },
 }
@@ -25,7 +25,18 @@ pub(super) enum Message {
 pub struct Handle {
     inbox: mpsc::Sender<Message>,
     metrics: Arc<Metrics>,
+    board: Arc<Board>,
 }
+
+/// A command is done, and durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Saved {
+    /// What it changed, in the history; `None`: no setting.
+    pub change: Option<u64>,
+}
+
+/// Who gives commands over the local door.
+pub const COMMAND_LINE: &str = "command line";
 
 /// The loop has ended.
 #[derive(Debug, thiserror::Error)]
@@ -35,7 +46,7 @@ pub struct Stopped;
 impl Handle {
     pub(super) fn new() -> (Handle, mpsc::Receiver<Message>) {
         let (inbox, messages) = mpsc::channel(INBOX);
-        (Handle { inbox, metrics: Arc::default() }, messages)
+        (Handle { inbox, metrics: Arc::default(), board: Arc::default() }, messages)
     }
 
     /// What the loop counts.
@@ -43,10 +54,21 @@ impl Handle {
         &self.metrics
     }
 
-    /// Returns once the change is on disk. The inner error says why it was refused, as a sentence.
+    /// What was last seen around the node, and what was told of it.
+    pub fn board(&self) -> &Arc<Board> {
+        &self.board
+    }
+
+    /// As `submit_as`, for the command line.
     pub async fn submit(&self, command: Command) -> Result<Result<(), String>, Stopped> {
+        Ok(self.submit_as(COMMAND_LINE, command).await?.map(|Saved { .. }| ()))
+    }
+
+    /// Returns once the change is on disk. The inner error says why it was refused, as a sentence. `by`: as history names
+    /// who made it.
+    pub async fn submit_as(&self, by: &str, command: Command) -> Result<Result<Saved, String>, Stopped> {
         let (done, result) = oneshot::channel();
-        let message = Message::Submit { command: Box::new(command), done };
+        let message = Message::Submit { by: by.into(), command: Box::new(command), done };
         self.inbox.send(message).await.map_err(|_| Stopped)?;
         result.await.map_err(|_| Stopped)
     }

@@ -15,6 +15,7 @@ pub mod socket;
 pub mod arp;
 pub mod who_has;
 pub mod rivals;
+pub mod alerts;
 pub mod led;
 pub mod partner;
 pub mod twin;

@@ -16,10 +16,11 @@ use tokio::{
 };
 
 use super::{
+    alerts,
     arp::Arp,
-    clock::{Clock, Sleep, Slept, WallTrust},
+    clock::{self, Clock, Sleep, Slept, WallTrust},
     control::{self, Control, twin::TwinLink},
-    handle::{Handle, Message},
+    handle::{Handle, Message, Saved},
     links::Links,
     log::DecisionLog,
     metrics::{InFlight, Metrics, UnderWay},
@@ -36,6 +37,7 @@ use crate::{
         Action, Event, Interface, Node, Reply,
         failover::{Body, State},
         node::differences,
+        replica::Edited,
     },
     settings::Settings,
 };
@@ -105,6 +107,7 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
         env!("CARGO_PKG_VERSION")
     );
     let mut node = Node::new(loaded.settings, loaded.bindings, clock.epoch(), clock.now());
+    node.set_newest_change(loaded.newest_change);
     let mut first_actions = Vec::new();
     match pair {
         Some(pair) => node.pair(clock.now(), pair, &mut first_actions),
@@ -129,6 +132,9 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
     }
     let link = twin.handle().map(|link| Arc::new(link) as Arc<dyn TwinLink>);
     let metrics = Arc::clone(handle.metrics());
+    if let Err(error) = alerts::start(options.data.clone(), handle.clone(), link.clone()) {
+        tracing::error!("There are no alerts: their thread cannot be started ({error}).");
+    }
     let shown = open(Ways { handle: handle.clone(), link: link.clone(), data: options.data.clone() });
     // Without this door DHCP is served all the same: a disk too full for a socket file takes nobody's address.
     let control = control::start(&options.data, handle, link).inspect_err(|error| {
@@ -186,7 +192,7 @@ struct Server {
     actions: Vec<Action>,
     replies: Vec<Reply>,
     /// Commands whose outcome is not known yet.
-    waiting: HashMap<u64, oneshot::Sender<Result<(), String>>>,
+    waiting: HashMap<u64, oneshot::Sender<Result<Saved, String>>>,
     next_command: u64,
     log: DecisionLog,
     metrics: Arc<Metrics>,
@@ -328,10 +334,10 @@ impl Server {
                     }
                     self.twin.send(envelope);
                 }
-                Action::Done { id, result } => {
+                Action::Done { id, result, change } => {
                     if let Some(done) = self.waiting.remove(&id) {
                         // Whoever asked may have gone away meanwhile.
-                        let _ = done.send(result);
+                        let _ = done.send(result.map(|()| Saved { change }));
                     }
                 }
                 Action::Decided(decision) => self.log.write(now, &decision),
@@ -421,11 +427,12 @@ impl Server {
 
     fn message(&mut self, message: Message) {
         match message {
-            Message::Submit { command, done } => {
+            Message::Submit { by, command, done } => {
                 let id = self.next_command;
                 self.next_command += 1;
                 self.waiting.insert(id, done);
-                self.handle(Event::Command { id, command: *command });
+                let by = Edited::new(&by, clock::wall_ms());
+                self.handle(Event::Command { id, by, command: *command });
                 // Settings may name other interfaces now.
                 self.update_sockets();
             }

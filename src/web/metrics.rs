@@ -154,7 +154,9 @@ impl Writer<'_> {
         rows: impl IntoIterator<Item = (Labels<N>, u64)>,
     ) -> fmt::Result {
         let mut family = self.0.encode_descriptor(name, help, None, MetricType::Counter)?;
-        rows.into_iter().try_for_each(|(labels, value)| family.encode_family(&labels)?.encode_counter::<[(&str, &str); 0], u64, u64>(&value, None))
+        rows.into_iter().try_for_each(|(labels, value)| {
+            family.encode_family(&labels)?.encode_counter::<[(&str, &str); 0], u64, u64>(&value, None)
+        })
     }
 
     fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
@@ -195,7 +197,8 @@ impl Collector for Sample {
         self.addresses(&mut out)?;
         self.pair(&mut out)?;
         self.disk(&mut out)?;
-        let alerts = Kind::ALL.map(|kind| ([("kind", kind.name().to_owned())], self.alerts.iter().filter(|open| **open == kind).count() as f64));
+        let alerts = Kind::ALL
+            .map(|kind| ([("kind", kind.name().to_owned())], self.alerts.iter().filter(|open| **open == kind).count() as f64));
         out.gauges("twinlease_alerts_open", "What somebody should look at, by kind", alerts)?;
         if let Some(bytes) = self.memory_bytes {
             out.gauge("process_resident_memory_bytes", "Memory that this process has in RAM", bytes as f64)?;
@@ -206,9 +209,10 @@ impl Collector for Sample {
 
 impl Sample {
     fn packets(&self, out: &mut Writer<'_>) -> fmt::Result {
-        let packets = self.packets.iter().map(|((asked, outcome), count)| {
-            ([("type", word(asked)), ("outcome", (*outcome).to_owned())], *count)
-        });
+        let packets = self
+            .packets
+            .iter()
+            .map(|((asked, outcome), count)| ([("type", word(asked)), ("outcome", (*outcome).to_owned())], *count));
         out.counters("twinlease_packets", "Requests by type and by what became of them", packets)?;
         let malformed = self.status.malformed.iter().map(|(cause, count)| ([("cause", cause.clone())], *count));
         out.counters("twinlease_malformed", "Datagrams that were no request", malformed)?;

@@ -12,7 +12,8 @@ use crate::{
     runtime::{
         clock::Clock,
         control::twin::TwinLink,
-        handle::{Handle, Stopped},
+        handle::{Handle, Saved, Stopped},
+        store::Archive,
     },
     settings::Settings,
 };
@@ -99,8 +100,9 @@ impl Site {
     }
 
     /// The inner error: refused, with a sentence. When this returns well, the change is on disk.
-    pub async fn submit(&self, _by: &Visitor, command: Command) -> Result<Result<(), String>, Stopped> {
-        self.inner.handle.submit(command).await
+    /// `Saved::change` is for the `Undo` of a notice.
+    pub async fn submit(&self, by: &Visitor, command: Command) -> Result<Result<Saved, String>, Stopped> {
+        self.inner.handle.submit_as(&by.author, command).await
     }
 
     pub fn handle(&self) -> &Handle {
@@ -109,6 +111,11 @@ impl Site {
 
     pub fn link(&self) -> Option<&Arc<dyn TwinLink>> {
         self.inner.link.as_ref()
+    }
+
+    /// What was: changes of settings and what happened here.
+    pub fn archive(&self) -> Archive {
+        Archive::new(&self.inner.data)
     }
 
     /// Where the database and the snapshots lie.

@@ -14,6 +14,7 @@ use twinlease::{
         Action, Change, Command, Commit, CommitId, Datagram, Event, Interface, Node, StoreTrouble,
         explain::{Decision, Outcome},
         lease::{Binding, BindingState, HwAddr},
+        replica::Edited,
         time::{Epoch, Time},
     },
     settings::{Settings, parse::parse},
@@ -220,7 +221,7 @@ impl Net {
     }
 
     pub fn orders(&mut self, command: Command) -> &mut Net {
-        self.event(Event::Command { id: 1, command });
+        self.event(Event::Command { id: 1, by: Edited::default(), command });
         self
     }
 

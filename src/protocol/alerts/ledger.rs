@@ -64,6 +64,26 @@ pub struct Open {
     flaps: u32,
 }
 
+/// What a node may tell now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Voice {
+    /// Nothing: the admin wants quiet, or has named no channel. What holds then is told when that is over.
+    Mute,
+    /// What only this node can know: the twin tells the rest.
+    Own,
+    All,
+}
+
+impl Voice {
+    fn covers(self, scope: Scope) -> bool {
+        match self {
+            Voice::Mute => false,
+            Voice::Own => scope == Scope::Own,
+            Voice::All => true,
+        }
+    }
+}
+
 /// Everything that was told and is not over. Kept over a restart: an all-clear is owed for each.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Ledger {
@@ -84,8 +104,8 @@ impl Ledger {
         self.open.iter().filter(|(_, open)| open.over_at.is_none()).map(|((kind, subject), open)| (*kind, subject.as_str(), open))
     }
 
-    /// What is to be sent after this look. `speaks`: this node tells what both of a pair know.
-    pub fn step(&mut self, now: Time, findings: Vec<Finding>, speaks: bool) -> Vec<Alert> {
+    /// What is to be sent after this look. `voice`: what this node may tell.
+    pub fn step(&mut self, now: Time, findings: Vec<Finding>, voice: Voice) -> Vec<Alert> {
         let mut alerts = Vec::new();
         let mut held_before: BTreeMap<(Kind, String), bool> = BTreeMap::new();
         for (key, open) in &mut self.open {
@@ -99,7 +119,7 @@ impl Ledger {
             let held = held_before.get(&key).copied().unwrap_or_default();
             let open = self.open.entry(key).or_insert_with(|| Open::new(now, &finding));
             open.note(now, &finding, held);
-            if (speaks || open.scope == Scope::Own)
+            if voice.covers(open.scope)
                 && let Some(phase) = open.due(now, finding.kind)
             {
                 open.told += 1;
@@ -113,7 +133,7 @@ impl Ledger {
                 continue;
             }
             open.over_at = Some(now);
-            if open.told > 0 {
+            if open.told > 0 && voice != Voice::Mute {
                 let (text, since) = (open.over.clone(), open.since);
                 alerts.push(Alert { kind: *kind, subject: subject.clone(), phase: Phase::Over, text, since });
             }
@@ -209,11 +229,11 @@ mod tests {
     }
 
     /// Looks every ten seconds from `from` to `to`, and gives the seconds at which something was sent.
-    fn watch(ledger: &mut Ledger, secs: std::ops::Range<u64>, holds: impl Fn(u64) -> bool, speaks: bool) -> Vec<(u64, Phase)> {
+    fn watch(ledger: &mut Ledger, secs: std::ops::Range<u64>, holds: impl Fn(u64) -> bool, voice: Voice) -> Vec<(u64, Phase)> {
         let mut sent = Vec::new();
         for at in secs.step_by(10) {
             let findings = if holds(at) { vec![silent(1)] } else { Vec::new() };
-            let alerts = ledger.step(Time(at * 1000), findings, speaks);
+            let alerts = ledger.step(Time(at * 1000), findings, voice);
             sent.extend(alerts.into_iter().map(|alert| (at, alert.phase)));
         }
         sent
@@ -222,7 +242,7 @@ mod tests {
     #[test]
     fn it_is_told_once_it_has_lasted_then_after_an_hour_six_hours_and_each_day() {
         let hours = |n: u64| MINUTE + n * 3600;
-        let sent = watch(&mut Ledger::default(), 0..hours(80), |_| true, true);
+        let sent = watch(&mut Ledger::default(), 0..hours(80), |_| true, Voice::All);
         let expected = [0, 1, 7, 31, 55, 79].map(hours).into_iter().enumerate();
         let expected: Vec<_> = expected.map(|(nth, at)| (at, if nth == 0 { Phase::Begins } else { Phase::GoesOn })).collect();
         assert_eq!(sent, expected);
@@ -230,15 +250,15 @@ mod tests {
 
     #[test]
     fn what_is_over_is_told_once_and_what_nobody_was_told_is_not() {
-        let sent = watch(&mut Ledger::default(), 0..7200, |at| at < 600, true);
+        let sent = watch(&mut Ledger::default(), 0..7200, |at| at < 600, Voice::All);
         assert_eq!(sent, [(60, Phase::Begins), (590 + 120, Phase::Over)]);
-        let sent = watch(&mut Ledger::default(), 0..7200, |at| at < 50, true);
+        let sent = watch(&mut Ledger::default(), 0..7200, |at| at < 50, Voice::All);
         assert_eq!(sent, [], "a restart is no alert");
     }
 
     #[test]
     fn what_comes_and_goes_every_minute_is_one_alert() {
-        let sent = watch(&mut Ledger::default(), 0..3000, |at| at / 60 % 2 == 0, true);
+        let sent = watch(&mut Ledger::default(), 0..3000, |at| at / 60 % 2 == 0, Voice::All);
         assert_eq!(sent.len(), 1, "{sent:?}");
         assert_eq!(sent[0].1, Phase::Begins);
     }
@@ -246,7 +266,7 @@ mod tests {
     #[test]
     fn the_more_often_it_comes_back_the_longer_it_must_be_gone() {
         // Ten minutes there, five minutes gone, for six hours.
-        let sent = watch(&mut Ledger::default(), 0..6 * 3600, |at| at / 60 % 15 < 10, true);
+        let sent = watch(&mut Ledger::default(), 0..6 * 3600, |at| at / 60 % 15 < 10, Voice::All);
         let clears = sent.iter().filter(|(_, phase)| *phase == Phase::Over).count();
         assert_eq!(clears, 2, "after 2 and 4 minutes; then 8 are needed: {sent:?}");
     }
@@ -254,10 +274,10 @@ mod tests {
     #[test]
     fn the_one_that_does_not_speak_keeps_count_and_speaks_when_it_must() {
         let mut ledger = Ledger::default();
-        assert_eq!(watch(&mut ledger, 0..600, |_| true, false), []);
-        assert_eq!(watch(&mut ledger, 600..700, |_| true, true), [(600, Phase::Begins)]);
+        assert_eq!(watch(&mut ledger, 0..600, |_| true, Voice::Own), []);
+        assert_eq!(watch(&mut ledger, 600..700, |_| true, Voice::All), [(600, Phase::Begins)]);
         let own = Finding { scope: Scope::Own, kind: Kind::BackupLate, ..silent(1) };
-        let alerts = Ledger::default().step(Time(0), vec![own], false);
+        let alerts = Ledger::default().step(Time(0), vec![own], Voice::Own);
         assert_eq!(alerts.len(), 1, "what only this one can know it tells itself");
     }
 
@@ -267,7 +287,7 @@ mod tests {
         let mut sent = Vec::new();
         for at in (0..12 * 3600).step_by(600) {
             let conflict = Finding { kind: Kind::Conflict, ..silent(if at < 2 * 3600 { 1 } else { 2 }) };
-            sent.extend(ledger.step(Time(at * 1000), vec![conflict], true).iter().map(|_| at / 3600));
+            sent.extend(ledger.step(Time(at * 1000), vec![conflict], Voice::All).iter().map(|_| at / 3600));
         }
         assert_eq!(sent, [0, 1, 2], "the second address at 2 h");
     }
@@ -275,19 +295,26 @@ mod tests {
     #[test]
     fn an_all_clear_is_owed_across_a_restart() {
         let mut ledger = Ledger::default();
-        watch(&mut ledger, 0..600, |_| true, true);
+        watch(&mut ledger, 0..600, |_| true, Voice::All);
         let file = serde_json::to_vec(&ledger).expect("plain data");
         let mut ledger: Ledger = serde_json::from_slice(&file).expect("as it was written");
         ledger.resume(Time(900_000));
-        assert_eq!(watch(&mut ledger, 900..2000, |_| false, true), [(1020, Phase::Over)]);
-        assert_eq!(watch(&mut ledger, 2000..4000, |_| false, true), []);
+        assert_eq!(watch(&mut ledger, 900..2000, |_| false, Voice::All), [(1020, Phase::Over)]);
+        assert_eq!(watch(&mut ledger, 2000..4000, |_| false, Voice::All), []);
+    }
+
+    #[test]
+    fn what_begins_while_it_is_quiet_is_told_when_that_is_over() {
+        let mut ledger = Ledger::default();
+        assert_eq!(watch(&mut ledger, 0..600, |_| true, Voice::Mute), []);
+        assert_eq!(watch(&mut ledger, 600..700, |_| true, Voice::All), [(600, Phase::Begins)]);
     }
 
     #[test]
     fn a_flood_of_conditions_is_bounded() {
         let mut ledger = Ledger::default();
         let flood = (0..10_000).map(|n| Finding { subject: n.to_string(), ..silent(1) }).collect();
-        ledger.step(Time(0), flood, true);
+        ledger.step(Time(0), flood, Voice::All);
         assert_eq!(ledger.open().count(), OPEN_MAX);
     }
 }

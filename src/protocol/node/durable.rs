@@ -44,7 +44,11 @@ pub(super) enum Parked {
     Ack(Box<ParkedAck>),
     /// A decision without a reply (RELEASE, DECLINE).
     Note(Box<Decision>),
-    Command(u64),
+    Command {
+        id: u64,
+        /// In the history.
+        change: Option<u64>,
+    },
     /// A reply of this address may leave now, if the twin has confirmed it (`pair::promise`).
     Settle(Ipv4Addr),
     /// For the twin, as long as it is still that session of it.
@@ -195,7 +199,7 @@ impl Node {
                     decision.steps.push(Step::Durable { after_ms: (now - decision.at).as_millis() as u64 });
                     self.decided(*decision, out);
                 }
-                Parked::Command(id) => out.push(Action::Done { id, result: Ok(()) }),
+                Parked::Command { id, change } => out.push(Action::Done { id, result: Ok(()), change }),
                 Parked::Settle(address) => self.settle(now, address, out),
                 Parked::Send { to, body } => {
                     if self.twin.as_ref().is_some_and(|twin| twin.partner_session == to) {
@@ -290,7 +294,10 @@ impl Node {
                     decision.outcome = Outcome::Silent { why: Silence::DiskTrouble { why: sentence.clone() } };
                     self.decided(*decision, out);
                 }
-                Parked::Command(id) => out.push(Action::Done { id, result: Err(format!("Nothing was changed: {sentence}")) }),
+                Parked::Command { id, .. } => {
+                    let result = Err(format!("Nothing was changed: {sentence}"));
+                    out.push(Action::Done { id, result, change: None });
+                }
                 Parked::Settle(address) => {
                     let proposal = self.twin.as_mut().and_then(|twin| twin.forget_proposal(address));
                     if let Some(ack) = proposal.and_then(|proposal| proposal.ack) {

@@ -38,7 +38,7 @@ use crate::protocol::{
         loose::{Rule, is_loose},
         partnership::{HEARTBEAT_INTERVAL, Partnership, STARTUP_PATIENCE},
     },
-    replica::{Entry, Replica},
+    replica::{Edited, Entry, Replica},
     time::{Epoch, Time},
 };
 pub(in crate::protocol) use promise::secs_until;
@@ -546,6 +546,7 @@ impl Node {
         &mut self,
         now: Time,
         id: u64,
+        by: &Edited,
         command: TwinCommand,
         out: &mut Vec<Action>,
     ) -> Option<Result<(), String>> {
@@ -562,7 +563,7 @@ impl Node {
             return Some(Err(format!("Nothing was changed: {trouble}")));
         }
         match command {
-            TwinCommand::Switch => return self.switch_roles(now, id, out),
+            TwinCommand::Switch => return self.switch_roles(now, id, by, out),
             TwinCommand::DeclareDown => {
                 if in_contact {
                     return Some(Err("The twin answers: it is not off. Nothing was changed.".into()));
@@ -617,7 +618,7 @@ impl Node {
                 return Some(Ok(()));
             }
         }
-        self.parked.push_back((self.last_commit, Parked::Command(id)));
+        self.parked.push_back((self.last_commit, Parked::Command { id, change: None }));
         None
     }
 }

@@ -77,7 +77,12 @@ impl Disk {
                     binding.expiry = binding.expiry + age(binding.epoch);
                 }
                 Change::Pair(Some(Memory { partner_down: Some((since, epoch)), .. })) => *since = *since + age(*epoch),
-                Change::Pair(_) | Change::Put(_) | Change::Remove(_) | Change::Setting(_) | Change::GiveUp(_) => {}
+                Change::Pair(_)
+                | Change::Put(_)
+                | Change::Remove(_)
+                | Change::Setting(_)
+                | Change::GiveUp(_)
+                | Change::Noted(_) => {}
             }
         }
         self.queue.push_back(commit);
@@ -108,6 +113,7 @@ impl Disk {
                         }
                         self.memory = memory;
                     }
+                    Change::Noted(_) => {}
                 }
             }
         }

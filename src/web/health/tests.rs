@@ -15,6 +15,8 @@ fn well() -> Status {
         is_serving: true,
         forgot: None,
         wait_secs: None,
+        is_unpaired: false,
+        alone_in_secs: None,
         partner: Some(partner),
         unconfirmed: 0,
         is_level: Some(true),

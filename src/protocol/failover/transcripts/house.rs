@@ -8,7 +8,7 @@ use crate::{
         failover::{Envelope, Forgot, GivenUp, Memory, Rank, Session, State},
         lease::{Binding, HwAddr},
         node::{Pair, TwinStatus},
-        replica::Entry,
+        replica::{Edited, Entry},
         simulation::device::{DISCOVER, Device, Heard, OFFER, REQUEST},
         time::{Epoch, Time},
     },
@@ -45,6 +45,7 @@ impl Disk {
                     }
                     self.memory = memory;
                 }
+                Change::Noted(_) => {}
             }
         }
     }
@@ -258,7 +259,7 @@ impl House {
 
     pub fn command(&mut self, node: usize, command: Command) -> Result<(), String> {
         self.done.clear();
-        self.handle(node, Event::Command { id: 0, command });
+        self.handle(node, Event::Command { id: 0, by: Edited::default(), command });
         self.done.pop().expect("disks here write at once")
     }
 

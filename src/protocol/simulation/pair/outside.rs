@@ -8,7 +8,7 @@ use super::{
     world::World,
 };
 use crate::{
-    protocol::{Command, Event, TwinCommand, failover::State},
+    protocol::{Command, Event, TwinCommand, failover::State, replica::Edited},
     settings::{Record, RecordKey, Twin},
 };
 
@@ -135,7 +135,7 @@ impl World {
         self.commands += 1;
         self.last_result_is_ok = false;
         tell!(self, "admin at {}, command {}: {}", name(at), self.commands, tell::command(&command));
-        self.handle(at, Event::Command { id: self.commands, command });
+        self.handle(at, Event::Command { id: self.commands, by: Edited::default(), command });
     }
 
     pub fn edit(&mut self, at: usize, does: Edit) {

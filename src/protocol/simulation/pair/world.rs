@@ -296,7 +296,7 @@ impl World {
                     self.write_soon(at);
                 }
                 Action::Send(envelope) => self.send(at, envelope),
-                Action::Done { id, result } => {
+                Action::Done { id, result, .. } => {
                     self.last_result_is_ok = result.is_ok();
                     tell!(
                         self,
