@@ -353,11 +353,11 @@ fn kept_sentence(house: &House, reservation: &Reservation, device: &Device<'_>) 
 
 /// Done, or refused with a sentence; either way on to a page that says so.
 async fn change(site: &Site, visitor: &Visitor, command: Command, to: &str, done: String) -> Result<Response, Stopped> {
-    let text = match site.submit(visitor, command).await? {
-        Ok(()) => done,
-        Err(refusal) => refusal,
+    let notice = match site.submit(visitor, command).await? {
+        Ok(saved) => Notice { text: done, undo: saved.change },
+        Err(refusal) => Notice::new(refusal),
     };
-    Ok(see(visitor, to, Notice::new(text)))
+    Ok(see(visitor, to, notice))
 }
 
 async fn new(State(site): State<Site>, visitor: Visitor, Query(asked): Query<Pairs>) -> Result<Response, Stopped> {

@@ -95,12 +95,15 @@ async fn keep_some(State(site): State<Site>, visitor: Visitor, Form(form): Form<
     let memory = site.handle().read(|node, _| device::asked(node)).await?;
     let devices = gather(&house, &memory);
     let ticked = form.iter().filter(|(key, _)| key == "id").filter_map(|(_, id)| id.parse::<DeviceId>().ok());
-    let (mut kept, mut refused) = (Vec::new(), Vec::new());
+    let (mut kept, mut refused, mut undo) = (Vec::new(), Vec::new(), None);
     for id in ticked.take(KEPT_AT_ONCE) {
         let Some(device) = device::find(&devices, &id) else { continue };
         let Some(reservation) = one::keep::as_it_is(&device, &house) else { continue };
         match site.submit(&visitor, Command::Add(Record::Reservation(reservation))).await? {
-            Ok(()) => kept.push(device.called()),
+            Ok(saved) => {
+                kept.push(device.called());
+                undo = saved.change;
+            }
             Err(why) => refused.push(why),
         }
     }
@@ -113,7 +116,9 @@ async fn keep_some(State(site): State<Site>, visitor: Visitor, Form(form): Form<
     for why in refused.iter().take(3) {
         text = format!("{text} {why}");
     }
-    Ok(see(&visitor, &back(&form, "/devices"), Notice::new(text.trim())))
+    // One click takes back one change.
+    let notice = Notice { text: text.trim().into(), undo: undo.filter(|_| kept.len() == 1) };
+    Ok(see(&visitor, &back(&form, "/devices"), notice))
 }
 
 fn shortened(names: &[String]) -> String {
