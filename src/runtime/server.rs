@@ -22,6 +22,7 @@ use super::{
     control::{self, Control, twin::TwinLink},
     handle::{Handle, Message, Saved},
     links::Links,
+    live::Beat,
     log::DecisionLog,
     metrics::{InFlight, Metrics, UnderWay},
     outbox::SendTrouble,
@@ -124,6 +125,7 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
     let (report_sender, reports) = mpsc::unbounded_channel();
     let store = store.start(move |report| drop(report_sender.send(report)))?;
     let (handle, inbox) = Handle::new();
+    let beat = handle.beat();
     let (twin, notices) =
         Twin::start(&options.data, prepared, options.twin, twin::standing(&node, clock.now()), options.wall_trust);
     for notice in notices {
@@ -165,6 +167,7 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
             under_way: UnderWay::default(),
             told_trouble: false,
             told_state: State::Alone,
+            beat,
         };
         server.perform();
         for notice in loaded.notices {
@@ -202,6 +205,8 @@ struct Server {
     told_trouble: bool,
     /// The state of the pair that was logged last.
     told_state: State,
+    /// For those who show what has changed.
+    beat: Beat,
 }
 
 impl Server {
@@ -310,6 +315,9 @@ impl Server {
     }
 
     fn perform(&mut self) {
+        if !self.actions.is_empty() {
+            self.beat.beat();
+        }
         let now = self.clock.now();
         let mut actions = std::mem::take(&mut self.actions);
         for action in actions.drain(..) {

@@ -2,15 +2,22 @@
 //!
 //! The web holds a `Site` only: it reads a `House`, submits commands and asks the link. It decides nothing about leases.
 
+pub mod access;
 pub mod assets;
+mod certificate;
+mod crowd;
 pub mod form;
+mod guard;
 pub mod health;
 pub mod home;
 pub mod devices;
 pub mod device;
+pub mod host;
 pub mod listen;
+pub mod live;
 pub mod metrics;
 pub mod notice;
+pub mod revision;
 pub mod shell;
 pub mod site;
 pub mod visitor;
@@ -30,4 +37,17 @@ fn routes(site: Site) -> Router {
         .merge(health::routes())
         .merge(metrics::routes())
         .with_state(site)
+fn pages() -> Router<Site> {
+    Router::new()
+        .merge(home::routes())
+        .merge(access::routes())
+        .merge(live::routes())
+        .merge(assets::routes())
+        .merge(health::routes())
+        .merge(metrics::routes())
+}
+
+/// The pages behind their guards.
+fn router(site: Site) -> Router {
+    guard::guarded(pages().with_state(site.clone()), &site, guard::Guards::ALL)
 }

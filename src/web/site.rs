@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::visitor::Visitor;
+use super::{access::Door, host, live::Streams, visitor::Visitor};
 use crate::{
     protocol::{Command, lease::Binding, node::Status, replica::ToReconcile, time::Time},
     runtime::{
@@ -31,6 +31,10 @@ struct Inner {
     link: Option<Arc<dyn TwinLink>>,
     data: PathBuf,
     house: Mutex<Option<(Instant, Arc<House>)>>,
+    door: Door,
+    streams: Streams,
+    /// Further names by which this device may be opened.
+    names: Vec<String>,
 }
 
 /// The node as it was a moment ago: all that pages show of it.
@@ -54,7 +58,13 @@ pub struct House {
 impl Site {
     /// `link`: to the twin; `None` where it is off.
     pub fn new(data: PathBuf, handle: Handle, link: Option<Arc<dyn TwinLink>>) -> Site {
-        Site { inner: Arc::new(Inner { handle, link, data, house: Mutex::new(None) }) }
+        Site::with_names(data, handle, link, Vec::new())
+    }
+
+    /// `names`: by which this device is opened, beside its own.
+    pub fn with_names(data: PathBuf, handle: Handle, link: Option<Arc<dyn TwinLink>>, names: Vec<String>) -> Site {
+        let (door, streams) = (Door::default(), Streams::default());
+        Site { inner: Arc::new(Inner { handle, link, data, house: Mutex::new(None), door, streams, names }) }
     }
 
     /// At most `HOUSE_AGE_MAX` old.
@@ -111,6 +121,20 @@ impl Site {
 
     pub fn link(&self) -> Option<&Arc<dyn TwinLink>> {
         self.inner.link.as_ref()
+    }
+
+    /// Who may come in.
+    pub fn door(&self) -> &Door {
+        &self.inner.door
+    }
+
+    pub fn streams(&self) -> &Streams {
+        &self.inner.streams
+    }
+
+    /// By which this device may be opened, in small letters.
+    pub fn names(&self) -> Vec<String> {
+        host::names(&host_name(), &self.inner.names)
     }
 
     /// What was: changes of settings and what happened here.
