@@ -23,7 +23,7 @@ use super::{
     House, Site,
     devices::{
         back,
-        device::{self, Device, find, gather},
+        device::{Device, find, gather},
         id::DeviceId,
         link,
     },
@@ -81,26 +81,24 @@ struct UnknownPage {
 /// The device of a URL, and the house that it stands in.
 struct Found {
     house: Arc<House>,
-    asked: device::Asked,
     id: DeviceId,
 }
 
 impl Found {
     fn device(&self) -> Option<Device<'_>> {
-        find(&gather(&self.house, &self.asked), &self.id)
+        find(&gather(&self.house), &self.id)
     }
 }
 
-/// The inner error is the page that says so.
-async fn look(site: &Site, visitor: &Visitor, id: &str, house: Arc<House>) -> Result<Result<Found, Response>, Stopped> {
-    let asked = site.handle().read(|node, _| device::asked(node)).await?;
-    Ok(match id.parse::<DeviceId>() {
+/// The error is the page that says so.
+fn look(visitor: &Visitor, id: &str, house: Arc<House>) -> Result<Found, Response> {
+    match id.parse::<DeviceId>() {
         Ok(id) => {
-            let found = Found { house, asked, id };
+            let found = Found { house, id };
             if found.device().is_some() { Ok(found) } else { Err(unknown(&found.house, visitor, &found.id)) }
         }
         Err(text) => Err(not_found(&house, visitor, text, None)),
-    })
+    }
 }
 
 fn unknown(house: &House, visitor: &Visitor, id: &DeviceId) -> Response {
@@ -128,7 +126,7 @@ async fn show(
     Query(asked): Query<Pairs>,
 ) -> Result<Response, Stopped> {
     let house = site.house().await?;
-    let found = match look(&site, &visitor, &id, house).await? {
+    let found = match look(&visitor, &id, house) {
         Ok(found) => found,
         Err(page) => return Ok(page),
     };
@@ -178,7 +176,7 @@ async fn keep_it(
     Path(id): Path<String>,
     Form(form): Form<Pairs>,
 ) -> Result<Response, Stopped> {
-    let found = match look(&site, &visitor, &id, site.fresh_house().await?).await? {
+    let found = match look(&visitor, &id, site.fresh_house().await?) {
         Ok(found) => found,
         Err(page) => return Ok(page),
     };
@@ -201,7 +199,7 @@ async fn unkeep(
     Path(id): Path<String>,
     Form(form): Form<Pairs>,
 ) -> Result<Response, Stopped> {
-    let found = match look(&site, &visitor, &id, site.fresh_house().await?).await? {
+    let found = match look(&visitor, &id, site.fresh_house().await?) {
         Ok(found) => found,
         Err(page) => return Ok(page),
     };
@@ -223,7 +221,7 @@ async fn free(
     Path(id): Path<String>,
     Form(form): Form<Pairs>,
 ) -> Result<Response, Stopped> {
-    let found = match look(&site, &visitor, &id, site.fresh_house().await?).await? {
+    let found = match look(&visitor, &id, site.fresh_house().await?) {
         Ok(found) => found,
         Err(page) => return Ok(page),
     };
@@ -243,7 +241,7 @@ async fn check(
     Path(id): Path<String>,
     Form(form): Form<Pairs>,
 ) -> Result<Response, Stopped> {
-    let found = match look(&site, &visitor, &id, site.house().await?).await? {
+    let found = match look(&visitor, &id, site.house().await?) {
         Ok(found) => found,
         Err(page) => return Ok(page),
     };
@@ -276,12 +274,11 @@ async fn save(
     Form(form): Form<Pairs>,
 ) -> Result<Response, Stopped> {
     let house = site.fresh_house().await?;
-    let asked = site.handle().read(|node, _| device::asked(node)).await?;
     let id = match id.parse::<DeviceId>() {
         Ok(id) => id,
         Err(text) => return Ok(not_found(&house, &visitor, text, None)),
     };
-    let found = Found { house, asked, id };
+    let found = Found { house, id };
     let fields = Fields::read(&form);
     let device = found.device();
     let kept = device.as_ref().and_then(|device| device.kept);

@@ -18,6 +18,7 @@ use axum::{
 
 use super::{
     House, Site, device as one,
+    live::{self, Place},
     notice::{Notice, see},
     shell::{self, Section, Shell},
     visitor::Visitor,
@@ -56,30 +57,36 @@ struct Fragment {
 
 type Pairs = Vec<(String, String)>;
 
-async fn look(site: &Site, asked: &Pairs) -> Result<(std::sync::Arc<House>, List), Stopped> {
-    let house = site.house().await?;
-    let memory = site.handle().read(|node, _| device::asked(node)).await?;
-    let list = List::new(&house, &memory, &Query::read(asked));
-    Ok((house, list))
-}
-
 async fn devices(State(site): State<Site>, visitor: Visitor, Asked(asked): Asked<Pairs>) -> Result<Response, Stopped> {
-    let (house, list) = look(&site, &asked).await?;
-    let has_subnets = !house.settings.subnets.is_empty();
-    Ok(shell::page(&Page { shell: Shell::new(&house, &visitor, Section::Devices, "Devices"), list, has_subnets }))
+    let house = site.house().await?;
+    let shell = Shell::new(&house, &visitor, Section::Devices, "Devices").live("devices");
+    let list = List::new(&house, &Query::read(&asked));
+    Ok(shell::page(&Page { shell, list, has_subnets: !house.settings.subnets.is_empty() }))
 }
 
 /// The list alone, for the search that goes on while somebody types.
 async fn fragment(State(site): State<Site>, _: Visitor, Asked(asked): Asked<Pairs>) -> Result<Response, Stopped> {
-    let (house, list) = look(&site, &asked).await?;
-    Ok(shell::page(&Fragment { list, has_subnets: !house.settings.subnets.is_empty() }))
+    let house = site.house().await?;
+    Ok(shell::page(&Fragment::of(&house, &asked)))
+}
+
+/// What is live of the list.
+pub fn parts(_: &Site, house: &House, place: &Place) -> Vec<live::Fragment> {
+    let asked = axum::http::Uri::builder().path_and_query(format!("/devices?{}", place.query)).build();
+    let asked = asked.ok().and_then(|uri| Asked::<Pairs>::try_from_uri(&uri).ok()).map(|Asked(asked)| asked);
+    live::Fragment::new("found", &Fragment::of(house, &asked.unwrap_or_default())).into_iter().collect()
+}
+
+impl Fragment {
+    fn of(house: &House, asked: &Pairs) -> Fragment {
+        Fragment { list: List::new(house, &Query::read(asked)), has_subnets: !house.settings.subnets.is_empty() }
+    }
 }
 
 async fn export(State(site): State<Site>, _: Visitor, Asked(asked): Asked<Pairs>) -> Result<Response, Stopped> {
     let house = site.house().await?;
-    let memory = site.handle().read(|node, _| device::asked(node)).await?;
     let query = Query::read(&asked);
-    let mut found = query.search(gather(&house, &memory), house.now);
+    let mut found = query.search(gather(&house), house.now);
     found.retain(|device| query.show.takes(device, house.now));
     query.sort(&mut found, &house);
     let head = [
@@ -92,8 +99,7 @@ async fn export(State(site): State<Site>, _: Visitor, Asked(asked): Asked<Pairs>
 /// Keeps for every ticked device the address that it has now.
 async fn keep_some(State(site): State<Site>, visitor: Visitor, Form(form): Form<Pairs>) -> Result<Response, Stopped> {
     let house = site.fresh_house().await?;
-    let memory = site.handle().read(|node, _| device::asked(node)).await?;
-    let devices = gather(&house, &memory);
+    let devices = gather(&house);
     let ticked = form.iter().filter(|(key, _)| key == "id").filter_map(|(_, id)| id.parse::<DeviceId>().ok());
     let (mut kept, mut refused, mut undo) = (Vec::new(), Vec::new(), None);
     for id in ticked.take(KEPT_AT_ONCE) {

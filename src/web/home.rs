@@ -6,8 +6,8 @@ use askama::Template;
 use axum::{Router, extract::State, response::Response, routing::get};
 
 use super::{
-    Site,
-    devices::device,
+    House, Site,
+    live::{Fragment, Place},
     shell::{self, Section, Shell},
     visitor::Visitor,
 };
@@ -25,9 +25,31 @@ struct Home {
     view: HomeView,
 }
 
+#[derive(Template)]
+#[template(ext = "html", source = r#"{% import "home_parts.html" as parts %}{% call parts::problems(view) %}{% endcall %}"#)]
+struct Problems<'v> {
+    view: &'v HomeView,
+}
+
+#[derive(Template)]
+#[template(ext = "html", source = r#"{% import "home_parts.html" as parts %}{% call parts::house(view) %}{% endcall %}"#)]
+struct TheHouse<'v> {
+    view: &'v HomeView,
+}
+
 async fn home(State(site): State<Site>, visitor: Visitor) -> Result<Response, Stopped> {
     let house = site.house().await?;
-    let asked = site.handle().read(|node, _| device::asked(node)).await?;
-    let view = HomeView::new(&house, &asked, |device| device.heard());
-    Ok(shell::page(&Home { shell: Shell::new(&house, &visitor, Section::Home, "Home"), view }))
+    let shell = Shell::new(&house, &visitor, Section::Home, "Home").live("home");
+    Ok(shell::page(&Home { shell, view: look(&site, &house) }))
+}
+
+/// What is live of it.
+pub fn parts(site: &Site, house: &House, _: &Place) -> Vec<Fragment> {
+    let view = look(site, house);
+    let parts = [Fragment::new("problems", &Problems { view: &view }), Fragment::new("house", &TheHouse { view: &view })];
+    parts.into_iter().flatten().collect()
+}
+
+fn look(site: &Site, house: &House) -> HomeView {
+    HomeView::new(house, &site.handle().board().around(), |device| device.heard())
 }

@@ -28,18 +28,11 @@ pub use listen::{Options, Web, start};
 pub use site::{House, Site};
 
 /// All that is served; each page brings its own.
-fn routes(site: Site) -> Router {
+fn pages() -> Router<Site> {
     Router::new()
         .merge(home::routes())
         .merge(devices::routes())
         .merge(device::routes())
-        .merge(assets::routes())
-        .merge(health::routes())
-        .merge(metrics::routes())
-        .with_state(site)
-fn pages() -> Router<Site> {
-    Router::new()
-        .merge(home::routes())
         .merge(access::routes())
         .merge(live::routes())
         .merge(assets::routes())

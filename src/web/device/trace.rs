@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::{
     protocol::{
         Node,
-        explain::{Decision, Outcome, Silence},
+        explain::{Asked, Decision, Outcome, Silence, Step},
         lease::HwAddr,
     },
     web::{House, devices::when::When},
@@ -36,6 +36,33 @@ pub fn of_device(node: &Node, hw: HwAddr) -> Vec<Arc<Decision>> {
     let mut decisions: Vec<Arc<Decision>> = node.explain().of_device(hw).cloned().collect();
     decisions.reverse();
     decisions
+}
+
+/// All decisions as they are shown: an offer that was taken up at once is one way with the lease that came of it.
+pub fn story(decisions: &[Arc<Decision>], house: &House) -> Vec<Told> {
+    let mut story = Vec::new();
+    let mut rest = decisions;
+    while let [decision, earlier @ ..] = rest {
+        let mut told = Told::new(decision, house);
+        rest = earlier;
+        if let [offer, before @ ..] = earlier
+            && offer.last_at <= decision.at
+            && is_taken_up(offer, decision)
+        {
+            let taken = Step::OfferedBefore { address: offer.outcome.address().unwrap_or(std::net::Ipv4Addr::UNSPECIFIED) };
+            let fresh = decision.steps.iter().filter(|step| **step != taken && !offer.steps.contains(step));
+            told.steps = offer.steps.iter().chain(fresh).map(|step| capital(&step.to_string())).collect();
+            told.asked = capital(&offer.asked.to_string());
+            rest = before;
+        }
+        story.push(told);
+    }
+    story
+}
+
+fn is_taken_up(offer: &Decision, decision: &Decision) -> bool {
+    decision.asked == Asked::Select
+        && matches!((&offer.outcome, &decision.outcome), (Outcome::Offered { address, .. }, Outcome::Acked { address: given, .. }) if address == given)
 }
 
 impl Told {

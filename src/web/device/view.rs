@@ -6,7 +6,7 @@ use super::{
     keep::{Clash, Fields},
     received::{Received, received},
     timeline::{Hours, Span, Timeline},
-    trace::Told,
+    trace::{self, Told},
 };
 use crate::{
     protocol::{explain::Decision, lease::ClientId, plan::OptionTable},
@@ -102,7 +102,7 @@ impl DeviceView {
                 (Standing::Unanswered, _) => "Why is it not answered?".into(),
                 _ => "What it asked, and why it was answered so".into(),
             },
-            why: memory.decisions.iter().map(|decision| Told::new(decision, house)).collect(),
+            why: trace::story(&memory.decisions, house),
             received: shown
                 .map(|address| received(&house.settings, &memory.options, address, device.kept.filter(|kept| kept.address == address)))
                 .unwrap_or_default(),

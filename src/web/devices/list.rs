@@ -3,7 +3,7 @@
 use ipnet::Ipv4Net;
 
 use super::{
-    device::{Asked, Device, Standing, gather},
+    device::{Device, Standing, gather},
     query::{Column, PAGE_ROWS, Query, Show},
     when::When,
 };
@@ -82,9 +82,9 @@ pub struct Head {
 }
 
 impl List {
-    pub fn new(house: &House, asked: &Asked, query: &Query) -> List {
+    pub fn new(house: &House, query: &Query) -> List {
         let now = house.now;
-        let devices = gather(house, asked);
+        let devices = gather(house);
         let known = devices.len();
         let found = query.search(devices, now);
         let filters = filters(&found, query, now);

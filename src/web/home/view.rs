@@ -2,17 +2,20 @@
 
 use crate::{
     protocol::{
+        alerts::Kind,
         explain::spell,
         failover::State,
         node::{Status, TwinStatus},
         time::Time,
     },
+    runtime::alerts::board::Around,
     settings::AddressRange,
     web::{
         House,
         devices::{
-            device::{Asked, Device, Standing, gather},
+            device::{Device, Standing, gather},
             list::Row,
+            when::When,
         },
     },
 };
@@ -54,12 +57,24 @@ pub struct PoolGauge {
     pub words: String,
 }
 
+/// Something that is done for the house now and then.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Care {
+    pub what: &'static str,
+    pub when: Option<When>,
+    /// Where it was never done.
+    pub otherwise: &'static str,
+    pub to: &'static str,
+    pub words: &'static str,
+}
+
 #[derive(Debug)]
 pub struct HomeView {
     pub problems: Vec<Problem>,
     pub twins: Vec<TwinCard>,
     pub has_twin: bool,
     pub pools: Vec<PoolGauge>,
+    pub care: Vec<Care>,
     pub new: Vec<Row>,
     /// More than are shown.
     pub new_more: usize,
@@ -71,8 +86,8 @@ pub struct HomeView {
 
 impl HomeView {
     /// `first_heard`: of a device, where that is known.
-    pub fn new(house: &House, asked: &Asked, first_heard: impl Fn(&Device<'_>) -> Option<Time>) -> HomeView {
-        let devices = gather(house, asked);
+    pub fn new(house: &House, around: &Around, first_heard: impl Fn(&Device<'_>) -> Option<Time>) -> HomeView {
+        let devices = gather(house);
         let now = house.now;
         let standing = |wanted| devices.iter().filter(|device| device.standing(now) == wanted).count();
         let mut new: Vec<(Time, &Device<'_>)> = devices
@@ -83,7 +98,8 @@ impl HomeView {
             .collect();
         new.sort_by_key(|(first, device)| (std::cmp::Reverse(*first), device.id.clone()));
         HomeView {
-            problems: problems(house, &devices),
+            problems: problems(house, around, &devices),
+            care: care(house, around),
             twins: twins(house),
             has_twin: house.status.twin.is_some(),
             pools: pools(house),
@@ -97,7 +113,7 @@ impl HomeView {
     }
 }
 
-fn problems(house: &House, devices: &[Device<'_>]) -> Vec<Problem> {
+fn problems(house: &House, around: &Around, devices: &[Device<'_>]) -> Vec<Problem> {
     let status = &house.status;
     let mut list = Vec::new();
     let mut add = |kind, text: String, remedy| list.push(Problem { kind, text, remedy });
@@ -139,6 +155,14 @@ fn problems(house: &House, devices: &[Device<'_>]) -> Vec<Problem> {
         }
     }
     unanswered(house, devices, &mut add);
+    for rival in &around.rivals {
+        let text = format!("{} Devices may get wrong addresses from it. Switch its DHCP off.", rival.sentence());
+        add("", text, Some(("/activity", "See what it does")));
+    }
+    let told = [Kind::Conflict, Kind::BackupLate, Kind::ClockWrong];
+    for open in around.open.iter().filter(|open| told.contains(&open.kind)) {
+        add("warn", open.text.clone(), None);
+    }
     for notice in &status.notices {
         add("warn", notice.clone(), None);
     }
@@ -224,6 +248,35 @@ fn partner_text(twin: &TwinStatus, state: State) -> String {
         State::Normal => "Answers the devices.".into(),
         other => format!("It is {other}."),
     }
+}
+
+fn care(house: &House, around: &Around) -> Vec<Care> {
+    let backup = Care {
+        what: "Last backup",
+        when: around.backup_made.map(|made| When::of(house, made)),
+        otherwise: "None yet. One is made every night, and kept on both twins.",
+        to: "/settings/backups",
+        words: "Backups",
+    };
+    let drill = Care {
+        what: "Last drill",
+        when: None,
+        otherwise: if house.status.twin.is_some() {
+            "None yet. Two minutes show that the twin takes over when it must."
+        } else {
+            "None yet. With a twin, two minutes show that it takes over."
+        },
+        to: "/twins",
+        words: "Twins",
+    };
+    let rival = Care {
+        what: "Looked for other DHCP servers",
+        when: around.probed.map(|probed| When::of(house, probed)),
+        otherwise: "Not yet since the start. It is done now and then by itself.",
+        to: "/activity",
+        words: "Activity",
+    };
+    vec![backup, drill, rival]
 }
 
 fn pools(house: &House) -> Vec<PoolGauge> {
