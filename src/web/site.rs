@@ -6,7 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{access::Door, host, live::Streams, visitor::Visitor};
+use super::{
+    access::Door,
+    devices::device::{self, Asked},
+    host,
+    live::Streams,
+    visitor::Visitor,
+};
 use crate::{
     protocol::{Command, lease::Binding, node::Status, replica::ToReconcile, time::Time},
     runtime::{
@@ -54,6 +60,8 @@ pub struct House {
     pub bindings: Vec<Binding>,
     pub status: Status,
     pub to_reconcile: Vec<ToReconcile>,
+    /// The latest decision about each device that asked since the start.
+    pub asked: Asked,
 }
 
 impl Site {
@@ -92,6 +100,7 @@ impl Site {
                 bindings: node.leases().iter().cloned().collect(),
                 status: node.status(clock.now()),
                 to_reconcile: node.to_reconcile(),
+                asked: device::asked(node),
             })
             .await?;
         let last = self.inner.house.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, house)| Arc::clone(house));
