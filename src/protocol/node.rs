@@ -36,7 +36,7 @@ use durable::{Parked, Undo};
 use history::History;
 pub use history::{Noted, Reversal};
 pub(in crate::protocol) use pair::secs_until;
-pub use pair::{Pair, PartnerStatus, TwinStatus};
+pub use pair::{DRILL_SECS, Pair, PartnerStatus, Precheck, TwinStatus};
 pub(in crate::protocol) use probing::MAX_STRANGERS;
 use probing::Probing;
 pub use status::{Status, SubnetStatus};
@@ -128,6 +128,7 @@ impl Node {
 
     /// Decides. Actions are added to `out`, to be performed in order.
     pub fn handle(&mut self, now: Time, event: Event<'_>, out: &mut Vec<Action>) {
+        let (was_drilled, before) = (self.is_drilled(), out.len());
         match event {
             Event::Datagram(datagram) => self.datagram(now, &datagram, out),
             Event::Interfaces(interfaces) => self.set_interfaces(now, interfaces),
@@ -146,6 +147,9 @@ impl Node {
             Event::Paired(pair) => self.paired(now, *pair, out),
             Event::Partner(envelope) => self.partner_said(now, envelope, out),
             Event::Timer => self.timer(now, out),
+        }
+        if was_drilled && self.is_drilled() {
+            self.hold_tongue(before, out);
         }
     }
 

@@ -64,6 +64,10 @@ pub struct Heartbeat {
     pub in_trouble: bool,
     /// Records whose last change the receiver has not confirmed.
     pub unconfirmed: u64,
+    /// The sender falls silent for so long, in a drill. For people: no rule of failover heeds it, but that nobody can declare
+    /// one down that says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill_secs: Option<u32>,
 }
 
 /// A record as it travels: durations count from the moment of sending.

@@ -120,6 +120,8 @@ pub struct Partnership {
     /// after that.
     pub partner_heard_moved: Time,
     pub unheard_since: Option<Time>,
+    /// In `Drilled`: when this node ends it.
+    pub drill_ends: Time,
     /// The admin's word, and when it came: go on without the partner.
     pub may_serve_alone: Option<Time>,
     /// The digests differ, though nothing is under way, since then.
@@ -156,7 +158,7 @@ impl Partnership {
     pub fn is_serving(&self) -> bool {
         match self.state {
             State::Alone | State::Normal | State::CommunicationsInterrupted | State::PartnerDown | State::Reconcile => true,
-            State::Startup | State::Recover | State::ShuttingDown => false,
+            State::Startup | State::Recover | State::ShuttingDown | State::Drilled => false,
         }
     }
 

@@ -183,6 +183,7 @@ fn beat(number: u64) -> Envelope {
         clients_heard: 0,
         in_trouble: false,
         unconfirmed: 0,
+        drill_secs: None,
     };
     Envelope { from: Session(1), to: None, body: Body::Heartbeat(heartbeat) }
 }

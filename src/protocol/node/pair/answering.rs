@@ -149,7 +149,7 @@ impl Node {
         let must_answer = match twin.state {
             State::Normal => twin.partner_is_deaf(now) || twin.partner_in_trouble(),
             State::CommunicationsInterrupted | State::PartnerDown | State::Reconcile => true,
-            State::Alone | State::Startup | State::Recover | State::ShuttingDown => false,
+            State::Alone | State::Startup | State::Recover | State::ShuttingDown | State::Drilled => false,
         };
         if !must_answer || twin.unserved.is_empty() {
             return;

@@ -48,7 +48,12 @@ impl Node {
         let wants = match twin.state {
             State::Recover | State::Reconcile => twin.pulled.is_none(),
             State::Normal => twin.pull.is_some(),
-            State::Alone | State::Startup | State::CommunicationsInterrupted | State::PartnerDown | State::ShuttingDown => false,
+            State::Alone
+            | State::Startup
+            | State::CommunicationsInterrupted
+            | State::PartnerDown
+            | State::ShuttingDown
+            | State::Drilled => false,
         };
         // What came of the last one is on its way to the disk.
         let is_stored = !self.parked.iter().any(|(_, parked)| matches!(parked, Parked::Pulled { .. }));
@@ -74,7 +79,7 @@ impl Node {
         }
         let Some(twin) = &mut self.twin else { return };
         let may_pull = match twin.state {
-            State::Startup | State::PartnerDown | State::Alone | State::ShuttingDown => false,
+            State::Startup | State::PartnerDown | State::Alone | State::ShuttingDown | State::Drilled => false,
             State::Recover | State::Normal | State::CommunicationsInterrupted | State::Reconcile => true,
         };
         if !may_pull || (twin.down_on_disk && !is_loose(Rule::W28)) {
