@@ -20,7 +20,8 @@
 //!
 //! `Normal` → `Drilled` for the time of a drill, and from there to `Startup` as after a restart.
 //!
-//! Serving: `CommunicationsInterrupted`, `PartnerDown`, `Reconcile` (all of them "apart"), and `Normal` ("together").
+//! Serving: `CommunicationsInterrupted`, `PartnerDown`, `Reconcile` (all of them "apart"), and `Normal` ("together"). How one that
+//! is unpaired becomes one alone again: `unpair`.
 
 mod answering;
 mod drill;
