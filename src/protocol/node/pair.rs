@@ -229,6 +229,12 @@ impl Node {
             // It may tell now what it did not tell in the state before.
             pull.asked = Time::ZERO;
         }
+        let knew = !is_new_session && twin.partner.as_ref().is_some_and(|partner| partner.forgot.is_some());
+        if heartbeat.forgot.is_some() && !knew {
+            // What it has confirmed it knows no more (rule 2).
+            twin.acked.clear();
+            twin.proposals.values_mut().for_each(|proposal| proposal.is_confirmed = false);
+        }
         let partner_recovers = heartbeat.state == State::Recover;
         let partner_starts = heartbeat.state == State::Startup;
         twin.partner = Some(heartbeat);

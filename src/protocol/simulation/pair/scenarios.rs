@@ -442,7 +442,14 @@ fn once_wrong() -> Vec<(Setup, Vec<Step>)> {
         &[power(A, PowerDoes::OffAndWipe), power(A, PowerDoes::On(Clock::Ahead)), wait(2481), power(B, PowerDoes::Off)],
         &[wait(183_493), acquire(2, 10, A)],
     ]);
+    // Confirmed by a disk that is lost since, while the own disk has not taken it yet.
+    let confirmed_and_lost = quiet(&[
+        &[disk(A, DiskDoes::Stall), acquire(1, 10, A)],
+        &[Step::Client { who: 2, does: Does::Acquire(None), reach: Reach::Both, is_deaf: false }, Step::Next(5)],
+        &[power(B, PowerDoes::OffAndWipe), power(B, PowerDoes::On(Clock::Ahead)), wait(63_974)],
+    ]);
     vec![
+        confirmed_and_lost,
         proposed_later,
         asks_both,
         raised,
