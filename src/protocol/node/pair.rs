@@ -472,6 +472,7 @@ impl Node {
                     self.durable_number = self.durable_number.max(heard);
                     twin.memory.own_number = twin.memory.own_number.max(heard);
                     let next = if twin.pulled.is_some() { State::Reconcile } else { State::CommunicationsInterrupted };
+                    twin.memory.served_unknowing |= twin.memory.forgot.is_some() && twin.pulled.is_none();
                     twin.memory.forgot = None;
                     twin.memory.shut_down = false;
                     twin.may_serve_alone = None;
@@ -488,6 +489,10 @@ impl Node {
                 });
                 let is_level = twin.pulled.is_some() && !twin.needs_sending();
                 if twin.in_contact(now) && partner_serves && (is_level || is_loose(Rule::W12)) {
+                    let was_unknowing = std::mem::take(&mut twin.memory.served_unknowing);
+                    if was_unknowing {
+                        self.store_memory(now, out);
+                    }
                     self.enter(now, State::Normal, out);
                 }
             }
