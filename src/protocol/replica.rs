@@ -10,12 +10,15 @@ mod reconcile;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Change, failover::Rank, lease::Version};
-use crate::settings::{Identifier, LeaseTimes, Record, RecordKey, Server, Settings, Twin};
+use super::{Change, digest::Digest, failover::Rank, lease::Version};
+use crate::settings::{Identifier, LeaseTimes, Record, RecordKey, Server, Settings, Twin, access::Access, alerts::Alerts};
 pub use assemble::{Assembled, SetAside};
 pub use merge::Merged;
 pub use reconcile::{Keep, ToReconcile};
@@ -31,6 +34,28 @@ pub struct Entry {
     /// Edits made apart that contradict: the one that is not in force, until somebody chooses. Then `record` is the
     /// first's edit, numbered `version.first`, and this one the second's, numbered `version.second`.
     pub other: Option<Other>,
+    /// For history only; `None`: made by a version that had none, or at the pairing.
+    pub edited: Option<Edited>,
+}
+
+/// Who made an edit, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Edited {
+    /// `dashboard`, `command line`, the name of a token.
+    pub by: String,
+    /// By the wall clock of the node where it was made, since 1970. For people: nothing rests on it.
+    pub wall_ms: i64,
+}
+
+/// Longer names of authors are cut.
+const AUTHOR_BYTES_MAX: usize = 128;
+
+impl Edited {
+    pub fn new(by: &str, wall_ms: i64) -> Edited {
+        let mut by: String = by.chars().filter(|c| !c.is_control()).collect();
+        by.truncate(by.floor_char_boundary(AUTHOR_BYTES_MAX));
+        Edited { by, wall_ms }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,13 +70,16 @@ struct AnyEntry {
     version: Version,
     record: Option<Record>,
     other: Option<Other>,
+    #[serde(default)]
+    edited: Option<Edited>,
 }
 
 impl TryFrom<AnyEntry> for Entry {
     type Error = &'static str;
 
-    fn try_from(AnyEntry { key, version, record, other }: AnyEntry) -> Result<Entry, Self::Error> {
-        let entry = Entry { key, version, record, other };
+    fn try_from(AnyEntry { key, version, record, other, edited }: AnyEntry) -> Result<Entry, Self::Error> {
+        let edited = edited.map(|edited| Edited::new(&edited.by, edited.wall_ms));
+        let entry = Entry { key, version, record, other, edited };
         if entry.is_sound() { Ok(entry) } else { Err("a setting is about another one than it says") }
     }
 }
@@ -66,14 +94,33 @@ impl Entry {
 
 /// All settings of a pair, as this node holds them. `merge`, `edit` and `settle` only say what an entry becomes: `put`
 /// it when it goes to the disk, and put back what `put` returned if the disk refuses.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Replica {
-    pub entries: BTreeMap<RecordKey, Entry>,
+    entries: BTreeMap<RecordKey, Entry>,
+    /// The sum of `digest_of` of all entries: every heartbeat tells it.
+    digest: u64,
+    /// What they come to, once somebody has asked since the last change.
+    assembled: OnceLock<Arc<Assembled>>,
+}
+
+/// What follows from the entries does not count.
+impl PartialEq for Replica {
+    fn eq(&self, other: &Replica) -> bool {
+        self.entries == other.entries
+    }
 }
 
 impl Replica {
     pub fn new(entries: impl IntoIterator<Item = Entry>) -> Replica {
-        Replica { entries: entries.into_iter().map(|entry| (entry.key.clone(), entry)).collect() }
+        let mut replica = Replica::default();
+        for entry in entries {
+            replica.put(entry);
+        }
+        replica
+    }
+
+    pub fn entries(&self) -> &BTreeMap<RecordKey, Entry> {
+        &self.entries
     }
 
     /// The settings of a node that has been alone, as its own edits. `number`: its counter, which they raise.
@@ -90,7 +137,7 @@ impl Replica {
             let (key, record) = match change {
                 Change::Put(record) => (record.key(), Some(record.clone()).filter(|record| !is_default(record))),
                 Change::Remove(key) => (key.clone(), None),
-                Change::Bind(_) | Change::Setting(_) | Change::GiveUp(_) | Change::Pair(_) => continue,
+                Change::Bind(_) | Change::Setting(_) | Change::GiveUp(_) | Change::Pair(_) | Change::Noted(_) => continue,
             };
             let before = edited.get(&key).or_else(|| self.entries.get(&key));
             let is_so_already = match before {
@@ -107,21 +154,29 @@ impl Replica {
 
     /// Takes the entry in. The one before it comes back.
     pub fn put(&mut self, entry: Entry) -> Option<Entry> {
-        self.entries.insert(entry.key.clone(), entry)
+        self.assembled = OnceLock::new();
+        self.digest = self.digest.wrapping_add(digest_of(&entry));
+        let before = self.entries.insert(entry.key.clone(), entry);
+        self.digest = self.digest.wrapping_sub(before.as_ref().map_or(0, digest_of));
+        before
     }
 
     /// Undoes a `put`: the entry is as it was before.
     pub fn put_back(&mut self, key: &RecordKey, before: Option<Entry>) {
         match before {
-            Some(before) => self.entries.insert(key.clone(), before),
-            None => self.entries.remove(key),
-        };
+            Some(before) => drop(self.put(before)),
+            None => {
+                self.assembled = OnceLock::new();
+                let removed = self.entries.remove(key);
+                self.digest = self.digest.wrapping_sub(removed.as_ref().map_or(0, digest_of));
+            }
+        }
     }
 
     /// Equal where both hold the same versions of the same settings. The same on every machine and in every build, in
     /// whatever order, and for settings of which another version of the program knows more.
     pub fn digest(&self) -> u64 {
-        self.entries.values().map(digest_of).fold(0, u64::wrapping_add)
+        self.digest
     }
 }
 
@@ -133,7 +188,7 @@ fn next(key: RecordKey, before: Option<Version>, record: Option<Record>, rank: R
         Rank::First => Version { first: *number, ..before },
         Rank::Second => Version { second: *number, ..before },
     };
-    Entry { key, version, record, other: None }
+    Entry { key, version, record, other: None, edited: None }
 }
 
 /// Whether it says no more than its absence would.
@@ -142,6 +197,8 @@ fn is_default(record: &Record) -> bool {
         Record::Server(server) => *server == Server::default(),
         Record::Lease(lease) => *lease == LeaseTimes::default(),
         Record::Twin(twin) => *twin == Twin::default(),
+        Record::Access(access) => *access == Access::default(),
+        Record::Alerts(alerts) => *alerts == Alerts::default(),
         Record::Options(options) => options.is_empty(),
         Record::CustomOptions(definitions) => definitions.is_empty(),
         Record::Subnet(_) | Record::Reservation(_) => false,
@@ -150,8 +207,8 @@ fn is_default(record: &Record) -> bool {
 
 fn digest_of(entry: &Entry) -> u64 {
     // The version says what the rest is.
-    let Entry { key, version, record: _, other: _ } = entry;
-    let mut hash = Fnv::default();
+    let Entry { key, version, record: _, other: _, edited: _ } = entry;
+    let mut hash = Digest::default();
     match key {
         RecordKey::Server => hash.bytes(0, &[]),
         RecordKey::Lease => hash.bytes(1, &[]),
@@ -168,35 +225,10 @@ fn digest_of(entry: &Entry) -> u64 {
         }
         RecordKey::Reservation(Identifier::ClientId(id)) => hash.bytes(7, id),
         RecordKey::Reservation(Identifier::CircuitId(id)) => hash.bytes(8, id),
+        RecordKey::Access => hash.bytes(9, &[]),
+        RecordKey::Alerts => hash.bytes(10, &[]),
     }
     hash.bytes(0, &version.first.to_be_bytes());
     hash.bytes(0, &version.second.to_be_bytes());
     hash.mixed()
-}
-
-/// FNV-1a, 64 bits: small, and the same everywhere. Against accidents, not against liars.
-struct Fnv(u64);
-
-impl Default for Fnv {
-    fn default() -> Fnv {
-        Fnv(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl Fnv {
-    /// A tag, the length and the bytes: no two sequences run together.
-    fn bytes(&mut self, tag: u8, bytes: &[u8]) {
-        let length = (bytes.len() as u64).to_be_bytes();
-        for byte in [tag].iter().chain(&length).chain(bytes) {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-    }
-
-    /// FNV's last bytes stir the low bits only, and sums of such numbers meet too often (splitmix64's end).
-    fn mixed(self) -> u64 {
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
 }
