@@ -2,6 +2,7 @@
 
 pub mod server;
 pub mod handle;
+pub mod live;
 pub mod control;
 pub mod report;
 pub mod metrics;

@@ -16,7 +16,7 @@ mod refusal;
 pub mod desk;
 pub mod beacon;
 pub mod tls;
-mod file;
+pub mod file;
 
 mod keeper;
 mod meet;

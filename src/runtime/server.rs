@@ -23,6 +23,7 @@ use super::{
     handle::{Handle, Message, Saved},
     journal::{Journal, Kind},
     links::Links,
+    live::Beat,
     log::DecisionLog,
     metrics::{InFlight, Metrics, UnderWay},
     outbox::SendTrouble,
@@ -131,6 +132,7 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
     let archive = store.archive();
     let store = store.start(move |report| drop(report_sender.send(report)))?;
     let (handle, inbox) = Handle::new();
+    let beat = handle.beat();
     let (twin, notices) =
         Twin::start(&options.data, prepared, options.twin, twin::standing(&node, clock.now()), options.wall_trust);
     for notice in notices {
@@ -174,6 +176,7 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
             told_state: State::Alone,
             journal: archive.journal,
             presence: archive.presence,
+            beat,
         };
         server.journal.note(Kind::Run, format!("twinlease {} starts.", env!("CARGO_PKG_VERSION")));
         server.perform();
@@ -215,6 +218,8 @@ struct Server {
     told_state: State,
     journal: Journal,
     presence: Presence,
+    /// For those who show what has changed.
+    beat: Beat,
 }
 
 impl Server {
@@ -329,6 +334,9 @@ impl Server {
     }
 
     fn perform(&mut self) {
+        if !self.actions.is_empty() {
+            self.beat.beat();
+        }
         let now = self.clock.now();
         let mut actions = std::mem::take(&mut self.actions);
         for action in actions.drain(..) {

@@ -27,6 +27,10 @@ pub enum Tab {
 impl Tab {
     pub const ALL: [Tab; 3] = [Tab::Devices, Tab::Changes, Tab::System];
 
+    pub fn is(&self, other: &Tab) -> bool {
+        self == other
+    }
+
     pub fn path(&self) -> &'static str {
         match self {
             Tab::Devices => "/activity",

@@ -2,13 +2,21 @@
 //!
 //! The web holds a `Site` only: it reads a `House`, submits commands and asks the link. It decides nothing about leases.
 
+pub mod access;
+pub mod activity;
 pub mod assets;
+mod certificate;
+mod crowd;
 pub mod form;
+mod guard;
 pub mod health;
 pub mod home;
+pub mod host;
 pub mod listen;
+pub mod live;
 pub mod metrics;
 pub mod notice;
+pub mod revision;
 pub mod shell;
 pub mod site;
 pub mod visitor;
@@ -19,6 +27,18 @@ pub use listen::{Options, Web, start};
 pub use site::{House, Site};
 
 /// All that is served; each page brings its own.
-fn routes(site: Site) -> Router {
-    Router::new().merge(home::routes()).merge(assets::routes()).merge(health::routes()).merge(metrics::routes()).with_state(site)
+fn pages() -> Router<Site> {
+    Router::new()
+        .merge(home::routes())
+        .merge(access::routes())
+        .merge(activity::routes())
+        .merge(live::routes())
+        .merge(assets::routes())
+        .merge(health::routes())
+        .merge(metrics::routes())
+}
+
+/// The pages behind their guards.
+fn router(site: Site) -> Router {
+    guard::guarded(pages().with_state(site.clone()), &site, guard::Guards::ALL)
 }

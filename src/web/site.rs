@@ -6,13 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::visitor::Visitor;
+use super::{access::Door, host, live::Streams, visitor::Visitor};
 use crate::{
     protocol::{Command, lease::Binding, node::Status, replica::ToReconcile, time::Time},
     runtime::{
         clock::Clock,
         control::twin::TwinLink,
         handle::{Handle, Saved, Stopped},
+        journal::Journal,
+        presence::Presence,
         store::{Archive, StoreError},
     },
     settings::Settings,
@@ -32,6 +34,10 @@ struct Inner {
     archive: Archive,
     data: PathBuf,
     house: Mutex<Option<(Instant, Arc<House>)>>,
+    door: Door,
+    streams: Streams,
+    /// Further names by which this device may be opened.
+    names: Vec<String>,
 }
 
 /// The node as it was a moment ago: all that pages show of it.
@@ -54,8 +60,21 @@ pub struct House {
 
 impl Site {
     /// `link`: to the twin; `None` where it is off.
-    pub fn new(data: PathBuf, handle: Handle, link: Option<Arc<dyn TwinLink>>, archive: Archive) -> Site {
-        Site { inner: Arc::new(Inner { handle, link, archive, data, house: Mutex::new(None) }) }
+    pub fn new(data: PathBuf, handle: Handle, link: Option<Arc<dyn TwinLink>>) -> Site {
+        let archive = Archive::new(&data, Journal::default(), Presence::default());
+        Site::with_names(data, handle, link, archive, Vec::new())
+    }
+
+    /// `names`: by which this device is opened, beside its own.
+    pub fn with_names(
+        data: PathBuf,
+        handle: Handle,
+        link: Option<Arc<dyn TwinLink>>,
+        archive: Archive,
+        names: Vec<String>,
+    ) -> Site {
+        let (door, streams) = (Door::default(), Streams::default());
+        Site { inner: Arc::new(Inner { handle, link, archive, data, house: Mutex::new(None), door, streams, names }) }
     }
 
     /// At most `HOUSE_AGE_MAX` old.
@@ -129,6 +148,20 @@ impl Site {
             Ok(seen) => seen.map_err(|error| error.to_string()),
             Err(error) => Err(format!("What was written down cannot be read ({error}). Load the page again.")),
         }
+    }
+
+    /// Who may come in.
+    pub fn door(&self) -> &Door {
+        &self.inner.door
+    }
+
+    pub fn streams(&self) -> &Streams {
+        &self.inner.streams
+    }
+
+    /// By which this device may be opened, in small letters.
+    pub fn names(&self) -> Vec<String> {
+        host::names(&host_name(), &self.inner.names)
     }
 
     /// Where the database and the snapshots lie.

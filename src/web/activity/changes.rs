@@ -151,10 +151,8 @@ fn row(step: Step) -> Row {
     let shown = records.len();
     let is_open = |noted: &Noted| noted.key != RecordKey::Access && noted.before != noted.after;
     let can_revert = records.iter().all(is_open);
-    let records: Vec<Changed> = records
-        .iter()
-        .map(|noted| Changed { sentence: headline(noted), differences: differences(noted) })
-        .collect();
+    let records: Vec<Changed> =
+        records.iter().map(|noted| Changed { sentence: headline(noted), differences: differences(noted) }).collect();
     let sentence = match (&records[..], total) {
         ([one], 1) => one.sentence.clone(),
         _ => format!("changed {total} settings at once"),
