@@ -89,7 +89,7 @@ fn what_strangers_wrote_is_text() {
     let note = Note { kind: Kind::Rival, text: HOSTILE.into(), first_wall_ms: 0, last_wall_ms: 0, times: 1 };
     is_tame(&system::page_of(shell(), vec![(None, note)], ""));
     // Into the fields and the addresses of the next page too.
-    let many: Vec<_> = (0..60).map(|nth| decision(nth, "x", 0)).collect();
+    let many: Vec<_> = (0..60).map(|nth| decision(nth, "x\"><b>y", 0)).collect();
     let html = devices::page_of(shell(), &house(), &many, "x\"><b>", "", 1);
     assert!(!html.contains("\"><b>") && html.contains("q=x%22%3E%3Cb%3E"), "{html}");
 }
