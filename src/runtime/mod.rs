@@ -19,6 +19,8 @@ pub mod arp;
 pub mod who_has;
 pub mod rivals;
 pub mod alerts;
+#[cfg(test)]
+pub mod stand_in;
 pub mod led;
 pub mod partner;
 pub mod twin;

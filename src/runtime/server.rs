@@ -44,7 +44,7 @@ use crate::{
         node::differences,
         replica::Edited,
     },
-    settings::Settings,
+    settings::{self, Settings},
 };
 
 /// How often what failed is tried again: sockets, interfaces without an address, the wall clock.
@@ -74,6 +74,14 @@ pub struct Ways {
     pub data: PathBuf,
 }
 
+/// The roles of a pair are switched every day, and no file hears of it.
+fn as_switched(file: Settings, loaded: &store::Loaded) -> Settings {
+    match &loaded.memory {
+        Some(_) => Settings { twin: settings::Twin { active: loaded.settings.twin.active, ..file.twin }, ..file },
+        None => file,
+    }
+}
+
 /// Serves until SIGTERM or SIGINT. `open` is called once, when the node can be asked; what it returns is dropped when the
 /// server stops.
 pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<()> {
@@ -89,7 +97,7 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
             let changes = differences(&loaded.settings, &settings);
             store.commit_now(&changes).map_err(|trouble| anyhow::anyhow!("The settings could not be stored: {trouble}"))?;
             loaded.settings = settings;
-        } else if loaded.settings.for_file() != settings {
+        } else if loaded.settings.for_file() != as_switched(settings, &loaded) {
             tracing::warn!(
                 "The settings file is used at the first start only, and differs from what this server has. `twinlease import FILE` takes it over."
             );
@@ -119,7 +127,7 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
     match pair {
         Some(pair) => node.pair(clock.now(), pair, &mut first_actions),
         // A first start and a wiped card look the same from here.
-        None if options.twin.pair_key.is_some() && node.leases().is_empty() => node.wait_for_twin(),
+        None if options.twin.pair_key.is_some() && node.leases().is_empty() => node.set_waiting_for_twin(),
         None => {}
     }
     if loaded.slept == Slept::Unknown {
@@ -174,9 +182,9 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
             under_way: UnderWay::default(),
             told_trouble: false,
             told_state: State::Alone,
+            beat,
             journal: archive.journal,
             presence: archive.presence,
-            beat,
         };
         server.journal.note(Kind::Run, format!("twinlease {} starts.", env!("CARGO_PKG_VERSION")));
         server.perform();
@@ -216,10 +224,10 @@ struct Server {
     told_trouble: bool,
     /// The state of the pair that was logged last.
     told_state: State,
-    journal: Journal,
-    presence: Presence,
     /// For those who show what has changed.
     beat: Beat,
+    journal: Journal,
+    presence: Presence,
 }
 
 impl Server {

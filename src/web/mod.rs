@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod activity;
+pub mod api;
 pub mod assets;
 mod certificate;
 mod crowd;
@@ -11,6 +12,8 @@ pub mod form;
 mod guard;
 pub mod health;
 pub mod home;
+pub mod devices;
+pub mod device;
 pub mod host;
 pub mod listen;
 pub mod live;
@@ -30,12 +33,15 @@ pub use site::{House, Site};
 fn pages() -> Router<Site> {
     Router::new()
         .merge(home::routes())
+        .merge(devices::routes())
+        .merge(device::routes())
         .merge(access::routes())
         .merge(activity::routes())
         .merge(live::routes())
         .merge(assets::routes())
         .merge(health::routes())
         .merge(metrics::routes())
+        .merge(api::routes())
 }
 
 /// The pages behind their guards.

@@ -6,15 +6,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{access::Door, host, live::Streams, visitor::Visitor};
+use super::{
+    access::Door,
+    devices::device::{self, Asked},
+    host,
+    live::Streams,
+    visitor::Visitor,
+};
 use crate::{
     protocol::{Command, lease::Binding, node::Status, replica::ToReconcile, time::Time},
     runtime::{
         clock::Clock,
         control::twin::TwinLink,
         handle::{Handle, Saved, Stopped},
-        journal::Journal,
-        presence::Presence,
         store::{Archive, StoreError},
     },
     settings::Settings,
@@ -56,23 +60,14 @@ pub struct House {
     pub bindings: Vec<Binding>,
     pub status: Status,
     pub to_reconcile: Vec<ToReconcile>,
+    /// The latest decision about each device that asked since the start.
+    pub asked: Asked,
 }
 
 impl Site {
     /// `link`: to the twin; `None` where it is off.
-    pub fn new(data: PathBuf, handle: Handle, link: Option<Arc<dyn TwinLink>>) -> Site {
-        let archive = Archive::new(&data, Journal::default(), Presence::default());
-        Site::with_names(data, handle, link, archive, Vec::new())
-    }
-
     /// `names`: by which this device is opened, beside its own.
-    pub fn with_names(
-        data: PathBuf,
-        handle: Handle,
-        link: Option<Arc<dyn TwinLink>>,
-        archive: Archive,
-        names: Vec<String>,
-    ) -> Site {
+    pub fn new(data: PathBuf, handle: Handle, link: Option<Arc<dyn TwinLink>>, archive: Archive, names: Vec<String>) -> Site {
         let (door, streams) = (Door::default(), Streams::default());
         Site { inner: Arc::new(Inner { handle, link, archive, data, house: Mutex::new(None), door, streams, names }) }
     }
@@ -105,6 +100,7 @@ impl Site {
                 bindings: node.leases().iter().cloned().collect(),
                 status: node.status(clock.now()),
                 to_reconcile: node.to_reconcile(),
+                asked: device::asked(node),
             })
             .await?;
         let last = self.inner.house.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, house)| Arc::clone(house));
@@ -133,6 +129,20 @@ impl Site {
         self.inner.link.as_ref()
     }
 
+    /// Who may come in.
+    pub fn door(&self) -> &Door {
+        &self.inner.door
+    }
+
+    pub fn streams(&self) -> &Streams {
+        &self.inner.streams
+    }
+
+    /// By which this device may be opened, in small letters.
+    pub fn names(&self) -> Vec<String> {
+        host::names(&host_name(), &self.inner.names)
+    }
+
     /// What was: changes of settings, the journal, presence. Whatever of it reads the disk belongs into `look`.
     pub fn archive(&self) -> &Archive {
         &self.inner.archive
@@ -148,20 +158,6 @@ impl Site {
             Ok(seen) => seen.map_err(|error| error.to_string()),
             Err(error) => Err(format!("What was written down cannot be read ({error}). Load the page again.")),
         }
-    }
-
-    /// Who may come in.
-    pub fn door(&self) -> &Door {
-        &self.inner.door
-    }
-
-    pub fn streams(&self) -> &Streams {
-        &self.inner.streams
-    }
-
-    /// By which this device may be opened, in small letters.
-    pub fn names(&self) -> Vec<String> {
-        host::names(&host_name(), &self.inner.names)
     }
 
     /// Where the database and the snapshots lie.

@@ -20,6 +20,7 @@ use crate::{
     runtime::{handle::Stopped, log::is_trouble},
     web::{
         House, Site,
+        devices::id::DeviceId,
         shell::{self, Section, Shell},
         visitor::Visitor,
     },
@@ -117,7 +118,7 @@ fn row(house: &House, decision: &Decision) -> Row {
         words.push_str(", never answered");
     }
     Row {
-        device: decision.hw.to_string().replace([':', '/'], "-"),
+        device: DeviceId::Hw(decision.hw).to_string(),
         name: decision.name.as_deref().map(Into::into),
         mac: decision.hw.to_string(),
         moment: Moment::of(wall_ms),

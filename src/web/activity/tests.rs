@@ -35,6 +35,7 @@ fn house() -> House {
         bindings: Vec::new(),
         status: node.status(clock.now()),
         to_reconcile: Vec::new(),
+        asked: Default::default(),
         clock,
     }
 }
@@ -52,7 +53,7 @@ fn decision(nth: u8, name: &str, repeats: u32) -> Arc<Decision> {
         asked: Asked::Discover,
         xid: 7,
         steps: vec![Reason::NotKept],
-        outcome: Outcome::Silent { why: Silence::PoolFull { network, size: 50, aside: 0 } },
+        outcome: Outcome::Silent { why: Silence::PoolFull { network, size: 50, aside: 0, is_half: false } },
         repeats,
         last_at: Time(1000 + 13 * 3_600_000),
     })

@@ -61,6 +61,8 @@ pub struct House {
     /// Nothing reaches this one.
     cut_towards: Option<usize>,
     is_held: bool,
+    /// What the disk of each has not written yet, while it stands still.
+    stalled: [Option<Vec<Commit>>; 2],
     sessions: u64,
     heard: BTreeMap<u8, Vec<Heard>>,
     done: Vec<Result<(), String>>,
@@ -83,6 +85,7 @@ impl House {
             is_cut: false,
             cut_towards: None,
             is_held: false,
+            stalled: [None, None],
             sessions: 0,
             heard: BTreeMap::new(),
             done: Vec::new(),
@@ -236,19 +239,35 @@ impl House {
                     let heard = Heard::read(&reply).expect("a reply with a type");
                     self.heard.entry(heard.mac[5]).or_default().push(heard);
                 }
-                Action::Commit(commit) => {
-                    self.disks[node].write(&commit);
-                    let mut out = Vec::new();
-                    let running = self.nodes[node].as_mut().expect("it runs");
-                    running.handle(self.now, Event::Committed { up_to: commit.id }, &mut out);
-                    self.perform(node, out);
-                }
+                Action::Commit(commit) => match &mut self.stalled[node] {
+                    Some(waiting) => waiting.push(commit),
+                    None => self.write(node, &commit),
+                },
                 Action::Send(_) if self.is_cut || self.cut_towards == Some(1 - node) => {}
                 Action::Send(envelope) => self.link.push((1 - node, envelope)),
                 Action::Done { result, .. } => self.done.push(result),
                 Action::Probe { .. } | Action::Decided(_) => {}
             }
         }
+    }
+
+    fn write(&mut self, node: usize, commit: &Commit) {
+        self.disks[node].write(commit);
+        let mut out = Vec::new();
+        let running = self.nodes[node].as_mut().expect("it runs");
+        running.handle(self.now, Event::Committed { up_to: commit.id }, &mut out);
+        self.perform(node, out);
+    }
+
+    pub fn stall_disk(&mut self, node: usize) {
+        self.stalled[node] = Some(Vec::new());
+    }
+
+    pub fn let_disk_go(&mut self, node: usize) {
+        for commit in self.stalled[node].take().into_iter().flatten() {
+            self.write(node, &commit);
+        }
+        self.deliver();
     }
 
     fn deliver(&mut self) {
@@ -306,6 +325,11 @@ impl House {
         self.node(node).twin_status(self.now).expect("it has a twin").is_level
     }
 
+    /// Messages of this one that are held on the link.
+    pub fn held_of(&self, node: usize) -> usize {
+        self.link.iter().filter(|(to, _)| *to == 1 - node).count()
+    }
+
     pub fn client(&mut self, number: u8) -> Client<'_> {
         Client { house: self, number }
     }
@@ -330,6 +354,12 @@ impl House {
 
     fn last(&mut self, number: u8) -> Option<Heard> {
         self.heard.remove(&number).and_then(|heard| heard.last().copied())
+    }
+
+    /// Who has answered it since it was last looked at.
+    pub fn servers_heard(&mut self, number: u8) -> Vec<usize> {
+        let heard = self.heard.remove(&number).unwrap_or_default();
+        [A, B].into_iter().filter(|node| heard.iter().any(|heard| heard.server == Some(self.address(*node)))).collect()
     }
 
     #[track_caller]
