@@ -3,6 +3,7 @@
 //! The web holds a `Site` only: it reads a `House`, submits commands and asks the link. It decides nothing about leases.
 
 pub mod access;
+pub mod activity;
 pub mod api;
 pub mod assets;
 mod certificate;
@@ -35,6 +36,7 @@ fn pages() -> Router<Site> {
         .merge(devices::routes())
         .merge(device::routes())
         .merge(access::routes())
+        .merge(activity::routes())
         .merge(live::routes())
         .merge(assets::routes())
         .merge(health::routes())
