@@ -63,7 +63,8 @@ fn read_request(stream: &TcpStream) -> String {
     }
     let mut body = vec![0; length];
     let _ = reader.read_exact(&mut body);
-    text + &String::from_utf8_lossy(&body)
+    text.push_str(&String::from_utf8_lossy(&body));
+    text
 }
 
 pub struct SmtpServer {
