@@ -7,7 +7,7 @@ use super::{
     access::{gate, token},
     guard::{BODY_BYTES_MAX, Guards},
     live,
-    scratch::{PASSWORD, Scratch},
+    scratch::{Scratch, cheap_hash},
 };
 use crate::settings::{Settings, access::Scope, access::Token};
 
@@ -25,8 +25,8 @@ fn all_paths() -> Vec<String> {
             let source = std::fs::read_to_string(&path).unwrap_or_default();
             for rest in source.split(".route(").skip(1) {
                 let start = rest.trim_start();
-                if let Some(route) = start.strip_prefix('"').and_then(|rest| rest.split('"').next()) {
-                    paths.push(route.replace("{", "").replace("}", ""));
+                if let Some(route) = start.strip_prefix("\"/").and_then(|rest| rest.split('"').next()) {
+                    paths.push(format!("/{}", route.replace(['{', '}'], "")));
                 }
             }
         }
@@ -222,7 +222,9 @@ async fn no_page_can_be_put_into_a_frame_nor_run_what_is_not_ours() {
     for path in ["/sign-in", "/", "/static/twinlease.css", "/healthz", "/no-such-page"] {
         let told = scratch.get(path).await;
         let policy = told.header("content-security-policy");
-        for part in ["default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'", "script-src 'self';"] {
+        for part in
+            ["default-src 'none'", "frame-ancestors 'none'", "base-uri 'none'", "form-action 'self'", "script-src 'self';"]
+        {
             assert!(policy.contains(part), "{path}: {policy}");
         }
         assert!(!policy.contains("unsafe"), "{policy}");
@@ -284,7 +286,9 @@ async fn a_body_that_is_too_large_or_makes_no_sense_is_told_so() {
     assert!(told.body.contains("larger than 256 kB"), "{}", told.body);
     let mut open = Scratch::claimed(Guards { body: false, ..Guards::ALL });
     assert_eq!(open.post("/sign-in", &large).await.status, StatusCode::UNPROCESSABLE_ENTITY, "without the guard it is read");
-    let json = scratch.ask(Method::POST, "/sign-in", &[("content-type", "application/json"), ("origin", "http://192.0.2.1")], "{}").await;
+    let json = scratch
+        .ask(Method::POST, "/sign-in", &[("content-type", "application/json"), ("origin", "http://192.0.2.1")], "{}")
+        .await;
     assert_eq!(json.status, StatusCode::UNSUPPORTED_MEDIA_TYPE);
     let twice = scratch.post("/sign-in", "password=a&password=b").await;
     assert_eq!(twice.status, StatusCode::UNPROCESSABLE_ENTITY);
@@ -312,7 +316,11 @@ async fn errors_stand_in_the_shell_and_escape_what_they_tell() {
     scratch.sign_in().await;
     let missing = scratch.get("/%3Cscript%3Ealert(1)%3C/script%3E").await;
     assert_eq!(missing.status, StatusCode::NOT_FOUND);
-    assert!(missing.body.contains("There is no such page") && missing.body.contains("<nav") && !missing.body.contains("<script>alert"));
+    assert!(
+        missing.body.contains("There is no such page")
+            && missing.body.contains("<nav")
+            && !missing.body.contains("<script>alert")
+    );
     let method = scratch.post("/static/twinlease.css", "").await;
     assert_eq!(method.status, StatusCode::METHOD_NOT_ALLOWED);
     assert!(method.header("allow").contains("GET") && method.body.contains("read but not sent to"));
@@ -344,7 +352,7 @@ async fn https_and_http_know_nothing_of_each_others_sessions() {
 async fn a_token_opens_metrics_and_no_page() {
     let (secret, hash) = token::new_secret();
     let mut settings = Settings::default();
-    settings.access.password = Some(super::access::password::hash(PASSWORD));
+    settings.access.password = Some(cheap_hash());
     settings.access.tokens.push(Token { name: "graphs".into(), hash, scope: Scope::Read, created: 0 });
     let mut scratch = Scratch::new(settings, Guards::ALL);
     let bearer = format!("Bearer {secret}");

@@ -77,7 +77,10 @@ fn the_sentence_names_who_answers() {
         "attic is answering alone: cellar counts as down. Your devices keep working."
     );
     assert_eq!(told(twin(State::Startup, true, 100)), "attic is learning from cellar, which is answering.");
-    assert_eq!(told(twin(State::Recover, true, 9000)), "attic may have forgotten leases and waits for cellar. It answers nobody.");
+    assert_eq!(
+        told(twin(State::Recover, true, 9000)),
+        "attic may have forgotten leases and waits for cellar. It answers nobody."
+    );
     assert_eq!(sentence(&house(None)), "attic is answering. It has no twin.");
 }
 
