@@ -3,6 +3,7 @@
 //! The web holds a `Site` only: it reads a `House`, submits commands and asks the link. It decides nothing about leases.
 
 pub mod access;
+pub mod api;
 pub mod assets;
 mod certificate;
 mod crowd;
@@ -10,6 +11,8 @@ pub mod form;
 mod guard;
 pub mod health;
 pub mod home;
+pub mod devices;
+pub mod device;
 pub mod host;
 pub mod listen;
 pub mod live;
@@ -31,11 +34,14 @@ pub use site::{House, Site};
 fn pages() -> Router<Site> {
     Router::new()
         .merge(home::routes())
+        .merge(devices::routes())
+        .merge(device::routes())
         .merge(access::routes())
         .merge(live::routes())
         .merge(assets::routes())
         .merge(health::routes())
         .merge(metrics::routes())
+        .merge(api::routes())
 }
 
 /// The pages behind their guards.
