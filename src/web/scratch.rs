@@ -17,7 +17,10 @@ use super::{
     listen::Peer,
     pages,
 };
-use crate::{runtime::handle, settings::Settings};
+use crate::{
+    runtime::{handle, store::Archive},
+    settings::Settings,
+};
 
 pub const PASSWORD: &str = "correct horse battery";
 
@@ -34,6 +37,12 @@ pub struct Scratch {
     /// As a browser keeps it.
     pub cookie: Option<String>,
     pub peer: Peer,
+}
+
+fn scratch_site(settings: Settings) -> Site {
+    let nowhere = PathBuf::from("/nonexistent");
+    let archive = Archive::new(&nowhere, Default::default(), Default::default());
+    Site::new(nowhere, handle::scratch::handle(settings), None, archive, Vec::new())
 }
 
 pub struct Told {
@@ -61,7 +70,7 @@ impl Scratch {
     }
 
     pub fn new(settings: Settings, guards: Guards) -> Scratch {
-        let site = Site::new(PathBuf::from("/nonexistent"), handle::scratch::handle(settings), None);
+        let site = scratch_site(settings);
         // A page that nobody would write.
         let defect = Router::new().route("/defect", get(|| async { [0u8; 1][std::hint::black_box(7)].to_string() }));
         let router = guarded(pages().merge(defect).with_state(site.clone()), &site, guards);

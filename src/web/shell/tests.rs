@@ -38,6 +38,7 @@ fn house(twin: Option<TwinStatus>) -> House {
             twin,
         },
         to_reconcile: Vec::new(),
+        asked: Default::default(),
     }
 }
 
@@ -52,7 +53,14 @@ fn twin(state: State, is_active: bool, silent_ms: u64) -> TwinStatus {
         is_serving: !matches!(state, State::Recover | State::ShuttingDown | State::Startup | State::Reconcile),
         forgot: None,
         wait_secs: None,
-        partner: Some(PartnerStatus { state: State::Normal, in_contact, silent_ms, is_deaf: false, in_trouble: false }),
+        partner: Some(PartnerStatus {
+            state: State::Normal,
+            in_contact,
+            silent_ms,
+            is_deaf: false,
+            in_trouble: false,
+            drill_secs_left: None,
+        }),
         unconfirmed: 0,
         is_level: in_contact.then_some(true),
         digest: String::new(),
