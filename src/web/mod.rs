@@ -20,6 +20,8 @@ pub mod live;
 pub mod metrics;
 pub mod notice;
 pub mod revision;
+#[cfg(test)]
+pub mod scratch;
 pub mod shell;
 pub mod site;
 pub mod visitor;
@@ -48,3 +50,6 @@ fn pages() -> Router<Site> {
 fn router(site: Site) -> Router {
     guard::guarded(pages().with_state(site.clone()), &site, guard::Guards::ALL)
 }
+
+#[cfg(test)]
+mod attacks;

@@ -183,3 +183,6 @@ struct ErrorPage {
 pub fn error(shell: Shell, sentence: String) -> Response {
     page(&ErrorPage { shell, sentence })
 }
+
+#[cfg(test)]
+mod tests;
