@@ -10,12 +10,12 @@ use super::{
     store::{self, Report},
 };
 use crate::{
-    protocol::{Action, Event, Interface, Node, node::differences, replica::Edited},
+    protocol::{Action, Event, Interface, Node, lease::Binding, node::differences, replica::Edited},
     settings::Settings,
 };
 
 /// Serves on a thread of its own until the last handle is gone. The database is in `folder`.
-pub fn serve(folder: &Path, settings: &Settings) -> Handle {
+pub fn serve(folder: &Path, settings: &Settings, bindings: Vec<Binding>) -> Handle {
     store::make_folder(folder).expect("a folder for the test");
     let (mut store, loaded) = store::open(folder, WallTrust::Always).expect("a new database");
     store.commit_now(&differences(&Settings::default(), settings)).expect("it is written");
@@ -23,16 +23,18 @@ pub fn serve(folder: &Path, settings: &Settings) -> Handle {
     let (sender, mut reports) = mpsc::unbounded_channel();
     let store = store.start(move |report| drop(sender.send(report))).expect("a thread");
     let (handle, mut inbox) = Handle::new();
-    let mut node = Node::new(settings.clone(), Vec::new(), clock.epoch(), clock.now());
+    let mut node = Node::new(settings.clone(), bindings, clock.epoch(), clock.now());
     std::thread::spawn(move || {
         let mut out = Vec::new();
         let addresses = settings_addresses(node.settings());
-        let interface = Interface { index: 1, name: "eth0".into(), mac: Some([2, 0, 0, 0, 0, 1]), mtu: 1500, addresses, up: true };
+        let interface =
+            Interface { index: 1, name: "test0".into(), mac: Some([2, 0, 0, 0, 0, 1]), mtu: 1500, addresses, up: true };
         node.handle(clock.now(), Event::Interfaces(vec![interface]), &mut out);
         let mut next = 0;
         while let Some(message) = inbox.blocking_recv() {
             match message {
                 Message::Read(look) => look(&node, &clock),
+                Message::WhoHas { answered, .. } => drop(answered.send(Err("There is no network here.".into()))),
                 Message::Submit { by, command, done } => {
                     next += 1;
                     let by = Edited { by, wall_ms: 1_700_000_000_000 };
@@ -65,6 +67,7 @@ pub fn serve(folder: &Path, settings: &Settings) -> Handle {
 
 /// The first address of each network: this machine has it.
 fn settings_addresses(settings: &Settings) -> Vec<ipnet::Ipv4Net> {
-    let first = |network: ipnet::Ipv4Net| network.hosts().next().and_then(|host| ipnet::Ipv4Net::new(host, network.prefix_len()).ok());
+    let first =
+        |network: ipnet::Ipv4Net| network.hosts().next().and_then(|host| ipnet::Ipv4Net::new(host, network.prefix_len()).ok());
     settings.subnets.iter().filter_map(|subnet| first(subnet.network)).collect()
 }

@@ -3,6 +3,7 @@
 //! The web holds a `Site` only: it reads a `House`, submits commands and asks the link. It decides nothing about leases.
 
 pub mod access;
+pub mod alerts_page;
 pub mod api;
 pub mod assets;
 mod certificate;
@@ -19,6 +20,7 @@ pub mod notice;
 pub mod revision;
 pub mod shell;
 pub mod site;
+pub mod tokens_page;
 pub mod visitor;
 
 use axum::Router;
@@ -36,6 +38,8 @@ fn pages() -> Router<Site> {
         .merge(health::routes())
         .merge(metrics::routes())
         .merge(api::routes())
+        .merge(alerts_page::routes())
+        .merge(tokens_page::routes())
 }
 
 /// The pages behind their guards.

@@ -46,7 +46,8 @@ const TOML: &str = "application/toml";
 pub async fn export(State(site): State<Site>, _: Visitor, headers: HeaderMap) -> Answer<Response> {
     let house = site.fresh_house().await?;
     let settings = shown(&house.settings);
-    let wants_toml = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("toml"));
+    let wants_toml =
+        headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("toml"));
     let json = translate::settings_json(&settings);
     if !wants_toml {
         return Ok(etag::tagged(&headers, json));
@@ -78,7 +79,7 @@ fn settings_sent(headers: &HeaderMap, body: &[u8], now: &Settings) -> Answer<(Se
 const SENTINEL: &str = "https://hidden.invalid";
 
 /// Puts the secrets that are in force in the place of their masks.
-fn unmask(alerts: &mut Value, now: &Alerts) {
+pub fn unmask(alerts: &mut Value, now: &Alerts) {
     let secrets = [
         ("webhook", "url", now.webhook.as_ref().map(|webhook| &webhook.url)),
         ("ntfy", "token", now.ntfy.as_ref().and_then(|ntfy| ntfy.token.as_ref())),
@@ -175,6 +176,7 @@ pub async fn put_section(
 #[derive(Debug, utoipa::ToSchema, serde::Serialize)]
 #[serde(untagged)]
 #[schema(as = Section)]
+#[allow(dead_code, reason = "for the document only")]
 pub enum SectionDoc {
     Keys(Options),
     List(Vec<Map<String, Value>>),
