@@ -142,3 +142,50 @@ if (page !== undefined) {
   });
   open();
 }
+
+/* Home, Devices: search while somebody types; `/` leads to the box */
+
+const SEARCH_PAUSE_MS = 150;
+
+function searchAsYouType(box) {
+  let pause = 0;
+  let running = null;
+  const into = box.dataset.into;
+  const onDevices = location.pathname === "/devices";
+  const ask = async () => {
+    running?.abort();
+    running = new AbortController();
+    const wanted = new URLSearchParams(new FormData(box.form)).toString();
+    try {
+      // Home shows what was found only while something is searched for.
+      const empty = !onDevices && box.value.trim() === "";
+      const answer = empty ? null : await fetch(`${box.dataset.search}?${wanted}`, { signal: running.signal });
+      if (answer && !answer.ok) return;
+      const text = answer ? await answer.text() : `<div id="${into}"></div>`;
+      const found = new DOMParser().parseFromString(text, "text/html").getElementById(into);
+      const shown = document.getElementById(into);
+      if (!found || !shown) return;
+      if (onDevices) history.replaceState(null, "", `/devices?${wanted}`);
+      shown.replaceWith(document.adoptNode(found));
+    } catch (error) {
+      // Out of reach, or asked anew: the form still works.
+      if (error.name !== "AbortError") console.warn(error);
+    }
+  };
+  box.addEventListener("input", () => {
+    clearTimeout(pause);
+    pause = setTimeout(ask, SEARCH_PAUSE_MS);
+  });
+}
+
+document.querySelectorAll("input[data-search]").forEach(searchAsYouType);
+
+document.addEventListener("keydown", (event) => {
+  const isTyping = event.target.closest?.("input, textarea, select, [contenteditable]");
+  if (event.key !== "/" || isTyping || event.ctrlKey || event.altKey || event.metaKey) return;
+  const box = document.querySelector("input[data-search]");
+  if (!box) return;
+  event.preventDefault();
+  box.focus();
+  box.select();
+});

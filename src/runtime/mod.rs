@@ -9,6 +9,8 @@ pub mod metrics;
 pub mod disk;
 pub mod oui;
 pub mod log;
+pub mod journal;
+pub mod presence;
 pub mod clock;
 pub mod store;
 pub mod links;

@@ -12,6 +12,8 @@ pub mod form;
 mod guard;
 pub mod health;
 pub mod home;
+pub mod devices;
+pub mod device;
 pub mod host;
 pub mod listen;
 pub mod live;
@@ -32,6 +34,8 @@ pub use site::{House, Site};
 fn pages() -> Router<Site> {
     Router::new()
         .merge(home::routes())
+        .merge(devices::routes())
+        .merge(device::routes())
         .merge(access::routes())
         .merge(live::routes())
         .merge(assets::routes())
