@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 use super::{
     clock::WallTrust,
     handle::{Handle, Message, Saved},
-    store::{self, Report},
+    store::{self, Archive, Report},
 };
 use crate::{
     protocol::{Action, Event, Interface, Node, lease::Binding, node::differences, replica::Edited},
@@ -15,12 +15,13 @@ use crate::{
 };
 
 /// Serves on a thread of its own until the last handle is gone. The database is in `folder`.
-pub fn serve(folder: &Path, settings: &Settings, bindings: Vec<Binding>) -> Handle {
+pub fn serve(folder: &Path, settings: &Settings, bindings: Vec<Binding>) -> (Handle, Archive) {
     store::make_folder(folder).expect("a folder for the test");
     let (mut store, loaded) = store::open(folder, WallTrust::Always).expect("a new database");
     store.commit_now(&differences(&Settings::default(), settings)).expect("it is written");
     let clock = loaded.clock;
     let (sender, mut reports) = mpsc::unbounded_channel();
+    let archive = store.archive();
     let store = store.start(move |report| drop(sender.send(report))).expect("a thread");
     let (handle, mut inbox) = Handle::new();
     let mut node = Node::new(settings.clone(), bindings, clock.epoch(), clock.now());
@@ -62,7 +63,7 @@ pub fn serve(folder: &Path, settings: &Settings, bindings: Vec<Binding>) -> Hand
             }
         }
     });
-    handle
+    (handle, archive)
 }
 
 /// The first address of each network: this machine has it.

@@ -58,10 +58,10 @@ impl House {
             version: Version::default(),
             host_name: Some("<b>tv</b>".into()),
         };
-        let handle = stand_in::serve(&folder, &home(), vec![lease]);
+        let (handle, archive) = stand_in::serve(&folder, &home(), vec![lease]);
         std::fs::create_dir_all(folder.join("snapshots")).expect("a folder for the test");
         std::fs::write(folder.join("snapshots/2026-01-01.db"), b"SQLite").expect("a file for the test");
-        let site = Site::new(folder.clone(), handle, None);
+        let site = Site::new(folder.clone(), handle, None, archive, Vec::new());
         let router = routes().with_state(site).layer(Extension(Visitor::new("terraform", scope)));
         House { folder, router }
     }

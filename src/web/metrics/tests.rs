@@ -17,6 +17,7 @@ fn sample() -> Sample {
         silent_ms: 1500,
         is_deaf: false,
         in_trouble: false,
+        drill_secs_left: None,
     };
     Sample {
         status: Status {
