@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod activity;
+pub mod alerts_page;
 pub mod api;
 pub mod assets;
 mod certificate;
@@ -24,6 +25,7 @@ pub mod revision;
 pub mod scratch;
 pub mod shell;
 pub mod site;
+pub mod tokens_page;
 pub mod visitor;
 
 use axum::Router;
@@ -44,6 +46,8 @@ fn pages() -> Router<Site> {
         .merge(health::routes())
         .merge(metrics::routes())
         .merge(api::routes())
+        .merge(alerts_page::routes())
+        .merge(tokens_page::routes())
 }
 
 /// The pages behind their guards.
