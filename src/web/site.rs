@@ -121,7 +121,10 @@ impl Site {
     /// The inner error: refused, with a sentence. When this returns well, the change is on disk.
     /// `Saved::change` is for the `Undo` of a notice.
     pub async fn submit(&self, by: &Visitor, command: Command) -> Result<Result<Saved, String>, Stopped> {
-        self.inner.handle.submit_as(&by.author, command).await
+        let outcome = self.inner.handle.submit_as(&by.author, command).await;
+        // The page that follows shall show it.
+        *self.inner.house.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        outcome
     }
 
     pub fn handle(&self) -> &Handle {
