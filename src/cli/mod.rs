@@ -275,8 +275,8 @@ fn serve(args: RunArgs) -> anyhow::Result<u8> {
     let on = |listen: Vec<web::Listen>| listen.into_iter().filter_map(|listen| listen.0).collect();
     let web_options = WebOptions { http: on(args.web_listen), https: on(args.web_tls_listen), data, names: names.clone() };
     let options = server::Options { data: args.place.data, first_settings, wall_trust, twin };
-    server::run(options, |Ways { handle, link, data }| {
-        start_web(web_options, Site::with_names(data, handle, link, names))
+    server::run(options, |Ways { handle, link, archive, data }| {
+        start_web(web_options, Site::new(data, handle, link, archive, names))
             .inspect_err(|error| tracing::error!("There is no dashboard: its thread cannot be started ({error})."))
     })?;
     Ok(DONE)

@@ -9,6 +9,8 @@ pub mod metrics;
 pub mod disk;
 pub mod oui;
 pub mod log;
+pub mod journal;
+pub mod presence;
 pub mod clock;
 pub mod store;
 pub mod links;
@@ -17,6 +19,8 @@ pub mod arp;
 pub mod who_has;
 pub mod rivals;
 pub mod alerts;
+#[cfg(test)]
+pub mod stand_in;
 pub mod led;
 pub mod partner;
 pub mod twin;

@@ -3,6 +3,7 @@
 //! The web holds a `Site` only: it reads a `House`, submits commands and asks the link. It decides nothing about leases.
 
 pub mod access;
+pub mod api;
 pub mod assets;
 mod certificate;
 mod crowd;
@@ -38,6 +39,7 @@ fn pages() -> Router<Site> {
         .merge(assets::routes())
         .merge(health::routes())
         .merge(metrics::routes())
+        .merge(api::routes())
 }
 
 /// The pages behind their guards.

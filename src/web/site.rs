@@ -19,7 +19,7 @@ use crate::{
         clock::Clock,
         control::twin::TwinLink,
         handle::{Handle, Saved, Stopped},
-        store::Archive,
+        store::{Archive, StoreError},
     },
     settings::Settings,
 };
@@ -35,6 +35,7 @@ pub struct Site {
 struct Inner {
     handle: Handle,
     link: Option<Arc<dyn TwinLink>>,
+    archive: Archive,
     data: PathBuf,
     house: Mutex<Option<(Instant, Arc<House>)>>,
     door: Door,
@@ -65,14 +66,10 @@ pub struct House {
 
 impl Site {
     /// `link`: to the twin; `None` where it is off.
-    pub fn new(data: PathBuf, handle: Handle, link: Option<Arc<dyn TwinLink>>) -> Site {
-        Site::with_names(data, handle, link, Vec::new())
-    }
-
     /// `names`: by which this device is opened, beside its own.
-    pub fn with_names(data: PathBuf, handle: Handle, link: Option<Arc<dyn TwinLink>>, names: Vec<String>) -> Site {
+    pub fn new(data: PathBuf, handle: Handle, link: Option<Arc<dyn TwinLink>>, archive: Archive, names: Vec<String>) -> Site {
         let (door, streams) = (Door::default(), Streams::default());
-        Site { inner: Arc::new(Inner { handle, link, data, house: Mutex::new(None), door, streams, names }) }
+        Site { inner: Arc::new(Inner { handle, link, archive, data, house: Mutex::new(None), door, streams, names }) }
     }
 
     /// At most `HOUSE_AGE_MAX` old.
@@ -149,9 +146,21 @@ impl Site {
         host::names(&host_name(), &self.inner.names)
     }
 
-    /// What was: changes of settings and what happened here.
-    pub fn archive(&self) -> Archive {
-        Archive::new(&self.inner.data)
+    /// What was: changes of settings, the journal, presence. Whatever of it reads the disk belongs into `look`.
+    pub fn archive(&self) -> &Archive {
+        &self.inner.archive
+    }
+
+    /// Looks something up in the archive, beside whatever else the web does. The error is a sentence.
+    pub async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Archive) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, String> {
+        let archive = self.inner.archive.clone();
+        match tokio::task::spawn_blocking(move || look(&archive)).await {
+            Ok(seen) => seen.map_err(|error| error.to_string()),
+            Err(error) => Err(format!("What was written down cannot be read ({error}). Load the page again.")),
+        }
     }
 
     /// Where the database and the snapshots lie.
