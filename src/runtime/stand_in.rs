@@ -33,6 +33,7 @@ pub fn serve(folder: &Path, settings: &Settings) -> Handle {
         while let Some(message) = inbox.blocking_recv() {
             match message {
                 Message::Read(look) => look(&node, &clock),
+                Message::WhoHas { answered, .. } => drop(answered.send(Err("there is no network in a test".into()))),
                 Message::Submit { by, command, done } => {
                     next += 1;
                     let by = Edited { by, wall_ms: 1_700_000_000_000 };
