@@ -4,6 +4,7 @@
 //! Opening never overwrites what it cannot read: a damaged database is set aside and the newest good snapshot
 //! takes its place; a database that is not ours, or newer, or in use, is refused with a sentence.
 
+mod backups;
 mod error;
 mod log;
 mod pair;
@@ -33,10 +34,12 @@ use crate::{
     runtime::clock::{Clock, Reading, Sleep, Slept, WallTrust},
     settings::Settings,
 };
+pub use backups::{Backup, Contents, back_up_now, backups, look_into};
 pub use error::StoreError;
 use error::{Fault, io_told};
 use pair::PairRows;
-use place::{Place, private_file, private_folder};
+use place::Place;
+pub use place::{private_file, private_folder};
 use rows::Ages;
 pub use snapshot::{TWINS_BYTES_MAX, keep_twins, newest};
 pub use writer::{Report, StoreHandle};

@@ -66,7 +66,9 @@ impl Source {
         if first.starts_with('{') || first.starts_with("/*") && text.contains("\"Dhcp4\"") {
             return Some(Source::Kea);
         }
-        if begins(&["DHCP_START=", "DHCP_ACTIVE=", "PIHOLE_DOMAIN="]) || begins(&["[dhcp]"]) && begins(&["hosts", "start", "active"]) {
+        if begins(&["DHCP_START=", "DHCP_ACTIVE=", "PIHOLE_DOMAIN="])
+            || begins(&["[dhcp]"]) && begins(&["hosts", "start", "active"])
+        {
             return Some(Source::Pihole);
         }
         if begins(&["dhcp-range", "dhcp-host", "dhcp-option", "dhcp-authoritative"]) {
@@ -74,9 +76,19 @@ impl Source {
         }
         let is_isc = |line: &&str| {
             (line.ends_with('{') || line.ends_with(';') || line.ends_with('}'))
-                && ["subnet ", "host ", "option ", "default-lease-time", "max-lease-time", "shared-network", "group", "authoritative", "pool"]
-                    .iter()
-                    .any(|word| line.starts_with(word))
+                && [
+                    "subnet ",
+                    "host ",
+                    "option ",
+                    "default-lease-time",
+                    "max-lease-time",
+                    "shared-network",
+                    "group",
+                    "authoritative",
+                    "pool",
+                ]
+                .iter()
+                .any(|word| line.starts_with(word))
         };
         if lines.iter().any(|line| is_isc(line)) {
             return Some(Source::Isc);

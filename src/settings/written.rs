@@ -107,10 +107,8 @@ fn number<T: std::str::FromStr>(text: &str, range: &str) -> Result<T, String> {
 
 /// `network via gateway`, or as other servers write them: network and gateway in turn.
 fn routes(text: &str) -> Result<Vec<Route>, String> {
-    let words: Vec<&str> = text
-        .split([',', ' ', '\t', '\n', '\r'])
-        .filter(|word| !word.is_empty() && *word != "via" && *word != "-")
-        .collect();
+    let words: Vec<&str> =
+        text.split([',', ' ', '\t', '\n', '\r']).filter(|word| !word.is_empty() && *word != "via" && *word != "-").collect();
     let (pairs, rest) = words.as_chunks::<2>();
     if !rest.is_empty() {
         return Err("A route has no gateway. Write each like 198.51.100.0/24 via 192.0.2.9.".into());

@@ -6,7 +6,9 @@ pub mod assets;
 pub mod form;
 pub mod home;
 pub mod listen;
+pub mod map;
 pub mod notice;
+pub mod settings;
 pub mod shell;
 pub mod site;
 pub mod visitor;
@@ -18,5 +20,5 @@ pub use site::{House, Site};
 
 /// All that is served; each page brings its own.
 fn routes(site: Site) -> Router {
-    Router::new().merge(home::routes()).merge(assets::routes()).with_state(site)
+    Router::new().merge(home::routes()).merge(map::routes()).merge(settings::routes()).merge(assets::routes()).with_state(site)
 }

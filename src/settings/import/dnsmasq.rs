@@ -62,9 +62,7 @@ fn is_mac(text: &str) -> bool {
 
 /// `#` begins a comment at the start of a line and behind a blank.
 fn without_comment(line: &str) -> &str {
-    let begin = line.char_indices().find(|(at, c)| {
-        *c == '#' && line[..*at].chars().next_back().is_none_or(char::is_whitespace)
-    });
+    let begin = line.char_indices().find(|(at, c)| *c == '#' && line[..*at].chars().next_back().is_none_or(char::is_whitespace));
     line[..begin.map_or(line.len(), |(at, _)| at)].trim()
 }
 
@@ -161,14 +159,20 @@ fn host(number: usize, value: &str, taken: &mut Taken) {
             continue;
         } else if word.parse::<Ipv4Addr>().is_ok() {
             kept.address = kept.address.or(Some(word));
-        } else if word == "infinite" || crate::settings::words::read_duration(word).is_ok() && !word.bytes().all(|b| b.is_ascii_digit()) {
+        } else if word == "infinite"
+            || crate::settings::words::read_duration(word).is_ok() && !word.bytes().all(|b| b.is_ascii_digit())
+        {
             taken.assume(line, word, "A kept address has the lease time of its subnet.");
         } else {
             kept.name = kept.name.or(Some(word));
         }
     }
     if macs > 1 {
-        taken.assume(line, &told, "It names several MACs; the address is kept for the first. Two devices with one address would clash.");
+        taken.assume(
+            line,
+            &told,
+            "It names several MACs; the address is kept for the first. Two devices with one address would clash.",
+        );
     }
     if extra {
         taken.assume(line, &told, "Its tag is left out.");
@@ -188,7 +192,11 @@ fn option(number: usize, value: &str, taken: &mut Taken, waiting: &mut Waiting) 
                 return taken.skip(line, format!("dhcp-option={value}"), "It depends on two tags.");
             }
         } else if ["vendor:", "encap:", "vi-encap:", "cpewan-id:"].iter().any(|begin| word.starts_with(begin)) {
-            return taken.skip(line, format!("dhcp-option={value}"), "Options for one vendor's devices are set as `vendor` by hand.");
+            return taken.skip(
+                line,
+                format!("dhcp-option={value}"),
+                "Options for one vendor's devices are set as `vendor` by hand.",
+            );
         } else {
             break;
         }
@@ -212,11 +220,19 @@ fn one_option(number: usize, text: &str, taken: &mut Taken) -> Option<(u8, crate
     let name = name.trim().trim_start_matches("option:");
     let value = value.trim().trim_matches('"');
     if value.is_empty() {
-        taken.skip(Some(number), format!("option {name}"), "It has no value: it keeps a default of dnsmasq from being sent. None is sent here.");
+        taken.skip(
+            Some(number),
+            format!("option {name}"),
+            "It has no value: it keeps a default of dnsmasq from being sent. None is sent here.",
+        );
         return None;
     }
     if value.split(',').any(|address| address.trim() == "0.0.0.0") && !matches!(name, "121" | "classless-static-route" | "249") {
-        taken.skip(Some(number), format!("option {name} {value}"), "0.0.0.0 stands for the machine that dnsmasq runs on. Set its address by hand.");
+        taken.skip(
+            Some(number),
+            format!("option {name} {value}"),
+            "0.0.0.0 stands for the machine that dnsmasq runs on. Set its address by hand.",
+        );
         return None;
     }
     taken.option(Some(number), name, value)
@@ -245,7 +261,9 @@ fn domain(number: usize, value: &str, taken: &mut Taken) {
     }
     if let Some((code, option)) = taken.option(Some(number), "domain", domain) {
         match network.and_then(|text| text.split(',').next()).and_then(|text| text.trim().parse::<Ipv4Net>().ok()) {
-            Some(network) if taken.subnets.contains_key(&network.trunc()) => drop(taken.subnet(network).options.insert(code, option)),
+            Some(network) if taken.subnets.contains_key(&network.trunc()) => {
+                drop(taken.subnet(network).options.insert(code, option))
+            }
             Some(_) => taken.skip(Some(number), format!("domain={value}"), "It is for a network that has no dhcp-range above."),
             None => drop(taken.options.insert(code, option)),
         }

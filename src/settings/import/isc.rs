@@ -166,7 +166,9 @@ impl Reader<'_> {
             self.at += 1;
             match words.as_slice() {
                 ["hardware", "ethernet", given] => mac = Some(given.to_string()),
-                ["hardware", kind, ..] => self.taken.skip(Some(line), format!("hardware {kind} of {name}"), "Only Ethernet is read."),
+                ["hardware", kind, ..] => {
+                    self.taken.skip(Some(line), format!("hardware {kind} of {name}"), "Only Ethernet is read.")
+                }
                 ["fixed-address", given, rest @ ..] => {
                     address = Some(given.trim_end_matches(',').to_string());
                     if !rest.is_empty() {
@@ -215,7 +217,9 @@ impl Reader<'_> {
                     None => self.taken.options.extend(option),
                 }
             }
-            ["include", file, ..] => self.taken.skip(Some(line), format!("include {file}"), "It names another file. Import that one as well."),
+            ["include", file, ..] => {
+                self.taken.skip(Some(line), format!("include {file}"), "It names another file. Import that one as well.")
+            }
             ["ddns-update-style" | "ddns-updates" | "update-static-leases" | "ddns-domainname" | "ddns-rev-domainname", ..] => {
                 self.taken.skip(Some(line), words.join(" "), "Names are not written into DNS here.");
             }
@@ -260,8 +264,12 @@ impl Reader<'_> {
             if token.said() != "option" || !matches!(token, Token::Word(_)) {
                 continue;
             }
-            let words: Vec<String> =
-                self.tokens[at + 1..].iter().take(12).take_while(|(_, token)| *token != Token::End).map(|(_, token)| token.said()).collect();
+            let words: Vec<String> = self.tokens[at + 1..]
+                .iter()
+                .take(12)
+                .take_while(|(_, token)| *token != Token::End)
+                .map(|(_, token)| token.said())
+                .collect();
             let words: Vec<&str> = words.iter().map(String::as_str).collect();
             let [name, "code", code, "=", kind @ ..] = words.as_slice() else { continue };
             let Ok(code) = code.parse::<u8>() else { continue };
@@ -277,7 +285,11 @@ impl Reader<'_> {
                 ["unsigned", "integer", "32"] => OptionKind::U32,
                 ["signed", "integer", "32"] | ["integer", "32"] => OptionKind::I32,
                 _ => {
-                    self.taken.skip(Some(*line), format!("option {name} code {code}"), "An option of this type is set as raw bytes by hand.");
+                    self.taken.skip(
+                        Some(*line),
+                        format!("option {name} code {code}"),
+                        "An option of this type is set as raw bytes by hand.",
+                    );
                     continue;
                 }
             };

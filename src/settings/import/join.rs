@@ -66,7 +66,8 @@ impl Joined {
         for subnet in taken.subnets.values() {
             let network = subnet.network;
             let Some(own) = self.settings.subnets.iter_mut().find(|own| own.network == network) else {
-                let other = self.settings.subnets.iter().find(|own| own.network.contains(&network) || network.contains(&own.network));
+                let other =
+                    self.settings.subnets.iter().find(|own| own.network.contains(&network) || network.contains(&own.network));
                 match other.map(|other| other.network) {
                     Some(other) => self.clash(
                         None,
@@ -89,7 +90,9 @@ impl Joined {
                 let meets = own.pools.iter().find(|own| own.range.first <= pool.range.last && pool.range.first <= own.range.last);
                 match meets.map(|own| own.range) {
                     Some(range) if range == pool.range => self.same += 1,
-                    Some(range) => clashes.push((format!("pool {}", pool.range), format!("It overlaps the pool {range} that is there."))),
+                    Some(range) => {
+                        clashes.push((format!("pool {}", pool.range), format!("It overlaps the pool {range} that is there.")))
+                    }
                     None => own.pools.push(pool.clone()),
                 }
             }
@@ -174,7 +177,8 @@ impl Joined {
             if had_gone {
                 continue;
             }
-            let taken_out = findings.iter().find_map(|finding| Some((self.take_out(before, finding.place)?, finding.text.clone())));
+            let taken_out =
+                findings.iter().find_map(|finding| Some((self.take_out(before, finding.place)?, finding.text.clone())));
             let Some((what, why)) = taken_out else { break };
             self.clash(None, what, why);
         }

@@ -24,7 +24,11 @@ pub fn read(text: &str, taken: &mut Taken) {
         }
     };
     if text.contains("<?include") {
-        taken.skip(line_of(text, "<?include"), "<?include …?>", "It names another file. Put its content in its place, and import again.");
+        taken.skip(
+            line_of(text, "<?include"),
+            "<?include …?>",
+            "It names another file. Put its content in its place, and import again.",
+        );
     }
     let Some(root) = root.as_object() else {
         return taken.skip(None, "the whole file", "It has no section Dhcp4.");
@@ -80,10 +84,15 @@ impl Reader<'_> {
                 self.taken.skip(self.line(key), key, why);
             }
         }
-        if let Some(interfaces) = dhcp4.get("interfaces-config").and_then(|config| config.get("interfaces")).and_then(Value::as_array)
+        if let Some(interfaces) =
+            dhcp4.get("interfaces-config").and_then(|config| config.get("interfaces")).and_then(Value::as_array)
             && interfaces.iter().any(|name| name.as_str().is_some_and(|name| name != "*"))
         {
-            self.taken.skip(self.line("interfaces"), "interfaces", "This machine's may have other names: here each with an address in a subnet is served.");
+            self.taken.skip(
+                self.line("interfaces"),
+                "interfaces",
+                "This machine's may have other names: here each with an address in a subnet is served.",
+            );
         }
     }
 
@@ -106,7 +115,10 @@ impl Reader<'_> {
             let Some(given) = pool.get("pool").and_then(Value::as_str) else { continue };
             let line = self.line(given);
             let range = match given.trim().parse::<Ipv4Net>() {
-                Ok(net) => Ok(AddressRange { first: net.network().max(first_host(network)), last: net.broadcast().min(last_host(network)) }),
+                Ok(net) => Ok(AddressRange {
+                    first: net.network().max(first_host(network)),
+                    last: net.broadcast().min(last_host(network)),
+                }),
                 Err(_) => read_range(given),
             };
             let options = self.options(pool);
@@ -122,7 +134,11 @@ impl Reader<'_> {
             self.reservation(kept);
         }
         if let Some(interface) = subnet.get("interface").and_then(Value::as_str).filter(|name| !name.is_empty()) {
-            self.taken.skip(self.line(interface), format!("interface {interface} of {network}"), "This machine's may have another name.");
+            self.taken.skip(
+                self.line(interface),
+                format!("interface {interface} of {network}"),
+                "This machine's may have another name.",
+            );
         }
     }
 
@@ -138,7 +154,11 @@ impl Reader<'_> {
         };
         if mac.is_none() && (kept.contains_key("duid") || kept.contains_key("flex-id")) {
             let told = text("hostname").or(address).unwrap_or("a reservation");
-            return self.taken.skip(line, told, "It goes by DUID or flex-id; here a device goes by MAC, client-id or the relay's port.");
+            return self.taken.skip(
+                line,
+                told,
+                "It goes by DUID or flex-id; here a device goes by MAC, client-id or the relay's port.",
+            );
         }
         let mut options = self.options(kept);
         for (key, name) in [("boot-file-name", "boot-file"), ("next-server", "tftp-server-name")] {
@@ -147,7 +167,10 @@ impl Reader<'_> {
             }
         }
         let (client_id, circuit_id) = (id("client-id"), id("circuit-id"));
-        let note = kept.get("user-context").and_then(|context| context.get("comment").or(context.get("description"))).and_then(Value::as_str);
+        let note = kept
+            .get("user-context")
+            .and_then(|context| context.get("comment").or(context.get("description")))
+            .and_then(Value::as_str);
         self.taken.keep(line, Kept { mac, client_id, circuit_id, address, name: text("hostname"), note, options });
     }
 
@@ -162,14 +185,19 @@ impl Reader<'_> {
             let line = self.line(data);
             let space = option.get("space").and_then(Value::as_str).unwrap_or("dhcp4");
             if space != "dhcp4" {
-                self.taken.skip(line, format!("option {told}"), format!("It stands in the space {space}; set it as raw bytes by hand."));
+                self.taken.skip(
+                    line,
+                    format!("option {told}"),
+                    format!("It stands in the space {space}; set it as raw bytes by hand."),
+                );
                 continue;
             }
             let is_raw = option.get("csv-format").and_then(Value::as_bool) == Some(false);
             let data = if is_raw { format!("hex:{}", data.trim_start_matches("0x")) } else { data.replace("\\,", ",") };
             set.extend(self.taken.option(line, code.as_deref().unwrap_or(&told), &data));
         }
-        if let Some(server) = of.get("next-server").and_then(Value::as_str).filter(|server| !server.is_empty() && *server != "0.0.0.0")
+        if let Some(server) =
+            of.get("next-server").and_then(Value::as_str).filter(|server| !server.is_empty() && *server != "0.0.0.0")
             && of.contains_key("subnet")
         {
             set.extend(self.taken.option(self.line(server), "tftp-server-name", server));

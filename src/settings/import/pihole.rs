@@ -84,7 +84,14 @@ fn one_host(line: usize, host: &str, taken: &mut Taken) {
             crate::settings::Identifier::ClientId(id) => (Some(id.clone()), None),
             crate::settings::Identifier::Mac(_) | crate::settings::Identifier::CircuitId(_) => (None, Some(mac.as_str())),
         };
-        let kept = Kept { mac, client_id, address: Some(&address), name: kept.name.as_deref(), note: kept.note.as_deref(), ..Kept::default() };
+        let kept = Kept {
+            mac,
+            client_id,
+            address: Some(&address),
+            name: kept.name.as_deref(),
+            note: kept.note.as_deref(),
+            ..Kept::default()
+        };
         taken.keep(Some(line), kept);
     }
     for remark in own.skipped {

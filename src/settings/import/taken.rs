@@ -124,7 +124,11 @@ impl Taken {
             return self.skip(line, told, "It keeps no address, only a name.");
         };
         let Ok(address) = address.trim().parse::<Ipv4Addr>() else {
-            let why = if address.contains(':') { "Its address is IPv6, which is not served." } else { "Its address is not a single IPv4 address." };
+            let why = if address.contains(':') {
+                "Its address is IPv6, which is not served."
+            } else {
+                "Its address is not a single IPv4 address."
+            };
             return self.skip(line, told, why);
         };
         if self.reservations.len() >= THINGS_MAX {
@@ -148,10 +152,14 @@ impl Taken {
     /// An option by the name or number that the file has for it. `text`: values with commas between.
     pub fn option(&mut self, line: Option<usize>, name: &str, text: &str) -> Option<(u8, crate::settings::options::OptionValue)> {
         let named = name.trim().to_ascii_lowercase();
-        let own = self.custom_options.iter().find(|definition| definition.name == named).map(|definition| definition.code);
-        let code = named.parse::<u8>().ok().or(own).or_else(|| dictionary::code_of(&named)).or_else(|| {
-            dictionary::name_meant(&named).and_then(dictionary::code_of)
-        });
+        let dashed = named.replace(['_', '.'], "-");
+        let own = self.custom_options.iter().find(|definition| definition.name == dashed).map(|definition| definition.code);
+        let code = named
+            .parse::<u8>()
+            .ok()
+            .or(own)
+            .or_else(|| dictionary::code_of(&named))
+            .or_else(|| dictionary::name_meant(&named).and_then(dictionary::code_of));
         let governed = code.and_then(dictionary::governed).or_else(|| dictionary::governed_named(&named));
         if let Some(governed) = governed {
             self.skip(line, format!("option {name}"), format!("It is set by the server alone. {}", governed.reason));
@@ -176,7 +184,8 @@ impl Taken {
 /// What a value of an option without a name most likely is.
 fn guess(text: &str) -> OptionKind {
     let items: Vec<&str> = text.split([',', ' ']).filter(|item| !item.is_empty()).collect();
-    let is_hex = text.contains(':') && text.split(':').all(|pair| (1..=2).contains(&pair.len()) && pair.bytes().all(|b| b.is_ascii_hexdigit()));
+    let is_hex = text.contains(':')
+        && text.split(':').all(|pair| (1..=2).contains(&pair.len()) && pair.bytes().all(|b| b.is_ascii_hexdigit()));
     if !items.is_empty() && items.iter().all(|item| item.parse::<Ipv4Addr>().is_ok()) {
         OptionKind::IpList
     } else if is_hex {

@@ -235,7 +235,9 @@ fn what_is_there_stays_and_what_clashes_is_told() {
 
 #[test]
 fn a_second_import_of_the_same_changes_nothing() {
-    for (source, text) in [(Source::Kea, KEA), (Source::Dnsmasq, DNSMASQ), (Source::Isc, ISC), (Source::Pihole, PIHOLE), (Source::Csv, SHEET)] {
+    for (source, text) in
+        [(Source::Kea, KEA), (Source::Dnsmasq, DNSMASQ), (Source::Isc, ISC), (Source::Pihole, PIHOLE), (Source::Csv, SHEET)]
+    {
         let taken = read(source, text);
         let once = join(&Settings::default(), &taken).settings;
         let twice = join(&once, &taken);
