@@ -11,6 +11,8 @@
 //! - Rule 11: the admin's word after a goodbye counts from the word on, plus MCLT: the twin may have given this half and gone
 //!   off only then.
 //! - Rule 13: a raised limit is told to the partner only when it is on disk.
+//! - Rule 10: one that is unpaired is one alone again when the longest lease has run out after MCLT: a release that is known here
+//!   says nothing of what the twin has promised since.
 
 pub mod loose;
 pub mod message;
@@ -69,6 +71,37 @@ pub enum State {
     /// The link is back: both pull, both go on serving as if apart.
     Reconcile,
     ShuttingDown,
+    /// Silent as if it had died, for a time that it ends itself.
+    Drilled,
+}
+
+impl State {
+    pub const ALL: [State; 9] = [
+        State::Alone,
+        State::Startup,
+        State::Recover,
+        State::Normal,
+        State::CommunicationsInterrupted,
+        State::PartnerDown,
+        State::Reconcile,
+        State::ShuttingDown,
+        State::Drilled,
+    ];
+
+    /// As it stands in messages for machines.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Alone => "alone",
+            State::Startup => "startup",
+            State::Recover => "recover",
+            State::Normal => "normal",
+            State::CommunicationsInterrupted => "communications-interrupted",
+            State::PartnerDown => "partner-down",
+            State::Reconcile => "reconcile",
+            State::ShuttingDown => "shutting-down",
+            State::Drilled => "drilled",
+        }
+    }
 }
 
 /// After "this one is …".
@@ -83,6 +116,7 @@ impl std::fmt::Display for State {
             State::PartnerDown => "serving alone, its twin is down",
             State::Reconcile => "serving, and comparing notes with its twin",
             State::ShuttingDown => "shut down, and can be switched off",
+            State::Drilled => "in a drill: silent as if it had died",
         })
     }
 }
@@ -108,6 +142,10 @@ pub struct Memory {
     /// Ended by a shutdown of its own, of which the partner was told: silent until contact, or the admin's word.
     pub shut_down: bool,
     pub forgot: Option<Forgot>,
+    /// The admin's word that the twin is one no more: nothing of it is listened to, and when nothing that it promised can be in
+    /// force any more, this node is one alone again.
+    #[serde(default)]
+    pub unpaired: bool,
     /// The highest of the partner's numbers that it reported as durable.
     pub partner_number: u64,
     /// This node's own numbers up to here are spent, whether or not a record on its disk has them: the partner has heard of them.
@@ -129,6 +167,7 @@ impl Memory {
             partner_down: None,
             shut_down: false,
             forgot,
+            unpaired: false,
             partner_number: 0,
             own_number: 0,
             longest_mclt: mclt,

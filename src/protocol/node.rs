@@ -25,6 +25,7 @@ use crate::settings::Settings;
 
 mod commands;
 mod durable;
+mod history;
 mod pair;
 mod probing;
 mod status;
@@ -32,8 +33,10 @@ mod status;
 pub use commands::differences;
 pub(in crate::protocol) use durable::BindingChange;
 use durable::{Parked, Undo};
+use history::History;
+pub use history::{Noted, Reversal};
 pub(in crate::protocol) use pair::secs_until;
-pub use pair::{Pair, PartnerStatus, TwinStatus};
+pub use pair::{DRILL_SECS, Pair, PartnerStatus, Precheck, TwinStatus};
 pub(in crate::protocol) use probing::MAX_STRANGERS;
 use probing::Probing;
 pub use status::{Status, SubnetStatus};
@@ -64,6 +67,7 @@ pub struct Node {
     version: u64,
     durable_number: u64,
     last_commit: CommitId,
+    history: History,
     /// The store refuses every commit up to this one: it was sent before the store's recovery was known here.
     refused_up_to: CommitId,
     /// Commits under way, since when, and the highest number of this node in each; oldest first.
@@ -111,6 +115,7 @@ impl Node {
             version,
             durable_number: version,
             last_commit: CommitId(0),
+            history: History::default(),
             refused_up_to: CommitId(0),
             sent: VecDeque::new(),
             undo: VecDeque::new(),
@@ -123,6 +128,7 @@ impl Node {
 
     /// Decides. Actions are added to `out`, to be performed in order.
     pub fn handle(&mut self, now: Time, event: Event<'_>, out: &mut Vec<Action>) {
+        let (was_drilled, before) = (self.is_drilled(), out.len());
         match event {
             Event::Datagram(datagram) => self.datagram(now, &datagram, out),
             Event::Interfaces(interfaces) => self.set_interfaces(now, interfaces),
@@ -130,7 +136,7 @@ impl Node {
             Event::Committed { up_to } => self.committed(now, up_to, out),
             Event::CommitFailed { ids, trouble } => self.commit_failed(now, &ids, trouble, out),
             Event::StoreRecovered => self.store_recovered(now, out),
-            Event::Command { id, command } => self.command(now, id, command, out),
+            Event::Command { id, by, command } => self.command(now, id, &by, command, out),
             Event::Slept { before, duration } => {
                 self.sleep_is_unknown = false;
                 self.table.age(&self.plan, now, before, duration);
@@ -142,6 +148,9 @@ impl Node {
             Event::Partner(envelope) => self.partner_said(now, envelope, out),
             Event::Timer => self.timer(now, out),
         }
+        if was_drilled && self.is_drilled() {
+            self.hold_tongue(before, out);
+        }
     }
 
     /// The store could not write from the start: nothing new is promised until `Event::StoreRecovered`.
@@ -150,8 +159,12 @@ impl Node {
     }
 
     /// It shall be one of two, and knows nothing of anybody: until it has met its twin it answers nobody.
-    pub fn wait_for_twin(&mut self) {
+    pub fn set_waiting_for_twin(&mut self) {
         self.waits_for_twin = true;
+    }
+
+    pub fn waits_for_twin(&self) -> bool {
+        self.waits_for_twin
     }
 
     /// The clock is not confirmed since the boot: `Event::Slept` will tell.

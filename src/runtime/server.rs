@@ -1,6 +1,12 @@
 //! The loop: gather what has happened → `Node::handle` → perform. Never blocks on a disk, a terminal or a browser.
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    net::Ipv4Addr,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use tokio::{
@@ -10,22 +16,35 @@ use tokio::{
 };
 
 use super::{
+    alerts,
     arp::Arp,
-    clock::{Clock, Sleep, Slept, WallTrust},
+    clock::{self, Clock, Sleep, Slept, WallTrust},
     control::{self, Control, twin::TwinLink},
-    handle::{Handle, Message},
+    handle::{Handle, Message, Saved},
+    journal::{Journal, Kind},
     links::Links,
+    live::Beat,
     log::DecisionLog,
+    metrics::{InFlight, Metrics, UnderWay},
     outbox::SendTrouble,
     partner::Inbound,
+    presence::Presence,
     served,
     socket::{DHCP_PORTS, Sockets},
-    store::{self, Report, StoreHandle},
+    store::{self, Archive, Report, StoreHandle},
     twin::{self, Twin, TwinOptions},
+    who_has::{Answer, Questions},
 };
 use crate::{
-    protocol::{Action, Event, Interface, Node, Reply, failover::State, node::differences},
-    settings::Settings,
+    protocol::{
+        Action, Event, Interface, Node, Reply,
+        explain::spell,
+        failover::{Body, State},
+        lease::HwAddr,
+        node::differences,
+        replica::Edited,
+    },
+    settings::{self, Settings},
 };
 
 /// How often what failed is tried again: sockets, interfaces without an address, the wall clock.
@@ -50,7 +69,17 @@ pub struct Ways {
     pub handle: Handle,
     /// `None`: the link to a twin is off.
     pub link: Option<Arc<dyn TwinLink>>,
+    /// What was, and where what happens is noted.
+    pub archive: Archive,
     pub data: PathBuf,
+}
+
+/// The roles of a pair are switched every day, and no file hears of it.
+fn as_switched(file: Settings, loaded: &store::Loaded) -> Settings {
+    match &loaded.memory {
+        Some(_) => Settings { twin: settings::Twin { active: loaded.settings.twin.active, ..file.twin }, ..file },
+        None => file,
+    }
 }
 
 /// Serves until SIGTERM or SIGINT. `open` is called once, when the node can be asked; what it returns is dropped when the
@@ -68,7 +97,7 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
             let changes = differences(&loaded.settings, &settings);
             store.commit_now(&changes).map_err(|trouble| anyhow::anyhow!("The settings could not be stored: {trouble}"))?;
             loaded.settings = settings;
-        } else if loaded.settings.for_file() != settings {
+        } else if loaded.settings.for_file() != as_switched(settings, &loaded) {
             tracing::warn!(
                 "The settings file is used at the first start only, and differs from what this server has. `twinlease import FILE` takes it over."
             );
@@ -93,11 +122,12 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
         env!("CARGO_PKG_VERSION")
     );
     let mut node = Node::new(loaded.settings, loaded.bindings, clock.epoch(), clock.now());
+    node.set_newest_change(loaded.newest_change);
     let mut first_actions = Vec::new();
     match pair {
         Some(pair) => node.pair(clock.now(), pair, &mut first_actions),
         // A first start and a wiped card look the same from here.
-        None if options.twin.pair_key.is_some() && node.leases().is_empty() => node.wait_for_twin(),
+        None if options.twin.pair_key.is_some() && node.leases().is_empty() => node.set_waiting_for_twin(),
         None => {}
     }
     if loaded.slept == Slept::Unknown {
@@ -107,8 +137,10 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
         node.set_trouble(trouble);
     }
     let (report_sender, reports) = mpsc::unbounded_channel();
+    let archive = store.archive();
     let store = store.start(move |report| drop(report_sender.send(report)))?;
     let (handle, inbox) = Handle::new();
+    let beat = handle.beat();
     let (twin, notices) =
         Twin::start(&options.data, prepared, options.twin, twin::standing(&node, clock.now()), options.wall_trust);
     for notice in notices {
@@ -116,7 +148,11 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
         loaded.notices.push(notice);
     }
     let link = twin.handle().map(|link| Arc::new(link) as Arc<dyn TwinLink>);
-    let shown = open(Ways { handle: handle.clone(), link: link.clone(), data: options.data.clone() });
+    let metrics = Arc::clone(handle.metrics());
+    if let Err(error) = alerts::start(options.data.clone(), handle.clone(), link.clone()) {
+        tracing::error!("There are no alerts: their thread cannot be started ({error}).");
+    }
+    let shown = open(Ways { handle: handle.clone(), link: link.clone(), archive: archive.clone(), data: options.data.clone() });
     // Without this door DHCP is served all the same: a disk too full for a socket file takes nobody's address.
     let control = control::start(&options.data, handle, link).inspect_err(|error| {
         tracing::error!(
@@ -133,6 +169,7 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
             store,
             sockets: Sockets::new(DHCP_PORTS),
             arp: Arp::default(),
+            questions: Questions::default(),
             twin,
             interfaces: Vec::new(),
             actions: first_actions,
@@ -140,11 +177,19 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
             waiting: HashMap::new(),
             next_command: 0,
             log: DecisionLog::default(),
+            metrics,
+            in_flight: InFlight::default(),
+            under_way: UnderWay::default(),
             told_trouble: false,
             told_state: State::Alone,
+            beat,
+            journal: archive.journal,
+            presence: archive.presence,
         };
+        server.journal.note(Kind::Run, format!("twinlease {} starts.", env!("CARGO_PKG_VERSION")));
         server.perform();
         for notice in loaded.notices {
+            server.journal.note(Kind::Other, notice.as_str());
             server.handle(Event::Notice(notice));
         }
         server.serve(reports, inbox, control.as_ref()).await
@@ -162,18 +207,27 @@ struct Server {
     store: StoreHandle,
     sockets: Sockets,
     arp: Arp,
+    /// By ARP, for people.
+    questions: Questions,
     twin: Twin,
     interfaces: Vec<Interface>,
     actions: Vec<Action>,
     replies: Vec<Reply>,
     /// Commands whose outcome is not known yet.
-    waiting: HashMap<u64, oneshot::Sender<Result<(), String>>>,
+    waiting: HashMap<u64, oneshot::Sender<Result<Saved, String>>>,
     next_command: u64,
     log: DecisionLog,
+    metrics: Arc<Metrics>,
+    in_flight: InFlight,
+    under_way: UnderWay,
     /// The trouble of the disk that was logged last, until it is over.
     told_trouble: bool,
     /// The state of the pair that was logged last.
     told_state: State,
+    /// For those who show what has changed.
+    beat: Beat,
+    journal: Journal,
+    presence: Presence,
 }
 
 impl Server {
@@ -230,6 +284,7 @@ impl Server {
             self.send();
         }
         tracing::info!("twinlease stops");
+        self.journal.note(Kind::Run, "twinlease stops.");
         control.inspect(|control| control.hide());
         self.store.begin_close();
         // What becomes durable while the store closes is still told, to each as soon as it is true.
@@ -266,13 +321,30 @@ impl Server {
 
     fn receive(&mut self) {
         let now = self.clock.now();
-        let (node, actions) = (&mut self.node, &mut self.actions);
-        self.sockets.receive(|datagram| node.handle(now, Event::Datagram(datagram), actions));
-        self.arp.receive(|heard| node.handle(now, Event::ArpHeard { address: heard.address, mac: heard.mac }, actions));
+        // One look at the clock for the batch.
+        let arrived = std::time::Instant::now();
+        let (node, actions, in_flight) = (&mut self.node, &mut self.actions, &mut self.in_flight);
+        // Locked for this batch: whoever looks on has to wait, and holds it for a copy only.
+        let mut ear = self.presence.listen();
+        self.sockets.receive(|datagram| {
+            ear.datagram(datagram.payload);
+            in_flight.asked(datagram.payload, arrived);
+            node.handle(now, Event::Datagram(datagram), actions);
+        });
+        let questions = &mut self.questions;
+        self.arp.receive(|heard| {
+            questions.heard(&heard);
+            ear.device(HwAddr::ethernet(heard.mac));
+            node.handle(now, Event::ArpHeard { address: heard.address, mac: heard.mac }, actions);
+        });
+        drop(ear);
         self.perform();
     }
 
     fn perform(&mut self) {
+        if !self.actions.is_empty() {
+            self.beat.beat();
+        }
         let now = self.clock.now();
         let mut actions = std::mem::take(&mut self.actions);
         for action in actions.drain(..) {
@@ -285,15 +357,22 @@ impl Server {
                 }
                 Action::Commit(commit) => {
                     let id = commit.id;
+                    self.under_way.sent(id, std::time::Instant::now());
                     if let Err(trouble) = self.store.commit(commit) {
+                        self.under_way.refused(&self.metrics);
                         self.node.handle(now, Event::CommitFailed { ids: id..=id, trouble }, &mut self.actions);
                     }
                 }
-                Action::Send(envelope) => self.twin.send(envelope),
-                Action::Done { id, result } => {
+                Action::Send(envelope) => {
+                    if matches!(envelope.body, Body::Heartbeat(_)) {
+                        self.metrics.heartbeats_sent.fetch_add(1, Relaxed);
+                    }
+                    self.twin.send(envelope);
+                }
+                Action::Done { id, result, change } => {
                     if let Some(done) = self.waiting.remove(&id) {
                         // Whoever asked may have gone away meanwhile.
-                        let _ = done.send(result);
+                        let _ = done.send(result.map(|()| Saved { change }));
                     }
                 }
                 Action::Decided(decision) => self.log.write(now, &decision),
@@ -308,8 +387,12 @@ impl Server {
 
     fn report(&mut self, report: Report) {
         match report {
-            Report::Committed { up_to } => self.handle(Event::Committed { up_to }),
+            Report::Committed { up_to } => {
+                self.under_way.committed(up_to, &self.metrics);
+                self.handle(Event::Committed { up_to });
+            }
             Report::Failed { ids, trouble } => {
+                self.under_way.failed(*ids.end(), &self.metrics);
                 self.handle(Event::CommitFailed { ids, trouble });
                 self.tell_trouble();
             }
@@ -320,11 +403,16 @@ impl Server {
             }
             Report::SnapshotMade(path) => {
                 tracing::info!("snapshot made: {}", path.display());
+                self.journal.note(Kind::Backup, "A backup was made.");
                 self.twin.send_snapshot(path);
             }
-            Report::SnapshotFailed(why) => tracing::warn!("{why}"),
+            Report::SnapshotFailed(why) => {
+                tracing::warn!("{why}");
+                self.journal.note(Kind::Backup, format!("No backup could be made: {why}"));
+            }
             Report::Damaged(why) => {
                 tracing::error!("{why}");
+                self.journal.note(Kind::Disk, why.as_str());
                 self.handle(Event::Notice(why));
             }
         }
@@ -335,22 +423,30 @@ impl Server {
             Inbound::Envelopes(mut received) => {
                 let now = self.clock.now();
                 for envelope in received.envelopes.drain(..) {
+                    if matches!(envelope.body, Body::Heartbeat(_)) {
+                        self.metrics.heartbeats_received.fetch_add(1, Relaxed);
+                    }
                     self.node.handle(now, Event::Partner(envelope), &mut self.actions);
                 }
                 self.perform();
             }
             Inbound::Paired(record) => {
                 tracing::info!("paired with {}", record.name);
+                self.journal.note(Kind::Pair, format!("Paired with {}.", record.name));
                 let pair = twin::at_pairing(&self.node, &record);
                 self.handle(Event::Paired(Box::new(pair)));
             }
-            Inbound::Unpaired => tracing::info!("the pairing is undone"),
+            Inbound::Unpaired => {
+                tracing::info!("the pairing is undone");
+                self.journal.note(Kind::Pair, "The pairing is undone.");
+            }
             Inbound::PartnerWall(wall_ms) => {
                 let sleep = self.clock.confirm_by_twin(wall_ms);
                 self.slept(sleep);
             }
             Inbound::Notice(notice) => {
                 tracing::warn!("{notice}");
+                self.journal.note(Kind::Pair, notice.as_str());
                 self.handle(Event::Notice(notice));
             }
         }
@@ -359,7 +455,9 @@ impl Server {
 
     fn slept(&mut self, sleep: Option<Sleep>) {
         if let Some(sleep) = sleep {
-            tracing::info!("the clock is confirmed: this machine was off for {} s", sleep.duration.as_secs());
+            let off_secs = sleep.duration.as_secs();
+            tracing::info!("the clock is confirmed: this machine was off for {off_secs} s");
+            self.journal.note(Kind::Clock, format!("The clock is confirmed: this machine was off for {}.", spell(off_secs)));
             self.store.set_slept(sleep, self.clock.clone());
             self.handle(Event::Slept { before: sleep.before, duration: sleep.duration });
         }
@@ -371,20 +469,36 @@ impl Server {
         if state != self.told_state {
             self.told_state = state;
             tracing::info!("this one is {state}");
+            self.journal.note(Kind::Pair, format!("This one is {state}."));
         }
     }
 
     fn message(&mut self, message: Message) {
         match message {
-            Message::Submit { command, done } => {
+            Message::Submit { by, command, done } => {
                 let id = self.next_command;
                 self.next_command += 1;
                 self.waiting.insert(id, done);
-                self.handle(Event::Command { id, command: *command });
+                let by = Edited::new(&by, clock::wall_ms());
+                self.handle(Event::Command { id, by, command: *command });
                 // Settings may name other interfaces now.
                 self.update_sockets();
             }
             Message::Read(look) => look(&self.node, &self.clock),
+            Message::WhoHas { address, answered } => self.ask_who_has(address, answered),
+        }
+    }
+
+    fn ask_who_has(&mut self, address: Ipv4Addr, answered: oneshot::Sender<Result<Answer, String>>) {
+        let is_here = |interface: &&Interface| interface.addresses.iter().any(|net| net.contains(&address));
+        let sent = match self.interfaces.iter().find(is_here) {
+            Some(interface) => self.arp.send_probe(interface.index, address).map_err(|error| error.to_string()),
+            None => Err("this server has no address in its network, so it is behind a router and cannot be asked".into()),
+        };
+        match sent {
+            Ok(()) => self.questions.note(address, answered),
+            // Whoever asked may have gone away meanwhile.
+            Err(why) => drop(answered.send(Err(why))),
         }
     }
 
@@ -392,9 +506,17 @@ impl Server {
         self.update_sockets();
         self.log.tick(self.clock.now());
         self.tell_trouble();
+        if self.journal.is_due() || self.presence.is_due() {
+            self.store.flush();
+        }
         let sleep = self.clock.confirm_now();
         self.slept(sleep);
         self.twin.stand(&self.node, self.clock.now());
+        let counters = self.sockets.counters();
+        self.metrics.datagrams_received.store(counters.received, Relaxed);
+        self.metrics.datagrams_sent.store(counters.sent, Relaxed);
+        self.metrics.send_failures.store(counters.send_failures, Relaxed);
+        self.metrics.kernel_drops.store(self.sockets.kernel_drops(), Relaxed);
     }
 
     /// One line when the disk's trouble begins, and one when it is over; commits that were under way fail one by one.
@@ -405,8 +527,13 @@ impl Server {
             match trouble {
                 Some(trouble) => {
                     tracing::error!("clients are confirmed what they have, and nothing new is promised: {trouble}");
+                    let text = format!("Devices are confirmed what they have, and nothing new is promised: {trouble}");
+                    self.journal.note(Kind::Disk, text);
                 }
-                None => tracing::info!("the disk takes changes again"),
+                None => {
+                    tracing::info!("the disk takes changes again");
+                    self.journal.note(Kind::Disk, "The disk takes changes again.");
+                }
             }
         }
     }
@@ -414,6 +541,7 @@ impl Server {
     fn update_sockets(&mut self) {
         let wanted = self.node.wanted_interfaces();
         for notice in self.sockets.update(&self.interfaces, &wanted) {
+            self.journal.note(Kind::Interface, notice.to_string());
             match notice.state {
                 served::State::Failed(_) => tracing::error!("{notice}"),
                 served::State::Absent | served::State::Down | served::State::NoAddress => tracing::warn!("{notice}"),
@@ -427,9 +555,11 @@ impl Server {
     }
 
     fn send(&mut self) {
+        self.in_flight.answers(self.replies.iter().map(|reply| &reply.payload[..]));
         for SendTrouble { to, why, .. } in self.sockets.send(&mut self.replies) {
             tracing::warn!("a reply to {to:?} did not leave: {why}");
         }
+        self.in_flight.left(&self.metrics);
     }
 }
 

@@ -127,7 +127,8 @@ pub fn after_remove(settings: &Settings, key: &RecordKey) -> Result<Settings, Ve
     unless_worse(settings, changed)
 }
 
-fn unless_worse(before: &Settings, changed: Settings) -> Result<Settings, Vec<Finding>> {
+/// `changed`, or what speaks against it that did not speak against `before`.
+pub fn unless_worse(before: &Settings, changed: Settings) -> Result<Settings, Vec<Finding>> {
     // Counted, not only known: a second trouble that reads the same is fresh.
     let mut known: HashMap<String, usize> = HashMap::new();
     for finding in check(before) {

@@ -17,7 +17,8 @@ use ipnet::Ipv4Net;
 use super::{
     House, Site,
     form::Errors,
-    settings::{Changing, Fields, Outcome, change, revision},
+    revision,
+    settings::{Changing, Fields, Outcome, change},
     shell::{self, Section, Shell},
     visitor::Visitor,
 };

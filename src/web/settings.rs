@@ -7,7 +7,6 @@ pub mod import;
 pub mod network;
 pub mod options;
 pub mod outside;
-pub mod revision;
 pub mod server;
 pub mod twin;
 pub mod uploads;
@@ -26,6 +25,7 @@ use axum::{
 use super::{
     House, Site,
     notice::{self, Notice},
+    revision,
     shell::{self, Section, Shell},
     visitor::Visitor,
 };
@@ -130,7 +130,7 @@ pub async fn change(site: &Site, visitor: &Visitor, house: &House, changing: Cha
     if now.as_ref() == Some(&record) {
         return Ok(Outcome::Answer(notice::see(visitor, back, Notice::new("Nothing was changed: it is so already."))));
     }
-    let revision = now.as_ref().map(revision::of).unwrap_or_default();
+    let revision = revision::of(&now);
     if fields.get("revision").is_some_and(|seen| *seen != revision) {
         let page = Changed {
             shell: Shell::new(house, visitor, section, "Somebody else changed this"),
@@ -172,9 +172,9 @@ pub async fn change(site: &Site, visitor: &Visitor, house: &House, changing: Cha
     }
     let command = if is_moved { Command::Replace(Box::new(after)) } else { Command::Put(record) };
     Ok(match site.submit(visitor, command).await? {
-        Ok(_) => {
+        Ok(saved) => {
             site.fresh_house().await?;
-            Outcome::Answer(notice::see(visitor, back, Notice::new(said)))
+            Outcome::Answer(notice::see(visitor, back, Notice { text: said, undo: saved.change }))
         }
         Err(refusal) => Outcome::Refused(refusal.lines().map(ToOwned::to_owned).collect()),
     })

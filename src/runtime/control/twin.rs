@@ -14,8 +14,9 @@ use tokio::time::Instant;
 
 use super::{CommandOutcome, Door};
 use crate::{
-    protocol::{Command, TwinCommand, failover, node::TwinStatus, replica::ToReconcile},
+    protocol::{Command, Node, TwinCommand, failover, node::TwinStatus, replica::ToReconcile},
     runtime::{
+        clock::Clock,
         handle::Stopped,
         led::{self, Around, Sign},
     },
@@ -66,6 +67,8 @@ pub struct CodeOutcome {
 pub struct TwinReport {
     /// `None`: no twin.
     pub node: Option<TwinStatus>,
+    /// It shall be one of two, has met nobody yet, and answers nobody until then.
+    pub waits_for_twin: bool,
     /// Hears clients on at least one interface.
     pub serving: bool,
     /// Why nothing new can be promised here, as a sentence.
@@ -94,11 +97,13 @@ pub(super) fn routes() -> Router<Door> {
 }
 
 async fn report(State(door): State<Door>) -> Result<Json<TwinReport>, Stopped> {
-    let (status, to_reconcile) = door.handle.read(|node, clock| (node.status(clock.now()), node.to_reconcile())).await?;
+    let look = |node: &Node, clock: &Clock| (node.status(clock.now()), node.to_reconcile(), node.waits_for_twin());
+    let (status, to_reconcile, waits_for_twin) = door.handle.read(look).await?;
     let sign = led::sign(&status, Around::default());
     let light = Light { sign, rhythm: led::pattern(sign).name };
     let link = door.link.as_ref().map(|link| link.facts());
-    Ok(Json(TwinReport { node: status.twin, serving: status.serving, trouble: status.trouble, link, light, to_reconcile }))
+    let (serving, trouble) = (status.serving, status.trouble);
+    Ok(Json(TwinReport { node: status.twin, waits_for_twin, serving, trouble, link, light, to_reconcile }))
 }
 
 async fn show_code(State(door): State<Door>) -> Json<CodeOutcome> {
@@ -116,8 +121,16 @@ async fn pair(State(door): State<Door>, Json(PairRequest { code, address }): Jso
     Json(CommandOutcome { refused: paired.err() })
 }
 
+/// The node declares its twin down, and becomes one alone when the waits are over (failover rule 10).
 async fn unpair(State(door): State<Door>) -> Result<Json<CommandOutcome>, Stopped> {
-    Ok(Json(CommandOutcome { refused: without_twin(&door).await?.err() }))
+    let refused = match forget_key(&door).await {
+        Err(refusal) => Some(refusal),
+        Ok(()) => match door.handle.read(|node, _| node.memory().is_some()).await? {
+            true => door.handle.submit(Command::Twin(TwinCommand::Unpair)).await?.err(),
+            false => None,
+        },
+    };
+    Ok(Json(CommandOutcome { refused }))
 }
 
 /// The old one is off for good. The node stays one of two, with its rank and its waits; who comes next gets a code.
@@ -137,13 +150,7 @@ async fn replace(State(door): State<Door>) -> Result<Json<CodeOutcome>, Stopped>
 
 /// Forgets the twin's key. That is the admin's word that it is down, with the waits that this has (failover rule 10).
 async fn without_twin(door: &Door) -> Result<Result<(), String>, Stopped> {
-    let link = match link(door) {
-        Ok(link) => link,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
-    if link.is_paired()
-        && let Err(refusal) = link.unpair().await
-    {
+    if let Err(refusal) = forget_key(door).await {
         return Ok(Err(refusal));
     }
     let started = Instant::now();
@@ -167,6 +174,12 @@ async fn without_twin(door: &Door) -> Result<Result<(), String>, Stopped> {
             }
         }
     }
+}
+
+/// Nothing of the twin is heard any more. Said again where the rest was not done: it is forgotten already.
+async fn forget_key(door: &Door) -> Result<(), String> {
+    let link = link(door)?;
+    if link.is_paired() { link.unpair().await } else { Ok(()) }
 }
 
 fn link(door: &Door) -> Result<&Arc<dyn TwinLink>, String> {

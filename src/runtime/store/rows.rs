@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Fault, pair};
+use super::{Fault, history, pair};
 use crate::{
     protocol::{
         Change,
@@ -81,7 +81,13 @@ pub fn write_changes(connection: &Connection, changes: &[Change], ages: &Ages) -
         match change {
             Change::Put(Record::Reservation(reservation)) => remove_reservation(connection, &reservation.identifier)?,
             Change::Remove(RecordKey::Reservation(identifier)) => remove_reservation(connection, identifier)?,
-            Change::Bind(_) | Change::Put(_) | Change::Remove(_) | Change::Setting(_) | Change::GiveUp(_) | Change::Pair(_) => {}
+            Change::Bind(_)
+            | Change::Put(_)
+            | Change::Remove(_)
+            | Change::Setting(_)
+            | Change::GiveUp(_)
+            | Change::Pair(_)
+            | Change::Noted(_) => {}
         }
     }
     for change in changes {
@@ -92,7 +98,11 @@ pub fn write_changes(connection: &Connection, changes: &[Change], ages: &Ages) -
             Change::Setting(entry) => pair::put_entry(connection, entry)?,
             Change::GiveUp(given_up) => pair::put_given_up(connection, given_up)?,
             Change::Pair(memory) => pair::put_pair(connection, memory.as_ref(), ages)?,
+            Change::Noted(noted) => history::put(connection, noted)?,
         }
+    }
+    if changes.iter().any(|change| matches!(change, Change::Noted(_))) {
+        history::prune(connection)?;
     }
     Ok(())
 }
@@ -184,11 +194,11 @@ fn client_of_blob(blob: &[u8], hw: HwAddr) -> Result<ClientId, Fault> {
     }
 }
 
-fn hw_to_blob(hw: &HwAddr) -> Vec<u8> {
+pub fn hw_to_blob(hw: &HwAddr) -> Vec<u8> {
     [&[hw.htype()], hw.bytes()].concat()
 }
 
-fn hw_of_blob(blob: &[u8]) -> Result<HwAddr, Fault> {
+pub fn hw_of_blob(blob: &[u8]) -> Result<HwAddr, Fault> {
     let hw = blob.split_first().and_then(|(&htype, addr)| HwAddr::new(htype, addr));
     hw.ok_or_else(|| Fault::Damage("its hardware address cannot be read".into()))
 }

@@ -8,6 +8,7 @@ use std::{
 use ipnet::Ipv4Net;
 
 use crate::{
+    web::devices::id::DeviceId,
     protocol::{
         lease::{Binding, BindingState},
         time::Time,
@@ -268,19 +269,7 @@ fn cell(
 
 /// The page of the device.
 fn device(identifier: &Identifier) -> String {
-    use std::fmt::Write;
-    let hex = |bytes: &[u8]| {
-        bytes.iter().fold(String::new(), |mut text, byte| {
-            let _ = write!(text, "{byte:02x}");
-            text
-        })
-    };
-    match identifier {
-        Identifier::Mac(hw) if hw.mac().is_some() => format!("/devices/{}", hw.to_string().replace(':', "-")),
-        Identifier::Mac(hw) => format!("/devices/hw{}-{}", hw.htype(), hex(hw.bytes())),
-        Identifier::ClientId(id) => format!("/devices/id-{}", hex(id)),
-        Identifier::CircuitId(id) => format!("/devices/port-{}", hex(id)),
-    }
+    format!("/devices/{}", DeviceId::of(identifier))
 }
 
 pub fn routers(settings: &Settings, subnet: &Subnet) -> Vec<Ipv4Addr> {

@@ -12,7 +12,7 @@ use axum::{
 };
 use ipnet::Ipv4Net;
 
-use super::{Changing, Confirm, Fields, Outcome, change, outside, revision, with};
+use super::{Changing, Confirm, Fields, Outcome, change, outside, with};
 use crate::{
     protocol::Command,
     runtime::handle::Stopped,
@@ -26,6 +26,7 @@ use crate::{
         House, Site,
         form::Errors,
         notice::{self, Notice},
+        revision,
         shell::{self, Section, Shell},
         visitor::Visitor,
     },
@@ -265,9 +266,9 @@ async fn remove(
         return Ok((StatusCode::UNPROCESSABLE_ENTITY, shell::page(&page)).into_response());
     }
     Ok(match site.submit(&visitor, Command::Remove(RecordKey::Subnet(network))).await? {
-        Ok(_) => {
+        Ok(saved) => {
             site.fresh_house().await?;
-            notice::see(&visitor, HOME, Notice::new(format!("Network {network} is removed.")))
+            notice::see(&visitor, HOME, Notice { undo: saved.change, ..Notice::new(format!("Network {network} is removed.")) })
         }
         Err(refusal) => {
             let mut errors = Errors::default();

@@ -9,7 +9,7 @@ use axum::{
     routing::{get, post},
 };
 
-use super::{Changing, Fields, Outcome, change, network::net_of, network::net_word, revision};
+use super::{Changing, Fields, Outcome, change, network::net_of, network::net_word};
 use crate::{
     runtime::handle::Stopped,
     settings::{
@@ -22,6 +22,7 @@ use crate::{
         House, Site,
         form::Errors,
         notice::{self, Notice},
+        revision,
         shell::{self, Section, Shell},
         visitor::Visitor,
     },

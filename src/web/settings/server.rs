@@ -9,7 +9,7 @@ use axum::{
     routing::get,
 };
 
-use super::{Changing, Fields, Outcome, change, revision};
+use super::{Changing, Fields, Outcome, change};
 use crate::{
     runtime::handle::Stopped,
     settings::{
@@ -19,6 +19,7 @@ use crate::{
     web::{
         House, Site,
         form::Errors,
+        revision,
         shell::{self, Section, Shell},
         visitor::Visitor,
     },

@@ -9,7 +9,7 @@ use axum::{
     routing::get,
 };
 
-use super::{Changing, Fields, Outcome, change, revision};
+use super::{Changing, Fields, Outcome, change};
 use crate::{
     protocol::failover::Rank,
     runtime::handle::Stopped,
@@ -20,6 +20,7 @@ use crate::{
     web::{
         House, Site,
         form::Errors,
+        revision,
         shell::{self, Section, Shell},
         visitor::Visitor,
     },

@@ -7,8 +7,8 @@ use crate::{
         Action, Change, Command, Commit, Datagram, Event, Interface, Node,
         failover::{Envelope, Forgot, GivenUp, Memory, Rank, Session, State},
         lease::{Binding, HwAddr},
-        node::Pair,
-        replica::Entry,
+        node::{Noted, Pair, TwinStatus},
+        replica::{Edited, Entry},
         simulation::device::{DISCOVER, Device, Heard, OFFER, REQUEST},
         time::{Epoch, Time},
     },
@@ -27,6 +27,7 @@ pub struct Disk {
     entries: BTreeMap<String, Entry>,
     given_up: BTreeMap<Ipv4Addr, GivenUp>,
     memory: Option<Memory>,
+    notes: Vec<Noted>,
 }
 
 impl Disk {
@@ -38,7 +39,14 @@ impl Disk {
                 Change::Remove(key) => self.settings.remove(&key),
                 Change::Setting(entry) => drop(self.entries.insert(format!("{:?}", entry.key), *entry)),
                 Change::GiveUp(given_up) => drop(self.given_up.insert(given_up.address, given_up)),
-                Change::Pair(memory) => self.memory = memory,
+                Change::Pair(memory) => {
+                    if memory.is_none() {
+                        self.entries.clear();
+                        self.given_up.clear();
+                    }
+                    self.memory = memory;
+                }
+                Change::Noted(noted) => self.notes.push(*noted),
             }
         }
     }
@@ -53,6 +61,8 @@ pub struct House {
     /// Nothing reaches this one.
     cut_towards: Option<usize>,
     is_held: bool,
+    /// What the disk of each has not written yet, while it stands still.
+    stalled: [Option<Vec<Commit>>; 2],
     sessions: u64,
     heard: BTreeMap<u8, Vec<Heard>>,
     done: Vec<Result<(), String>>,
@@ -75,6 +85,7 @@ impl House {
             is_cut: false,
             cut_towards: None,
             is_held: false,
+            stalled: [None, None],
             sessions: 0,
             heard: BTreeMap::new(),
             done: Vec::new(),
@@ -100,14 +111,12 @@ impl House {
         let disk = self.disks[node].clone();
         let bindings = disk.bindings.into_values().collect();
         let mut fresh = Node::new(disk.settings, bindings, Epoch(1), self.now);
-        let pair = Pair {
-            memory: disk.memory.expect("it has a twin"),
-            session: Session(self.sessions),
-            given_up: disk.given_up.into_values().collect(),
-            entries: disk.entries.into_values().collect(),
-        };
         let mut out = Vec::new();
-        fresh.pair(self.now, pair, &mut out);
+        if let Some(memory) = disk.memory {
+            let (given_up, entries) = (disk.given_up.into_values().collect(), disk.entries.into_values().collect());
+            let pair = Pair { memory, session: Session(self.sessions), given_up, entries };
+            fresh.pair(self.now, pair, &mut out);
+        }
         self.nodes[node] = Some(fresh);
         self.perform(node, out);
         let interface = Interface {
@@ -129,6 +138,25 @@ impl House {
         let rank = if node == A { Rank::First } else { Rank::Second };
         let memory = Memory::new(rank, Duration::from_secs(120), Duration::from_secs(600), Some(Forgot::Blank));
         self.disks[node] = Disk { memory: Some(memory), ..Disk::default() };
+    }
+
+    /// The link of this one has found another twin, as `runtime::twin::at_pairing` has it.
+    pub fn pair_anew(&mut self, node: usize) {
+        self.sessions += 1;
+        let rank = if node == A { Rank::First } else { Rank::Second };
+        let memory = self.node(node).memory().cloned();
+        let memory = memory.unwrap_or_else(|| Memory::new(rank, Duration::from_secs(120), Duration::from_secs(600), None));
+        let pair = Pair { memory, session: Session(self.sessions), given_up: Vec::new(), entries: Vec::new() };
+        self.handle(node, Event::Paired(Box::new(pair)));
+    }
+
+    pub fn status(&self, node: usize) -> Option<TwinStatus> {
+        self.node(node).twin_status(self.now)
+    }
+
+    /// Its disk knows of a pair.
+    pub fn remembers_a_twin(&self, node: usize) -> bool {
+        self.disks[node].memory.is_some()
     }
 
     pub fn disk_copy(&self, node: usize) -> Disk {
@@ -211,19 +239,35 @@ impl House {
                     let heard = Heard::read(&reply).expect("a reply with a type");
                     self.heard.entry(heard.mac[5]).or_default().push(heard);
                 }
-                Action::Commit(commit) => {
-                    self.disks[node].write(&commit);
-                    let mut out = Vec::new();
-                    let running = self.nodes[node].as_mut().expect("it runs");
-                    running.handle(self.now, Event::Committed { up_to: commit.id }, &mut out);
-                    self.perform(node, out);
-                }
+                Action::Commit(commit) => match &mut self.stalled[node] {
+                    Some(waiting) => waiting.push(commit),
+                    None => self.write(node, &commit),
+                },
                 Action::Send(_) if self.is_cut || self.cut_towards == Some(1 - node) => {}
                 Action::Send(envelope) => self.link.push((1 - node, envelope)),
                 Action::Done { result, .. } => self.done.push(result),
                 Action::Probe { .. } | Action::Decided(_) => {}
             }
         }
+    }
+
+    fn write(&mut self, node: usize, commit: &Commit) {
+        self.disks[node].write(commit);
+        let mut out = Vec::new();
+        let running = self.nodes[node].as_mut().expect("it runs");
+        running.handle(self.now, Event::Committed { up_to: commit.id }, &mut out);
+        self.perform(node, out);
+    }
+
+    pub fn stall_disk(&mut self, node: usize) {
+        self.stalled[node] = Some(Vec::new());
+    }
+
+    pub fn let_disk_go(&mut self, node: usize) {
+        for commit in self.stalled[node].take().into_iter().flatten() {
+            self.write(node, &commit);
+        }
+        self.deliver();
     }
 
     fn deliver(&mut self) {
@@ -234,8 +278,17 @@ impl House {
     }
 
     pub fn command(&mut self, node: usize, command: Command) -> Result<(), String> {
+        self.command_by(node, Edited::default(), command)
+    }
+
+    /// All that the history of this node has, oldest first.
+    pub fn notes(&self, node: usize) -> &[Noted] {
+        &self.disks[node].notes
+    }
+
+    pub fn command_by(&mut self, node: usize, by: Edited, command: Command) -> Result<(), String> {
         self.done.clear();
-        self.handle(node, Event::Command { id: 0, command });
+        self.handle(node, Event::Command { id: 0, by, command });
         self.done.pop().expect("disks here write at once")
     }
 
@@ -256,6 +309,10 @@ impl House {
         self.reserve(node, mac, "192.0.2.10", name).expect("a name");
     }
 
+    pub fn settings(&self, node: usize) -> &Settings {
+        self.node(node).settings()
+    }
+
     pub fn kept_names(&self, node: usize) -> Vec<String> {
         self.node(node).settings().reservations.iter().filter_map(|kept| kept.name.clone()).collect()
     }
@@ -266,6 +323,11 @@ impl House {
 
     pub fn is_level(&self, node: usize) -> Option<bool> {
         self.node(node).twin_status(self.now).expect("it has a twin").is_level
+    }
+
+    /// Messages of this one that are held on the link.
+    pub fn held_of(&self, node: usize) -> usize {
+        self.link.iter().filter(|(to, _)| *to == 1 - node).count()
     }
 
     pub fn client(&mut self, number: u8) -> Client<'_> {
@@ -292,6 +354,12 @@ impl House {
 
     fn last(&mut self, number: u8) -> Option<Heard> {
         self.heard.remove(&number).and_then(|heard| heard.last().copied())
+    }
+
+    /// Who has answered it since it was last looked at.
+    pub fn servers_heard(&mut self, number: u8) -> Vec<usize> {
+        let heard = self.heard.remove(&number).unwrap_or_default();
+        [A, B].into_iter().filter(|node| heard.iter().any(|heard| heard.server == Some(self.address(*node)))).collect()
     }
 
     #[track_caller]

@@ -7,12 +7,12 @@ use super::super::{
 };
 use crate::{
     protocol::{
-        Action, Change, Commit,
+        Action, Change, Commit, CommitId,
         failover::{
             Body,
             partnership::{BATCH, RESEND_AFTER},
         },
-        replica::{Entry, Keep, Replica},
+        replica::{Edited, Entry, Keep, Replica},
         time::Time,
     },
     settings::{RecordKey, Settings},
@@ -22,11 +22,11 @@ impl Node {
     /// Settings of before the pairing become what both hold.
     pub(super) fn enter_replica(&mut self, now: Time, out: &mut Vec<Action>) {
         let Some(twin) = &mut self.twin else { return };
-        if !twin.replica.entries.is_empty() {
+        if !twin.replica.entries().is_empty() {
             return;
         }
         twin.replica = Replica::bootstrap(&self.plan.settings, twin.memory.rank, &mut self.version);
-        let entries: Vec<Entry> = twin.replica.entries.values().cloned().collect();
+        let entries: Vec<Entry> = twin.replica.entries().values().cloned().collect();
         if entries.is_empty() {
             return;
         }
@@ -35,25 +35,38 @@ impl Node {
         out.push(Action::Commit(Commit { id, changes: entries.into_iter().map(Box::new).map(Change::Setting).collect() }));
     }
 
-    /// Changes of settings with what the twin must be told of them, in one commit.
+    /// Changes of settings with what the twin must be told of them, in one commit; and their number in the history.
     pub(in crate::protocol::node) fn commit_settings(
         &mut self,
         now: Time,
+        by: &Edited,
         after: Settings,
-        changes: Vec<Change>,
+        mut changes: Vec<Change>,
         out: &mut Vec<Action>,
-    ) -> crate::protocol::CommitId {
+    ) -> (CommitId, Option<u64>) {
         match &self.twin {
-            None => self.put_settings(now, self.plan.settings.clone(), after, None, changes, out),
+            None => {
+                let before = self.plan.settings.clone();
+                let (notes, step) = self.notes(&before, &after, &changes, |_| (by.clone(), false));
+                changes.extend(notes);
+                (self.put_settings(now, before, after, None, changes, out), step)
+            }
             Some(twin) => {
                 let entries = twin.replica.edit(&changes, twin.memory.rank, &mut self.version);
-                self.commit_entries(now, entries, out)
+                self.commit_entries(now, by, entries, out)
             }
         }
     }
 
     /// In force is what all entries come to: an edit may bring back what was set aside because of a clash.
-    fn commit_entries(&mut self, now: Time, entries: Vec<Entry>, out: &mut Vec<Action>) -> crate::protocol::CommitId {
+    fn commit_entries(
+        &mut self,
+        now: Time,
+        by: &Edited,
+        mut entries: Vec<Entry>,
+        out: &mut Vec<Action>,
+    ) -> (CommitId, Option<u64>) {
+        entries.iter_mut().for_each(|entry| entry.edited = Some(by.clone()));
         let before = self.plan.settings.clone();
         let (mut after, mut replica_before) = (before.clone(), None);
         if let Some(twin) = &mut self.twin {
@@ -62,17 +75,18 @@ impl Node {
                 twin.replica.put(entry.clone());
                 twin.unconfirmed_settings.insert(entry.key.clone(), None);
             }
-            after = twin.replica.assemble().settings;
+            after = twin.replica.assemble().settings.clone();
         }
         let mut changes = differences(&before, &after);
-        changes.extend(entries.into_iter().map(Box::new).map(Change::Setting));
-        self.put_settings(now, before, after, replica_before, changes, out)
+        let (notes, step) = self.notes(&before, &after, &changes, |_| (by.clone(), false));
+        changes.extend(entries.into_iter().map(Box::new).map(Change::Setting).chain(notes));
+        (self.put_settings(now, before, after, replica_before, changes, out), step)
     }
 
     /// Edits of this setting contradict, or it clashes with others.
     pub(in crate::protocol::node) fn needs_decision(&self, key: &RecordKey) -> bool {
         let Some(twin) = &self.twin else { return false };
-        let contradicts = twin.replica.entries.get(key).is_some_and(|entry| entry.other.is_some());
+        let contradicts = twin.replica.entries().get(key).is_some_and(|entry| entry.other.is_some());
         contradicts || twin.replica.assemble().set_aside.iter().any(|aside| aside.key == *key)
     }
 
@@ -81,6 +95,7 @@ impl Node {
         &mut self,
         now: Time,
         id: u64,
+        by: &Edited,
         key: &RecordKey,
         keep: Keep,
         out: &mut Vec<Action>,
@@ -89,12 +104,12 @@ impl Node {
             return Some(Err("This server has no twin, so there is nothing to reconcile.".into()));
         };
         let assembled = twin.replica.assemble();
-        let entry = match twin.replica.settle(key, keep, &assembled, twin.memory.rank, &mut self.version) {
+        let entry = match twin.replica.settle(key, keep, assembled, twin.memory.rank, &mut self.version) {
             Ok(entry) => entry,
             Err(refusal) => return Some(Err(refusal)),
         };
-        let commit = self.commit_entries(now, vec![entry], out);
-        self.parked.push_back((commit, Parked::Command(id)));
+        let (commit, change) = self.commit_entries(now, by, vec![entry], out);
+        self.parked.push_back((commit, Parked::Command { id, change }));
         None
     }
 
@@ -106,12 +121,14 @@ impl Node {
         replica_before: Option<Box<Replica>>,
         changes: Vec<Change>,
         out: &mut Vec<Action>,
-    ) -> crate::protocol::CommitId {
+    ) -> CommitId {
         let commit = self.next_commit(now);
         if let Some(twin) = &self.twin {
             let numbers = changes.iter().map(|change| match change {
                 Change::Setting(entry) => entry.version.of(twin.me()),
-                Change::Bind(_) | Change::Put(_) | Change::Remove(_) | Change::GiveUp(_) | Change::Pair(_) => 0,
+                Change::Bind(_) | Change::Put(_) | Change::Remove(_) | Change::GiveUp(_) | Change::Pair(_) | Change::Noted(_) => {
+                    0
+                }
             });
             let number = numbers.max().unwrap_or(0);
             self.version = self.version.max(number);
@@ -164,7 +181,7 @@ impl Node {
                 key.clone()
             })
             .collect();
-        let entries: Vec<Entry> = due.iter().filter_map(|key| twin.replica.entries.get(key).cloned()).collect();
+        let entries: Vec<Entry> = due.iter().filter_map(|key| twin.replica.entries().get(key).cloned()).collect();
         for entry in entries {
             self.send(Body::Setting(Box::new(entry)), out);
         }
@@ -181,7 +198,7 @@ impl Node {
 
     pub(super) fn setting_acked(&mut self, entry: &Entry) {
         let Some(twin) = &mut self.twin else { return };
-        if twin.replica.entries.get(&entry.key).is_some_and(|mine| mine.version == entry.version) {
+        if twin.replica.entries().get(&entry.key).is_some_and(|mine| mine.version == entry.version) {
             twin.unconfirmed_settings.remove(&entry.key);
         }
     }
@@ -200,26 +217,33 @@ impl Node {
             }
             if merged.changed {
                 twin.replica.put(merged.entry.clone());
-                changed.push(Change::Setting(Box::new(merged.entry)));
+                changed.push(merged.entry);
             }
         }
         if changed.is_empty() {
             return;
         }
-        let after = twin.replica.assemble().settings;
+        let after = twin.replica.assemble().settings.clone();
         let before = self.plan.settings.clone();
         let mut changes = differences(&before, &after);
-        changes.extend(changed);
+        let (notes, _) = self.notes(&before, &after, &changes, |key| (edited_there(&changed, key), true));
+        changes.extend(changed.into_iter().map(Box::new).map(Change::Setting).chain(notes));
         self.put_settings(now, before, after, Some(replica_before), changes, out);
     }
 
     /// The other one becomes the active: an edit like any other.
-    pub(super) fn switch_roles(&mut self, now: Time, id: u64, out: &mut Vec<Action>) -> Option<Result<(), String>> {
+    pub(super) fn switch_roles(&mut self, now: Time, id: u64, by: &Edited, out: &mut Vec<Action>) -> Option<Result<(), String>> {
         let mut after = self.plan.settings.clone();
         after.twin.active = after.twin.active.other();
         let changes = differences(&self.plan.settings, &after);
-        self.commit_settings(now, after, changes, out);
-        self.parked.push_back((self.last_commit, Parked::Command(id)));
+        let (commit, change) = self.commit_settings(now, by, after, changes, out);
+        self.parked.push_back((commit, Parked::Command { id, change }));
         None
     }
+}
+
+/// Who made the edit on the twin that changed this setting here: its own one, or one that it clashes with.
+fn edited_there(changed: &[Entry], key: &RecordKey) -> Edited {
+    let entry = changed.iter().find(|entry| entry.key == *key).or(changed.first());
+    entry.and_then(|entry| entry.edited.clone()).unwrap_or_default()
 }

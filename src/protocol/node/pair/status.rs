@@ -24,8 +24,12 @@ pub struct TwinStatus {
     /// Answers clients at all.
     pub is_serving: bool,
     pub forgot: Option<Forgot>,
-    /// Until it may serve, or give the twin's half.
+    /// Until it may serve, or give the twin's half, or the drill is over.
     pub wait_secs: Option<u64>,
+    /// The admin said that the twin is one no more.
+    pub is_unpaired: bool,
+    /// Unpaired, and serving: until this node is one alone.
+    pub alone_in_secs: Option<u64>,
     pub partner: Option<PartnerStatus>,
     /// Records and settings that the twin has not confirmed.
     pub unconfirmed: usize,
@@ -45,23 +49,33 @@ pub struct PartnerStatus {
     pub silent_ms: u64,
     pub is_deaf: bool,
     pub in_trouble: bool,
+    /// It is silent because of a drill, for so much longer.
+    pub drill_secs_left: Option<u64>,
 }
 
 impl Node {
     /// What an admin must decide, in full.
     pub fn to_reconcile(&self) -> Vec<ToReconcile> {
         let Some(twin) = &self.twin else { return Vec::new() };
-        twin.replica.to_reconcile(&twin.replica.assemble())
+        twin.replica.to_reconcile(twin.replica.assemble())
+    }
+
+    /// How long the record that has waited longest for the twin's word has waited; zero where none does.
+    pub fn replication_lag(&self, now: Time) -> Duration {
+        let waiting = self.twin.iter().flat_map(|twin| twin.unconfirmed.keys());
+        let oldest = waiting.filter_map(|address| self.table.get(*address)).map(|binding| binding.since).min();
+        oldest.map_or(Duration::ZERO, |since| now - since)
     }
 
     pub fn twin_status(&self, now: Time) -> Option<TwinStatus> {
         let twin = self.twin.as_ref()?;
-        let partner = twin.partner.as_ref().map(|partner| PartnerStatus {
+        let partner = twin.partner.as_ref().filter(|_| !twin.memory.unpaired).map(|partner| PartnerStatus {
             state: partner.state,
             in_contact: twin.in_contact(now),
             silent_ms: twin.last_heard.map_or(u64::MAX, |heard| (now - heard).as_millis() as u64),
             is_deaf: twin.partner_is_deaf(now),
             in_trouble: partner.in_trouble,
+            drill_secs_left: twin.partner_drill_left(now).map(|left| left.as_secs()),
         });
         let wait = match twin.state {
             State::Recover => match twin.may_serve_alone.filter(|_| twin.pulled.is_none()) {
@@ -79,6 +93,7 @@ impl Node {
             | State::CommunicationsInterrupted
             | State::Reconcile
             | State::ShuttingDown => None,
+            State::Drilled => Some(twin.drill_ends - now),
         };
         let is_same = twin
             .partner
@@ -94,6 +109,8 @@ impl Node {
             is_serving: twin.is_serving(),
             forgot: twin.memory.forgot,
             wait_secs: wait.map(|wait| wait.as_secs()),
+            is_unpaired: twin.memory.unpaired,
+            alone_in_secs: twin.dissolves_at().map(|at| now.until(at).as_secs()),
             partner,
             unconfirmed: twin.unconfirmed.len() + twin.unconfirmed_settings.len(),
             is_level: (twin.in_contact(now) && (is_same || differs)).then_some(is_same),

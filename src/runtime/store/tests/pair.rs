@@ -19,6 +19,7 @@ fn memory() -> Memory {
         partner_down: None,
         shut_down: true,
         forgot: None,
+        unpaired: true,
         own_number: 7,
         partner_number: 7,
         longest_mclt: Duration::from_secs(3600),
