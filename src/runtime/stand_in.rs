@@ -27,7 +27,8 @@ pub fn serve(folder: &Path, settings: &Settings) -> Handle {
     std::thread::spawn(move || {
         let mut out = Vec::new();
         let addresses = settings_addresses(node.settings());
-        let interface = Interface { index: 1, name: "eth0".into(), mac: Some([2, 0, 0, 0, 0, 1]), mtu: 1500, addresses, up: true };
+        let interface =
+            Interface { index: 1, name: "eth0".into(), mac: Some([2, 0, 0, 0, 0, 1]), mtu: 1500, addresses, up: true };
         node.handle(clock.now(), Event::Interfaces(vec![interface]), &mut out);
         let mut next = 0;
         while let Some(message) = inbox.blocking_recv() {
@@ -65,6 +66,7 @@ pub fn serve(folder: &Path, settings: &Settings) -> Handle {
 
 /// The first address of each network: this machine has it.
 fn settings_addresses(settings: &Settings) -> Vec<ipnet::Ipv4Net> {
-    let first = |network: ipnet::Ipv4Net| network.hosts().next().and_then(|host| ipnet::Ipv4Net::new(host, network.prefix_len()).ok());
+    let first =
+        |network: ipnet::Ipv4Net| network.hosts().next().and_then(|host| ipnet::Ipv4Net::new(host, network.prefix_len()).ok());
     settings.subnets.iter().filter_map(|subnet| first(subnet.network)).collect()
 }

@@ -389,7 +389,8 @@ async fn add(State(site): State<Site>, visitor: Visitor, Form(form): Form<Pairs>
     match fields.reservation(&house, None, None) {
         Ok(reservation) => {
             let id = DeviceId::of(&reservation.identifier);
-            let called = reservation.name.clone().unwrap_or_else(|| crate::settings::words::show_identifier(&reservation.identifier));
+            let called =
+                reservation.name.clone().unwrap_or_else(|| crate::settings::words::show_identifier(&reservation.identifier));
             let done = format!("{} is kept for {called}.", reservation.address);
             change(&site, &visitor, Command::Add(Record::Reservation(reservation)), &link(&id), done).await
         }

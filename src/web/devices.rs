@@ -135,7 +135,11 @@ fn shortened(names: &[String]) -> String {
 /// Where a form wants to go back to: a page of this server and nowhere else.
 pub fn back(form: &[(String, String)], otherwise: &str) -> String {
     let wanted = form.iter().find(|(key, _)| key == "back").map_or("", |(_, to)| to.as_str());
-    let is_ours = wanted == "/" || wanted == "/devices" || wanted.starts_with("/devices?") || wanted.starts_with("/devices/") || wanted == "/map";
+    let is_ours = wanted == "/"
+        || wanted == "/devices"
+        || wanted.starts_with("/devices?")
+        || wanted.starts_with("/devices/")
+        || wanted == "/map";
     // A header takes no line ends.
     if is_ours && wanted.bytes().all(|byte| byte.is_ascii_graphic()) { wanted.into() } else { otherwise.into() }
 }

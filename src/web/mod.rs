@@ -24,6 +24,7 @@ pub mod settings;
 pub mod shell;
 pub mod site;
 pub mod visitor;
+pub mod wizard;
 
 use axum::Router;
 
@@ -38,6 +39,7 @@ fn pages() -> Router<Site> {
         .merge(device::routes())
         .merge(map::routes())
         .merge(settings::routes())
+        .merge(wizard::routes())
         .merge(access::routes())
         .merge(live::routes())
         .merge(assets::routes())

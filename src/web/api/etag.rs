@@ -19,7 +19,8 @@ pub fn of(value: &Value) -> String {
 /// With its mark; 304 where the asker has it already.
 pub fn tagged(headers: &HeaderMap, value: Value) -> Response {
     let tag = of(&value);
-    let has_it = headers.get(header::IF_NONE_MATCH).and_then(|given| given.to_str().ok()).is_some_and(|given| is_among(given, &tag));
+    let has_it =
+        headers.get(header::IF_NONE_MATCH).and_then(|given| given.to_str().ok()).is_some_and(|given| is_among(given, &tag));
     if has_it {
         return (StatusCode::NOT_MODIFIED, [(header::ETAG, tag)]).into_response();
     }

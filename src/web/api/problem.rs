@@ -79,7 +79,8 @@ impl Refusal {
 
     /// Somebody else was faster.
     pub fn changed(current: Value, yours: Value) -> Refusal {
-        let detail = "It was changed by somebody else since it was read. Look at both, and send again what shall be, with the new ETag.";
+        let detail =
+            "It was changed by somebody else since it was read. Look at both, and send again what shall be, with the new ETag.";
         Refusal { both: Some((current, yours)), ..Refusal::new(StatusCode::PRECONDITION_FAILED, detail) }
     }
 }
@@ -126,5 +127,6 @@ pub fn json_of(bytes: &[u8]) -> Answer<Value> {
 /// A body of a shape that is all its own.
 pub fn body_of<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Answer<T> {
     let value = json_of(bytes)?;
-    serde_json::from_value(value).map_err(|error| Refusal::unprocessable(format!("The body has not the shape that is needed: {error}.")))
+    serde_json::from_value(value)
+        .map_err(|error| Refusal::unprocessable(format!("The body has not the shape that is needed: {error}.")))
 }

@@ -46,7 +46,8 @@ const TOML: &str = "application/toml";
 pub async fn export(State(site): State<Site>, _: Visitor, headers: HeaderMap) -> Answer<Response> {
     let house = site.fresh_house().await?;
     let settings = shown(&house.settings);
-    let wants_toml = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("toml"));
+    let wants_toml =
+        headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|accept| accept.contains("toml"));
     let json = translate::settings_json(&settings);
     if !wants_toml {
         return Ok(etag::tagged(&headers, json));

@@ -79,8 +79,7 @@ pub async fn why(
     _: Visitor,
     query: Result<Query<WhyQuery>, axum::extract::rejection::QueryRejection>,
 ) -> Answer<Json<Vec<StoryDoc>>> {
-    let Query(WhyQuery { what }) =
-        query.map_err(|_| Refusal::malformed("Say of whom: `?what=` a MAC, an address or a name."))?;
+    let Query(WhyQuery { what }) = query.map_err(|_| Refusal::malformed("Say of whom: `?what=` a MAC, an address or a name."))?;
     let what = what.trim().to_owned();
     if what.is_empty() {
         return Err(Refusal::malformed("Say of whom: `?what=` a MAC, an address or a name."));
@@ -93,7 +92,13 @@ pub async fn why(
         decisions: story
             .decisions
             .into_iter()
-            .map(|told| DecisionDoc { at: told.at, asked: told.asked, steps: told.steps, outcome: told.outcome, times: told.times })
+            .map(|told| DecisionDoc {
+                at: told.at,
+                asked: told.asked,
+                steps: told.steps,
+                outcome: told.outcome,
+                times: told.times,
+            })
             .collect(),
     });
     Ok(Json(told.collect()))

@@ -10,7 +10,8 @@ use crate::settings::{
 };
 
 /// What stands in the file as `[key]`, and as `[[key]]`.
-const TABLES: [&str; 11] = ["server", "lease", "twin", "options", "alerts", "webhook", "ntfy", "mail", "syslog", "general", "access"];
+const TABLES: [&str; 11] =
+    ["server", "lease", "twin", "options", "alerts", "webhook", "ntfy", "mail", "syslog", "general", "access"];
 const LISTS: [&str; 4] = ["subnet", "reservation", "custom-option", "pool"];
 
 /// The settings in the words of the file.
@@ -215,9 +216,16 @@ mod tests {
         let settings = home();
         let told = |json: Value| format!("{:?}", reservation_of(&json, &settings).expect_err("it is wrong"));
         assert!(told(serde_json::json!({ "mac": "a4:cf:12:9", "address": "192.168.1.33" })).contains("one of them incomplete"));
-        assert!(told(serde_json::json!({ "mac": "02:00:00:00:00:01", "addres": "192.168.1.33" })).contains("Did you mean `address`?"));
+        assert!(
+            told(serde_json::json!({ "mac": "02:00:00:00:00:01", "addres": "192.168.1.33" })).contains("Did you mean `address`?")
+        );
         assert!(told(serde_json::json!({ "mac": "02:00:00:00:00:01", "address": "10.9.9.9" })).contains("10.9.9.9"));
-        for odd in [Value::Null, serde_json::json!([]), serde_json::json!("x"), serde_json::json!({ "options": { "dns": { "a": null } } })] {
+        for odd in [
+            Value::Null,
+            serde_json::json!([]),
+            serde_json::json!("x"),
+            serde_json::json!({ "options": { "dns": { "a": null } } }),
+        ] {
             told(odd);
         }
         let keys = serde_json::json!({ "mac": "02:00:00:00:00:01", "address": "192.168.1.33", "name\n[server]\nx": "y = 1" });

@@ -31,7 +31,8 @@ pub fn routes() -> Router<Site> {
 }
 
 fn link(site: &Site) -> Answer<&Arc<dyn TwinLink>> {
-    site.link().ok_or_else(|| Refusal::unprocessable("The link to a twin is off here. Start twinlease without `--twin-listen off`."))
+    site.link()
+        .ok_or_else(|| Refusal::unprocessable("The link to a twin is off here. Start twinlease without `--twin-listen off`."))
 }
 
 /// How the pair is doing

@@ -82,7 +82,8 @@ impl Fields {
 
     pub fn read(form: &[(String, String)]) -> Fields {
         let field = |key: &str| {
-            let mut text = form.iter().find(|(name, _)| name == key).map(|(_, value)| value.trim().to_owned()).unwrap_or_default();
+            let mut text =
+                form.iter().find(|(name, _)| name == key).map(|(_, value)| value.trim().to_owned()).unwrap_or_default();
             text.truncate(text.floor_char_boundary(FIELD_BYTES));
             text
         };
@@ -109,7 +110,9 @@ impl Fields {
             (None, None) => read_identifier(&self.who).map_err(|why| errors.add("who", why)).ok(),
         };
         if was.is_none()
-            && let Some(other) = identifier.as_ref().and_then(|identifier| settings.reservations.iter().find(|kept| kept.identifier == *identifier))
+            && let Some(other) = identifier
+                .as_ref()
+                .and_then(|identifier| settings.reservations.iter().find(|kept| kept.identifier == *identifier))
         {
             errors.add("who", format!("{} is kept for this device already. Open it to change that.", other.address));
         }
@@ -117,7 +120,8 @@ impl Fields {
         let address = read_short(&self.address, near);
         let address = address.map_err(|why| errors.add("address", why)).ok();
         if let Some(address) = address
-            && let Some(other) = kept_at(settings, address).filter(|other| was.is_none_or(|was| was.identifier != other.identifier))
+            && let Some(other) =
+                kept_at(settings, address).filter(|other| was.is_none_or(|was| was.identifier != other.identifier))
         {
             errors.add("address", already_kept(house, address, other));
         }
@@ -202,7 +206,10 @@ fn read_short(text: &str, near: Option<Ipv4Addr>) -> Result<Ipv4Addr, String> {
 
 fn read_identifier(text: &str) -> Result<Identifier, String> {
     if text.is_empty() {
-        return Err("No MAC is given. It stands on the device's label, and in its network settings: 6 pairs, like a4:cf:12:9b:00:1e.".into());
+        return Err(
+            "No MAC is given. It stands on the device's label, and in its network settings: 6 pairs, like a4:cf:12:9b:00:1e."
+                .into(),
+        );
     }
     if let Some(id) = text.strip_prefix("client-id ") {
         return read_id(id.trim()).map(Identifier::ClientId);

@@ -104,7 +104,8 @@ impl Timeline {
             }
         }
         let every = span.mark_every();
-        let marks = (first..=now_hours).filter(|hour| hour % every == 0).map(|hour| Mark { x: x_of(hour), label: mark(hour, span) });
+        let marks =
+            (first..=now_hours).filter(|hour| hour % every == 0).map(|hour| Mark { x: x_of(hour), label: mark(hour, span) });
         Timeline {
             span,
             marks: marks.filter(|mark| mark.x < WIDTH - 30).collect(),

@@ -88,10 +88,9 @@ pub fn remedy(outcome: &Outcome) -> Option<Remedy> {
         Silence::PoolFull { .. } => Some(Remedy { to: "/map", words: "Grow the pool" }),
         Silence::NoPool { .. } => Some(Remedy { to: "/map", words: "Make a pool" }),
         Silence::StrangersAnswer { .. } => Some(Remedy { to: "/map", words: "See who uses addresses" }),
-        Silence::NotServing { .. }
-        | Silence::WaitsForTwin
-        | Silence::TwinDidNotConfirm { .. }
-        | Silence::TwinMayKnow { .. } => Some(Remedy { to: "/twins", words: "See how the twins are" }),
+        Silence::NotServing { .. } | Silence::WaitsForTwin | Silence::TwinDidNotConfirm { .. } | Silence::TwinMayKnow { .. } => {
+            Some(Remedy { to: "/twins", words: "See how the twins are" })
+        }
         Silence::BootpOff | Silence::LeaseQueryOff => Some(Remedy { to: "/settings", words: "Open the settings" }),
         Silence::BootpNotKept => Some(Remedy { to: "#keep", words: "Keep an address for it" }),
         Silence::OtherServer { .. }

@@ -72,9 +72,12 @@ impl DeviceView {
         let held = device.holds(now);
         let kept = device.kept.map(|kept| kept.address);
         let shown = device.address(now);
-        let now_hours = u32::try_from(house.clock.wall_of(now).duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs()) / 3600);
+        let now_hours =
+            u32::try_from(house.clock.wall_of(now).duration_since(std::time::UNIX_EPOCH).map_or(0, |d| d.as_secs()) / 3600);
         let client = device.lease.and_then(|lease| match &lease.client {
-            ClientId::Given(_) | ClientId::Clone(..) => Some(lease.client.to_string().trim_start_matches("client-id ").to_owned()),
+            ClientId::Given(_) | ClientId::Clone(..) => {
+                Some(lease.client.to_string().trim_start_matches("client-id ").to_owned())
+            }
             ClientId::Hardware(_) => None,
         });
         DeviceView {
@@ -104,7 +107,9 @@ impl DeviceView {
             },
             why: trace::story(&memory.decisions, house),
             received: shown
-                .map(|address| received(&house.settings, &memory.options, address, device.kept.filter(|kept| kept.address == address)))
+                .map(|address| {
+                    received(&house.settings, &memory.options, address, device.kept.filter(|kept| kept.address == address))
+                })
                 .unwrap_or_default(),
             timeline: Timeline::new(&memory.hours, now_hours.unwrap_or(0), span),
             has_hours: !memory.hours.is_empty(),

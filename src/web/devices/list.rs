@@ -92,7 +92,8 @@ impl List {
         query.sort(&mut shown, house);
         let pages = shown.len().div_ceil(PAGE_ROWS).max(1);
         let query = Query { page: query.page.min(pages), ..query.clone() };
-        let rows = shown.iter().skip((query.page - 1) * PAGE_ROWS).take(PAGE_ROWS).map(|device| Row::new(device, house)).collect();
+        let rows =
+            shown.iter().skip((query.page - 1) * PAGE_ROWS).take(PAGE_ROWS).map(|device| Row::new(device, house)).collect();
         let networks = house.settings.subnets.iter().map(|subnet| subnet.network);
         let subnets = networks.map(|network| Choice {
             network,
@@ -147,7 +148,11 @@ impl List {
     pub fn count(&self) -> String {
         let devices = |count| if count == 1 { "1 device".to_owned() } else { format!("{count} devices") };
         let pages = if self.pages > 1 { format!(", page {} of {}", self.query.page, self.pages) } else { String::new() };
-        if self.is_narrowed() { format!("{} of {}{pages}", self.found, devices(self.known)) } else { format!("{}{pages}", devices(self.found)) }
+        if self.is_narrowed() {
+            format!("{} of {}{pages}", self.found, devices(self.known))
+        } else {
+            format!("{}{pages}", devices(self.found))
+        }
     }
 }
 

@@ -118,7 +118,11 @@ fn problems(house: &House, around: &Around, devices: &[Device<'_>]) -> Vec<Probl
     let mut list = Vec::new();
     let mut add = |kind, text: String, remedy| list.push(Problem { kind, text, remedy });
     if status.subnets.is_empty() {
-        add("warn", "No network is set up, so nobody is given an address.".into(), Some(("/settings/network", "Set up the network")));
+        add(
+            "warn",
+            "No network is set up, so nobody is given an address.".into(),
+            Some(("/settings/network", "Set up the network")),
+        );
     }
     if let Some(trouble) = &status.trouble {
         let text = format!("Nothing new can be promised: {trouble}. Devices keep what they have. Look at the card or the disk.");
@@ -141,16 +145,22 @@ fn problems(house: &House, around: &Around, devices: &[Device<'_>]) -> Vec<Probl
     if !house.to_reconcile.is_empty() {
         let text = match house.to_reconcile.as_slice() {
             [one] => one.text.clone(),
-            several => format!("{} edits were made on both twins while they were apart, and contradict each other.", several.len()),
+            several => {
+                format!("{} edits were made on both twins while they were apart, and contradict each other.", several.len())
+            }
         };
         add("warn", text, Some(("/twins", "Decide")));
     }
     for subnet in &status.subnets {
         if subnet.pool_size > 0 && subnet.pool_used >= subnet.pool_size {
-            let text = format!("The pool of {} is full, {} of {}. New devices are not answered.", subnet.network, subnet.pool_used, subnet.pool_size);
+            let text = format!(
+                "The pool of {} is full, {} of {}. New devices are not answered.",
+                subnet.network, subnet.pool_used, subnet.pool_size
+            );
             add("", text, Some(("/map", "Grow the pool")));
         } else if subnet.pool_used * 100 >= subnet.pool_size * NEARLY_FULL_PERCENT && subnet.pool_size > 0 {
-            let text = format!("The pool of {} is nearly full: {} of {} used.", subnet.network, subnet.pool_used, subnet.pool_size);
+            let text =
+                format!("The pool of {} is nearly full: {} of {} used.", subnet.network, subnet.pool_used, subnet.pool_size);
             add("warn", text, Some(("/map", "Grow the pool")));
         }
     }
@@ -195,12 +205,18 @@ fn twin_problem(twin: &TwinStatus, add: &mut impl FnMut(&'static str, String, Re
             Some(("/twins", "See what to do")),
         ),
         State::PartnerDown => {
-            add("warn", format!("The twin counts as switched off, for {silent_for}. This one serves alone."), Some(("/twins", "See what to do")));
+            add(
+                "warn",
+                format!("The twin counts as switched off, for {silent_for}. This one serves alone."),
+                Some(("/twins", "See what to do")),
+            );
         }
         State::Recover if twin.forgot.is_some() => {
             add("", format!("This one answers nobody until it knows again what it may have forgotten.{wait}"), see);
         }
-        State::Recover => add("warn", format!("This one learns from its twin what it missed, and answers nobody yet.{wait}"), see),
+        State::Recover => {
+            add("warn", format!("This one learns from its twin what it missed, and answers nobody yet.{wait}"), see)
+        }
         State::Startup | State::Reconcile => add("info", "This one compares notes with its twin.".into(), see),
         State::ShuttingDown => add("warn", "This one was told to shut down and answers nobody. It may be unplugged.".into(), see),
         State::Normal | State::Alone => {}
@@ -222,7 +238,9 @@ fn twins(house: &House) -> Vec<TwinCard> {
     if let Some(twin) = &status.twin {
         let title = house.twin_name.clone().unwrap_or_else(|| "The twin".into());
         let (light, text) = match &twin.partner {
-            Some(partner) if partner.in_contact => (if twin.is_active { "standby" } else { "active" }, partner_text(twin, partner.state)),
+            Some(partner) if partner.in_contact => {
+                (if twin.is_active { "standby" } else { "active" }, partner_text(twin, partner.state))
+            }
             Some(partner) if partner.silent_ms < u64::MAX => {
                 ("unknown", format!("Last heard {} ago.", spell(partner.silent_ms / 1000)))
             }
@@ -286,7 +304,11 @@ fn pools(house: &House) -> Vec<PoolGauge> {
         ranges: subnet.pools.iter().map(|pool| short(&pool.range)).collect::<Vec<_>>().join(", "),
         used: status.pool_used,
         size: status.pool_size,
-        words: if status.pool_size == 0 { "no pool: kept addresses only".into() } else { format!("{} of {} used", status.pool_used, status.pool_size) },
+        words: if status.pool_size == 0 {
+            "no pool: kept addresses only".into()
+        } else {
+            format!("{} of {} used", status.pool_used, status.pool_size)
+        },
     };
     subnets.map(gauge).collect()
 }

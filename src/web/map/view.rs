@@ -8,7 +8,6 @@ use std::{
 use ipnet::Ipv4Net;
 
 use crate::{
-    web::devices::id::DeviceId,
     protocol::{
         lease::{Binding, BindingState},
         time::Time,
@@ -17,6 +16,7 @@ use crate::{
         AddressRange, Identifier, Reservation, Settings, Subnet,
         options::{OptionSet, OptionValue},
     },
+    web::devices::id::DeviceId,
 };
 
 /// Addresses on one page.

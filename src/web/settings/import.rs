@@ -230,7 +230,11 @@ async fn apply(
         Ok(saved) => {
             site.fresh_house().await?;
             let things = if changes.len() == 1 { "1 change".to_string() } else { format!("{} changes", changes.len()) };
-            notice::see(&visitor, "/settings/network", Notice { undo: saved.change, ..Notice::new(format!("Imported from {}: {things}.", name_of(kind))) })
+            notice::see(
+                &visitor,
+                "/settings/network",
+                Notice { undo: saved.change, ..Notice::new(format!("Imported from {}: {things}.", name_of(kind))) },
+            )
         }
         Err(refusal) => choose_page(&house, &visitor, refusal),
     })
