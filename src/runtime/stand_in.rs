@@ -34,6 +34,7 @@ pub fn serve(folder: &Path, settings: &Settings) -> Handle {
         while let Some(message) = inbox.blocking_recv() {
             match message {
                 Message::Read(look) => look(&node, &clock),
+                Message::WhoHas { .. } => panic!("nobody asks by ARP here"),
                 Message::Submit { by, command, done } => {
                     next += 1;
                     let by = Edited { by, wall_ms: 1_700_000_000_000 };

@@ -43,10 +43,7 @@ async fn look<T: Send + 'static>(
     site: &Site,
     look: impl FnOnce(&Archive) -> Result<T, StoreError> + Send + 'static,
 ) -> Answer<T> {
-    let archive = site.archive();
-    let told = |error: String| Refusal::new(axum::http::StatusCode::INTERNAL_SERVER_ERROR, error);
-    let seen = tokio::task::spawn_blocking(move || look(&archive)).await;
-    seen.map_err(|error| told(format!("The history cannot be read ({error}).")))?.map_err(|error| told(error.to_string()))
+    site.look(look).await.map_err(|error| Refusal::new(axum::http::StatusCode::INTERNAL_SERVER_ERROR, error))
 }
 
 /// Changes of settings, the newest first
