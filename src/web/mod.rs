@@ -18,15 +18,18 @@ pub mod device;
 pub mod host;
 pub mod listen;
 pub mod live;
+pub mod map;
 pub mod metrics;
 pub mod notice;
 pub mod revision;
 #[cfg(test)]
 pub mod scratch;
+pub mod settings;
 pub mod shell;
 pub mod site;
 pub mod tokens_page;
 pub mod visitor;
+pub mod wizard;
 
 use axum::Router;
 
@@ -39,6 +42,9 @@ fn pages() -> Router<Site> {
         .merge(home::routes())
         .merge(devices::routes())
         .merge(device::routes())
+        .merge(map::routes())
+        .merge(settings::routes())
+        .merge(wizard::routes())
         .merge(access::routes())
         .merge(activity::routes())
         .merge(live::routes())
