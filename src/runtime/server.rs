@@ -480,7 +480,7 @@ impl Server {
                 self.next_command += 1;
                 self.waiting.insert(id, done);
                 let by = Edited::new(&by, clock::wall_ms());
-                self.handle(Event::Command { id, by, command: *command });
+                self.handle(Event::Command { id, by, command });
                 // Settings may name other interfaces now.
                 self.update_sockets();
             }

@@ -22,7 +22,7 @@ pub fn handle(settings: Settings) -> Handle {
                 Message::Read(look) => look(&node, &clock),
                 Message::WhoHas { answered, .. } => drop(answered.send(Err("Nobody can be asked in a test.".into()))),
                 Message::Submit { by, command, done } => {
-                    node.handle(clock.now(), Event::Command { id: 1, by: Edited::new(&by, 0), command: *command }, &mut out);
+                    node.handle(clock.now(), Event::Command { id: 1, by: Edited::new(&by, 0), command }, &mut out);
                     let mut outcome = Ok(());
                     while !out.is_empty() {
                         for action in std::mem::take(&mut out) {
