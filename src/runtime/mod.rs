@@ -17,6 +17,8 @@ pub mod who_has;
 pub mod rivals;
 pub mod alerts;
 pub mod led;
+pub mod locate;
+pub mod drill;
 pub mod partner;
 pub mod twin;
 

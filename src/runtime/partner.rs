@@ -16,7 +16,7 @@ mod refusal;
 pub mod desk;
 pub mod beacon;
 pub mod tls;
-mod file;
+pub mod file;
 
 mod keeper;
 mod meet;
@@ -30,7 +30,7 @@ mod server;
 mod discovery;
 
 #[cfg(test)]
-mod scratch;
+pub mod scratch;
 #[cfg(test)]
 mod tests;
 

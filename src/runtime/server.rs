@@ -20,6 +20,7 @@ use super::{
     arp::Arp,
     clock::{self, Clock, Sleep, Slept, WallTrust},
     control::{self, Control, twin::TwinLink},
+    drill::Follower,
     handle::{Handle, Message, Saved},
     links::Links,
     log::DecisionLog,
@@ -34,7 +35,7 @@ use super::{
 };
 use crate::{
     protocol::{
-        Action, Event, Interface, Node, Reply,
+        Action, Command, Event, Interface, Node, Reply, TwinCommand,
         failover::{Body, State},
         node::differences,
         replica::Edited,
@@ -124,6 +125,8 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
     let (report_sender, reports) = mpsc::unbounded_channel();
     let store = store.start(move |report| drop(report_sender.send(report)))?;
     let (handle, inbox) = Handle::new();
+    handle.drills().keep_in(&options.data);
+    let drill = Follower::new(Arc::clone(handle.drills()));
     let (twin, notices) =
         Twin::start(&options.data, prepared, options.twin, twin::standing(&node, clock.now()), options.wall_trust);
     for notice in notices {
@@ -163,6 +166,7 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
             metrics,
             in_flight: InFlight::default(),
             under_way: UnderWay::default(),
+            drill,
             told_trouble: false,
             told_state: State::Alone,
         };
@@ -198,6 +202,7 @@ struct Server {
     metrics: Arc<Metrics>,
     in_flight: InFlight,
     under_way: UnderWay,
+    drill: Follower,
     /// The trouble of the disk that was logged last, until it is over.
     told_trouble: bool,
     /// The state of the pair that was logged last.
@@ -422,6 +427,10 @@ impl Server {
         if state != self.told_state {
             self.told_state = state;
             tracing::info!("this one is {state}");
+            let wanted = self.node.wanted_interfaces();
+            let is_asked_on = |interface: &&Interface| interface.up && interface.mac.is_some() && wanted.contains(&interface.name);
+            let interface = self.interfaces.iter().find(is_asked_on);
+            self.drill.follow(state, interface, || (twin::host_name(), self.twin.name()));
         }
     }
 
@@ -431,8 +440,12 @@ impl Server {
                 let id = self.next_command;
                 self.next_command += 1;
                 self.waiting.insert(id, done);
+                if let Command::Twin(TwinCommand::Drill { secs }) = *command {
+                    self.drill.note_wish(&by, secs);
+                }
                 let by = Edited::new(&by, clock::wall_ms());
                 self.handle(Event::Command { id, by, command: *command });
+                self.tell_state();
                 // Settings may name other interfaces now.
                 self.update_sockets();
             }

@@ -9,7 +9,7 @@ use axum::{
 use super::{House, notice::Notice, visitor::Visitor};
 use crate::{
     protocol::{failover::State, node::Status},
-    runtime::led::{self, Around, Sign},
+    runtime::led::{self, Sign},
 };
 
 /// The sections, in the order of the navigation.
@@ -43,7 +43,7 @@ impl Shell {
         Shell {
             title: title.into(),
             section,
-            sign: led::sign(&house.status, Around::default()),
+            sign: led::sign(&house.status, house.around),
             sentence: sentence(&house.status),
             host: house.host.clone(),
             is_signed_in: true,

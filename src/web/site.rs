@@ -13,6 +13,7 @@ use crate::{
         clock::Clock,
         control::twin::TwinLink,
         handle::{Handle, Saved, Stopped},
+        led::Around,
         store::Archive,
     },
     settings::Settings,
@@ -48,6 +49,8 @@ pub struct House {
     /// Ordered by address.
     pub bindings: Vec<Binding>,
     pub status: Status,
+    /// What the light needs to know beside the status.
+    pub around: Around,
     pub to_reconcile: Vec<ToReconcile>,
 }
 
@@ -72,10 +75,11 @@ impl Site {
         let host = host_name();
         let facts = self.inner.link.as_ref().map(|link| link.facts());
         let twin_name = facts.and_then(|facts| facts["twin"]["name"].as_str().map(ToOwned::to_owned));
+        let around = self.inner.handle.around();
         let mut house = self
             .inner
             .handle
-            .read(|node, clock| House {
+            .read(move |node, clock| House {
                 host,
                 twin_name,
                 revision: 0,
@@ -84,6 +88,7 @@ impl Site {
                 settings: node.settings().clone(),
                 bindings: node.leases().iter().cloned().collect(),
                 status: node.status(clock.now()),
+                around,
                 to_reconcile: node.to_reconcile(),
             })
             .await?;

@@ -17,7 +17,7 @@ use crate::{
     protocol::{Command, TwinCommand, failover, node::TwinStatus, replica::ToReconcile},
     runtime::{
         handle::Stopped,
-        led::{self, Around, Sign},
+        led::{self, Sign},
     },
 };
 
@@ -95,7 +95,7 @@ pub(super) fn routes() -> Router<Door> {
 
 async fn report(State(door): State<Door>) -> Result<Json<TwinReport>, Stopped> {
     let (status, to_reconcile) = door.handle.read(|node, clock| (node.status(clock.now()), node.to_reconcile())).await?;
-    let sign = led::sign(&status, Around::default());
+    let sign = led::sign(&status, door.handle.around());
     let light = Light { sign, rhythm: led::pattern(sign).name };
     let link = door.link.as_ref().map(|link| link.facts());
     Ok(Json(TwinReport { node: status.twin, serving: status.serving, trouble: status.trouble, link, light, to_reconcile }))
