@@ -13,6 +13,7 @@ pub mod replica;
 pub mod failover;
 pub mod probe;
 pub mod limit;
+mod digest;
 pub mod explain;
 pub mod alerts;
 #[cfg(test)]

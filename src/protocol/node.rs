@@ -159,8 +159,12 @@ impl Node {
     }
 
     /// It shall be one of two, and knows nothing of anybody: until it has met its twin it answers nobody.
-    pub fn wait_for_twin(&mut self) {
+    pub fn set_waiting_for_twin(&mut self) {
         self.waits_for_twin = true;
+    }
+
+    pub fn waits_for_twin(&self) -> bool {
+        self.waits_for_twin
     }
 
     /// The clock is not confirmed since the boot: `Event::Slept` will tell.

@@ -17,7 +17,7 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Change, failover::Rank, lease::Version};
+use super::{Change, digest::Digest, failover::Rank, lease::Version};
 use crate::settings::{Identifier, LeaseTimes, Record, RecordKey, Server, Settings, Twin, access::Access, alerts::Alerts};
 pub use assemble::{Assembled, SetAside};
 pub use merge::Merged;
@@ -208,7 +208,7 @@ fn is_default(record: &Record) -> bool {
 fn digest_of(entry: &Entry) -> u64 {
     // The version says what the rest is.
     let Entry { key, version, record: _, other: _, edited: _ } = entry;
-    let mut hash = Fnv::default();
+    let mut hash = Digest::default();
     match key {
         RecordKey::Server => hash.bytes(0, &[]),
         RecordKey::Lease => hash.bytes(1, &[]),
@@ -231,31 +231,4 @@ fn digest_of(entry: &Entry) -> u64 {
     hash.bytes(0, &version.first.to_be_bytes());
     hash.bytes(0, &version.second.to_be_bytes());
     hash.mixed()
-}
-
-/// FNV-1a, 64 bits: small, and the same everywhere. Against accidents, not against liars.
-struct Fnv(u64);
-
-impl Default for Fnv {
-    fn default() -> Fnv {
-        Fnv(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl Fnv {
-    /// A tag, the length and the bytes: no two sequences run together.
-    fn bytes(&mut self, tag: u8, bytes: &[u8]) {
-        let length = (bytes.len() as u64).to_be_bytes();
-        for byte in [tag].iter().chain(&length).chain(bytes) {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-    }
-
-    /// FNV's last bytes stir the low bits only, and sums of such numbers meet too often (splitmix64's end).
-    fn mixed(self) -> u64 {
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
 }

@@ -14,6 +14,7 @@ use super::{
     drill::Drills,
     led::{Around, Phase},
     locate::Locator,
+    live::{Beat, Pulse},
     metrics::Metrics,
     who_has::Answer,
 };
@@ -40,6 +41,7 @@ pub struct Handle {
     board: Arc<Board>,
     drills: Arc<Drills>,
     locator: Arc<Locator>,
+    pulse: Pulse,
 }
 
 /// A command is done, and durable.
@@ -60,7 +62,25 @@ pub struct Stopped;
 impl Handle {
     pub(super) fn new() -> (Handle, mpsc::Receiver<Message>) {
         let (inbox, messages) = mpsc::channel(INBOX);
-        (Handle { inbox, metrics: Arc::default(), board: Arc::default(), drills: Arc::default(), locator: Arc::default() }, messages)
+        let handle = Handle {
+            inbox,
+            metrics: Arc::default(),
+            board: Arc::default(),
+            drills: Arc::default(),
+            locator: Arc::default(),
+            pulse: Pulse::default(),
+        };
+        (handle, messages)
+    }
+
+    /// By which whoever shows something learns that it may have changed.
+    pub fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
+    /// The loop's end of it.
+    pub(super) fn beat(&self) -> Beat {
+        self.pulse.beat()
     }
 
     /// What the loop counts.

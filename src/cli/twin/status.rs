@@ -43,7 +43,12 @@ fn is_well(report: &Value) -> bool {
 fn tell(report: &Value) {
     let (node, link) = (&report["node"], &report["link"]);
     let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
-    if node.is_null() {
+    if node.is_null() && report["waits_for_twin"] == true {
+        println!(
+            "This server shall be one of two and has not met the other yet, so it answers nobody. Start the twin; or \
+             `twinlease twin serve`, if no device here has an address of it."
+        );
+    } else if node.is_null() {
         println!("This server has no twin. `twinlease twin pair` makes it one of two.");
     } else {
         let twin = match link["twin"]["name"].as_str() {

@@ -1,5 +1,6 @@
 //! Two nodes, step by step, as a capture would show them. The simulation tries everything; this shows what is meant.
 
+mod history;
 mod drill;
 mod house;
 

@@ -273,7 +273,7 @@ proptest! {
             prop_assert!(in_force.contains(record) != is_told, "{record:?}: {:?}", assembled.set_aside);
         }
         prop_assert_eq!(assembled, sides[1].replica.assemble());
-        let told = replica.to_reconcile(&assembled);
+        let told = replica.to_reconcile(assembled);
         let contradictions = replica.entries.values().filter(|entry| entry.other.is_some()).count();
         prop_assert_eq!(told.len(), contradictions + assembled.set_aside.len());
     }

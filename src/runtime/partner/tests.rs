@@ -159,6 +159,7 @@ fn was_paired(data: &Scratch, step: Step, key: PublicKey, address: Option<Socket
         partner_has_leases: false,
         partner_is_blank_first: true,
         address,
+        replaces: None,
     };
     record::save(data.path(), &record).expect("a record");
 }

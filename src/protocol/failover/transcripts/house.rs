@@ -7,7 +7,7 @@ use crate::{
         Action, Change, Command, Commit, Datagram, Event, Interface, Node,
         failover::{Envelope, Forgot, GivenUp, Memory, Rank, Session, State},
         lease::{Binding, HwAddr},
-        node::{Pair, TwinStatus},
+        node::{Noted, Pair, TwinStatus},
         replica::{Edited, Entry},
         simulation::device::{DISCOVER, Device, Heard, OFFER, REQUEST},
         time::{Epoch, Time},
@@ -27,6 +27,7 @@ pub struct Disk {
     entries: BTreeMap<String, Entry>,
     given_up: BTreeMap<Ipv4Addr, GivenUp>,
     memory: Option<Memory>,
+    notes: Vec<Noted>,
 }
 
 impl Disk {
@@ -45,7 +46,7 @@ impl Disk {
                     }
                     self.memory = memory;
                 }
-                Change::Noted(_) => {}
+                Change::Noted(noted) => self.notes.push(*noted),
             }
         }
     }
@@ -277,8 +278,17 @@ impl House {
     }
 
     pub fn command(&mut self, node: usize, command: Command) -> Result<(), String> {
+        self.command_by(node, Edited::default(), command)
+    }
+
+    /// All that the history of this node has, oldest first.
+    pub fn notes(&self, node: usize) -> &[Noted] {
+        &self.disks[node].notes
+    }
+
+    pub fn command_by(&mut self, node: usize, by: Edited, command: Command) -> Result<(), String> {
         self.done.clear();
-        self.handle(node, Event::Command { id: 0, by: Edited::default(), command });
+        self.handle(node, Event::Command { id: 0, by, command });
         self.done.pop().expect("disks here write at once")
     }
 
@@ -297,6 +307,10 @@ impl House {
 
     pub fn rename(&mut self, node: usize, mac: &str, name: &str) {
         self.reserve(node, mac, "192.0.2.10", name).expect("a name");
+    }
+
+    pub fn settings(&self, node: usize) -> &Settings {
+        self.node(node).settings()
     }
 
     pub fn kept_names(&self, node: usize) -> Vec<String> {
