@@ -99,7 +99,7 @@ pub struct StateLine {
 
 impl StateLine {
     pub fn new(house: &House) -> StateLine {
-        StateLine { light: led::sign(&house.status, Around::default()).word(), sentence: sentence(house) }
+        StateLine { light: led::sign(&house.status, house.around).word(), sentence: sentence(house) }
     }
 }
 
