@@ -109,7 +109,7 @@ async fn before_the_claim_there_is_nothing_but_the_claim() {
 
 #[tokio::test]
 async fn a_wiped_device_that_waits_for_its_twin_can_be_claimed_by_nobody() {
-    let handle = handle::scratch::handle_of(Settings::default(), |node| node.wait_for_twin());
+    let handle = handle::scratch::handle_of(Settings::default(), |node| node.set_waiting_for_twin());
     let mut scratch = Scratch::of(handle, Guards::ALL);
     let page = scratch.get("/claim").await;
     assert!(page.body.contains("may have a password already") && !page.body.contains("type=\"password\""), "{}", page.body);
