@@ -12,7 +12,7 @@ pub struct Options(pub BTreeMap<String, Value>);
 
 /// A kept address. Exactly one of `mac`, `client-id` and `circuit-id`.
 #[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[schema(as = Reservation)]
 pub struct ReservationDoc {
     #[schema(example = "a4:cf:12:9b:00:1e")]
@@ -31,7 +31,7 @@ pub struct ReservationDoc {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[schema(as = Subnet)]
 pub struct SubnetDoc {
     #[schema(example = "192.168.1.0/24")]
@@ -49,6 +49,7 @@ pub struct SubnetDoc {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = Pool)]
 pub struct PoolDoc {
     pub range: String,
@@ -57,7 +58,7 @@ pub struct PoolDoc {
 
 /// All settings, by the sections of the settings file. Who may sign in is not among them.
 #[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[schema(as = Settings)]
 pub struct SettingsDoc {
     pub server: Option<Options>,
@@ -228,8 +229,8 @@ pub struct ConflictDoc {
 pub struct DecideDoc {
     /// As `/api/v1/twin/conflicts` names it.
     pub key: String,
-    /// `in-force`, `waiting` or `dropped`.
-    #[schema(value_type = String)]
+    /// What is in force now, or what waits.
+    #[schema(value_type = String, pattern = "^(in-force|waiting)$")]
     pub keep: crate::protocol::replica::Keep,
 }
 

@@ -69,6 +69,7 @@ pub fn open_alerts(site: &Site, house: &House) -> Vec<AlertDoc> {
 #[into_params(parameter_in = Query)]
 pub struct WhyQuery {
     /// A MAC (or a part of one), an address or a name.
+    #[param(min_length = 1)]
     what: String,
 }
 
