@@ -218,6 +218,51 @@ pub struct PairDoc {
     pub address: Option<String>,
 }
 
+/// What would happen; nothing changes by it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WhatIfDoc {
+    /// The way to it.
+    pub steps: Vec<String>,
+    /// Absent: it would not be answered.
+    pub address: Option<String>,
+    pub lease_secs: Option<u32>,
+    /// It holds that address already.
+    pub has_it: bool,
+    /// Why it would not be answered.
+    pub silence: Option<String>,
+}
+
+/// Of this node; the twin keeps its own.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DrillsDoc {
+    pub under_way: Option<DrillDoc>,
+    pub last: Option<DrillDoc>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DrillDoc {
+    pub by: String,
+    pub node: String,
+    pub began: String,
+    pub planned_secs: u32,
+    pub lasted_ms: Option<u64>,
+    /// From the beginning to the first answer of the other one.
+    pub took_over_ms: Option<u64>,
+    pub longest_wait_ms: u64,
+    /// Made-up devices that asked, and those of them that were answered.
+    pub asked: u32,
+    pub answered: u32,
+    pub together_after_ms: Option<u64>,
+    pub told: String,
+}
+
+/// This node plays dead for so long, and comes back by itself.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct StartDrillDoc {
+    #[schema(example = 60)]
+    pub secs: u32,
+}
+
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ConflictDoc {
     pub key: String,
