@@ -10,9 +10,9 @@ use axum::{
 };
 
 use super::{
+    changes::rfc_3339,
     problem::{Answer, Problems, Refusal, body_of, wrong_method},
     records::{saved, where_saved},
-    changes::rfc_3339,
     schema::{CodeDoc, ConflictDoc, DecideDoc, Done, DrillDoc, DrillsDoc, PairDoc, StartDrillDoc, TwinDoc},
 };
 use crate::{
