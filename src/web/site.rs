@@ -17,7 +17,11 @@ use super::{
 use crate::{
     protocol::{
         Command,
-        lease::{Binding, HwAddr}, node::Status, replica::ToReconcile, time::Time},
+        lease::{Binding, HwAddr},
+        node::Status,
+        replica::ToReconcile,
+        time::Time,
+    },
     runtime::{
         clock::Clock,
         control::twin::TwinLink,
