@@ -14,7 +14,7 @@ let again = 0;
 const waiting = new Map(); // What would have replaced the element that somebody is at.
 
 function clock(at) {
-  return new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  return new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 }
 
 function alive() {

@@ -113,3 +113,6 @@ impl Handle {
         Ok(Ok(None))
     }
 }
+
+#[cfg(test)]
+pub mod scratch;

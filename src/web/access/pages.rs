@@ -85,6 +85,7 @@ fn not_now(house: &House) -> Option<String> {
         | failover::State::Normal
         | failover::State::CommunicationsInterrupted
         | failover::State::PartnerDown
+        | failover::State::Drilled
         | failover::State::ShuttingDown => None,
     }
 }
