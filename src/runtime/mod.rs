@@ -23,6 +23,8 @@ pub mod alerts;
 #[cfg(test)]
 pub mod stand_in;
 pub mod led;
+pub mod locate;
+pub mod drill;
 pub mod partner;
 pub mod twin;
 

@@ -17,11 +17,16 @@ use super::{
 use crate::{
     protocol::{
         Command,
-        lease::{Binding, HwAddr}, node::Status, replica::ToReconcile, time::Time},
+        lease::{Binding, HwAddr},
+        node::Status,
+        replica::ToReconcile,
+        time::Time,
+    },
     runtime::{
         clock::Clock,
         control::twin::TwinLink,
         handle::{Handle, Saved, Stopped},
+        led::Around,
         presence::Known,
         store::{Archive, StoreError},
     },
@@ -63,6 +68,8 @@ pub struct House {
     /// Ordered by address.
     pub bindings: Vec<Binding>,
     pub status: Status,
+    /// What the light needs to know beside the status.
+    pub around: Around,
     pub to_reconcile: Vec<ToReconcile>,
     /// The latest decision about each device that asked since the start.
     pub asked: Asked,
@@ -94,10 +101,11 @@ impl Site {
         let facts = self.inner.link.as_ref().map(|link| link.facts());
         let twin_name = facts.and_then(|facts| facts["twin"]["name"].as_str().map(ToOwned::to_owned));
         let known = self.inner.archive.presence.all().into_iter().map(|known| (known.hw, known)).collect();
+        let around = self.inner.handle.around();
         let mut house = self
             .inner
             .handle
-            .read(|node, clock| House {
+            .read(move |node, clock| House {
                 host,
                 twin_name,
                 revision: 0,
@@ -106,6 +114,7 @@ impl Site {
                 settings: node.settings().clone(),
                 bindings: node.leases().iter().cloned().collect(),
                 status: node.status(clock.now()),
+                around,
                 to_reconcile: node.to_reconcile(),
                 asked: device::asked(node),
                 known,

@@ -163,14 +163,26 @@ fn a_disk_that_stalls_for_five_seconds_loses_nothing() {
             let (waits, leased) = waits_and_leases_of(crowd, &mut promised);
             pair.wait_until_together();
             row(&format!("disk of the {who} stalls for 5 s: to the lease"), &pair.label(), 1, &leased);
-            assert!(waits.never == 0 && waits.worst() < STALLED_MAX, "{who}: {waits}
-{}", pair.words());
+            assert!(
+                waits.never == 0 && waits.worst() < STALLED_MAX,
+                "{who}: {waits}
+{}",
+                pair.words()
+            );
             // No promise waits for the disk of the standby; whoever took the active's offer in the first second waits for its disk.
             let lease_max = if who == "standby" { LEASE_MAX } else { STALL + LEASE_MAX };
-            assert!(leased.worst() < lease_max, "{who}: to the lease: {leased}
-{}", pair.words());
-            assert!(leased.median() < STALLED_MAX / 2, "{who}: to the lease: {leased}
-{}", pair.words());
+            assert!(
+                leased.worst() < lease_max,
+                "{who}: to the lease: {leased}
+{}",
+                pair.words()
+            );
+            assert!(
+                leased.median() < STALLED_MAX / 2,
+                "{who}: to the lease: {leased}
+{}",
+                pair.words()
+            );
             assert_eq!(promised.duplicates(), Vec::<String>::new());
             for known in Side::BOTH {
                 assert_eq!(pair.unknown(known, &promised.holders()), 0, "{who}: {known:?}\n{}", pair.words());

@@ -36,6 +36,8 @@ fn house() -> House {
         status: node.status(clock.now()),
         to_reconcile: Vec::new(),
         asked: Default::default(),
+        around: Default::default(),
+        known: Default::default(),
         clock,
     }
 }

@@ -22,7 +22,8 @@ fn errors(house: &House, pairs: &[(&str, &str)]) -> crate::web::form::Errors {
 
 fn page(house: &House, id: &str) -> String {
     let device = find(&gather(house), &id.parse().expect("an id")).expect("it is listed");
-    let memory = Memory { decisions: house.asked.values().cloned().collect(), free: vec![address("192.0.2.109")], ..Memory::default() };
+    let memory =
+        Memory { decisions: house.asked.values().cloned().collect(), free: vec![address("192.0.2.109")], ..Memory::default() };
     let view = DeviceView::new(&device, house, &memory, Span::Day);
     let form = FormView::new(link(&device.id), Fields::for_device(&device, memory.free.first().copied()), "Keep this address");
     Page { shell: Shell::outside(house, view.called.clone()), device: view, form }.render().expect("the page is shown")
@@ -34,7 +35,10 @@ fn one_click_keeps_the_address_that_a_device_has_under_its_own_name() {
     let devices = gather(&house);
     let tv = find(&devices, &TV.parse().expect("an id")).expect("it is listed");
     let kept = keep::as_it_is(&tv, &house).expect("it has an address");
-    assert_eq!((kept.identifier, kept.address, kept.name.as_deref()), (Identifier::Mac(mac(TV)), address("192.0.2.100"), Some("Living-Room-TV")));
+    assert_eq!(
+        (kept.identifier, kept.address, kept.name.as_deref()),
+        (Identifier::Mac(mac(TV)), address("192.0.2.100"), Some("Living-Room-TV"))
+    );
     let printer = find(&devices, &"00:1b:a9:00:53:20".parse().expect("an id")).expect("it is listed");
     assert_eq!(keep::as_it_is(&printer, &house), None, "its address is kept already");
 }
@@ -61,7 +65,10 @@ fn a_form_becomes_a_kept_address() {
 fn an_address_that_is_kept_for_another_is_told_with_a_free_one() {
     let house = house(HOME, vec![lease(TV, "192.0.2.32", None)]);
     let errors = errors(&house, &[("who", "a4:cf:12:9b:00:1e"), ("address", "192.0.2.31")]);
-    assert_eq!(errors.of("address"), "192.0.2.31 is already kept for printer. Choose .33 (free), or open printer and change that.");
+    assert_eq!(
+        errors.of("address"),
+        "192.0.2.31 is already kept for printer. Choose .33 (free), or open printer and change that."
+    );
     let other = keep::other_at(&house, "192.0.2.31", None);
     assert_eq!(other, Some(("/devices/00-1b-a9-00-53-20".into(), "printer".into())));
 }
@@ -125,7 +132,8 @@ fn a_revision_tells_two_versions_apart_and_both_are_shown() {
     assert_ne!(keep::revision(Some(kept)), keep::revision(None));
     let ours = Fields { name: "laser".into(), ..Fields::of(kept, &house.settings) };
     let clash = Clash::of(Some(&theirs), &ours, &house.settings);
-    let differing: Vec<_> = clash.rows.iter().filter(|row| row.differs).map(|row| (row.theirs.as_str(), row.ours.as_str())).collect();
+    let differing: Vec<_> =
+        clash.rows.iter().filter(|row| row.differs).map(|row| (row.theirs.as_str(), row.ours.as_str())).collect();
     assert_eq!(differing, [("printer", "laser"), ("Moved to the hall", "In the study")]);
     assert!(Clash::of(None, &ours, &house.settings).is_gone);
 }
@@ -147,7 +155,17 @@ fn an_offer_and_the_lease_that_came_of_it_are_one_way() {
     let house = house(HOME, Vec::new());
     let at = address("192.0.2.100");
     let decision = |asked, steps, outcome| {
-        Arc::new(Decision { at: house.now, hw: mac(TV), name: None, asked, xid: 1, steps, outcome, repeats: 0, last_at: house.now })
+        Arc::new(Decision {
+            at: house.now,
+            hw: mac(TV),
+            name: None,
+            asked,
+            xid: 1,
+            steps,
+            outcome,
+            repeats: 0,
+            last_at: house.now,
+        })
     };
     let free = Step::NextFree { address: at, network: house.settings.subnets[0].network };
     let offered = decision(Asked::Discover, vec![Step::NotKept, free], Outcome::Offered { address: at, secs: 60 });
@@ -155,7 +173,10 @@ fn an_offer_and_the_lease_that_came_of_it_are_one_way() {
     let acked = decision(Asked::Select, taken, Outcome::Acked { address: at, secs: 60 });
     let story = trace::story(&[acked.clone(), offered.clone()], &house);
     assert_eq!(story.len(), 1);
-    assert_eq!(story[0].steps, ["No address is kept for it", "192.0.2.100 is the next free address of 192.0.2.0/24", "On disk after 3 ms"]);
+    assert_eq!(
+        story[0].steps,
+        ["No address is kept for it", "192.0.2.100 is the next free address of 192.0.2.0/24", "On disk after 3 ms"]
+    );
     assert!(story[0].outcome.starts_with("Given 192.0.2.100"));
     let other = decision(Asked::Select, Vec::new(), Outcome::Acked { address: address("192.0.2.101"), secs: 60 });
     assert_eq!(trace::story(&[other, offered], &house).len(), 2, "another address came of something else");
@@ -163,7 +184,9 @@ fn an_offer_and_the_lease_that_came_of_it_are_one_way() {
 
 #[test]
 fn options_are_told_with_where_they_come_from() {
-    let own = format!("[options]\nntp = [\"192.0.2.9\"]\ndomain = \"home.arpa\"\n{HOME}[reservation.options]\ndomain = \"print.home.arpa\"\n");
+    let own = format!(
+        "[options]\nntp = [\"192.0.2.9\"]\ndomain = \"home.arpa\"\n{HOME}[reservation.options]\ndomain = \"print.home.arpa\"\n"
+    );
     let house = house(&own, Vec::new());
     let node = crate::protocol::Node::new(house.settings.clone(), Vec::new(), crate::protocol::time::Epoch(1), house.now);
     let at = address("192.0.2.31");

@@ -195,7 +195,14 @@ pub fn gather(house: &House) -> Vec<Device<'_>> {
                 if let Some(hw) = hw {
                     by_hw.entry(hw).or_insert(devices.len());
                 }
-                devices.push(Device { id: DeviceId::of(&kept.identifier), hw, kept: Some(kept), lease: None, asked: None, seen: None });
+                devices.push(Device {
+                    id: DeviceId::of(&kept.identifier),
+                    hw,
+                    kept: Some(kept),
+                    lease: None,
+                    asked: None,
+                    seen: None,
+                });
             }
         }
     }

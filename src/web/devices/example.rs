@@ -46,6 +46,7 @@ pub fn house(settings: &str, bindings: Vec<Binding>) -> House {
         bindings,
         status: node.status(now),
         to_reconcile: Vec::new(),
+        around: Default::default(),
         asked: HashMap::new(),
         known: HashMap::new(),
     };

@@ -76,15 +76,8 @@ fn filters_say_how_many_there_are_and_lead_to_them() {
     refused(&mut house, "00:00:5e:00:53:44", None);
     let all = list(&house, "");
     let counts: Vec<(&str, usize)> = all.filters.iter().map(|filter| (filter.label, filter.count)).collect();
-    let expected = [
-        ("All", 5),
-        ("With a lease", 3),
-        ("Kept", 1),
-        ("Dynamic", 3),
-        ("Waiting", 1),
-        ("Private MAC", 1),
-        ("Not answered", 1),
-    ];
+    let expected =
+        [("All", 5), ("With a lease", 3), ("Kept", 1), ("Dynamic", 3), ("Waiting", 1), ("Private MAC", 1), ("Not answered", 1)];
     assert_eq!(counts, expected);
     assert_eq!(names(&list(&house, "show=private")), ["Pixel-8"]);
     assert_eq!(names(&list(&house, "show=waiting")), ["printer"]);
@@ -169,7 +162,8 @@ fn a_page_has_a_bound_and_search_finds_what_is_on_no_page() {
     assert_eq!(names(&list(&house, "q=device-987")), ["device-987"]);
     let last = list(&house, "page=4711");
     assert_eq!((last.query.page, last.rows.len(), last.next()), (10, PAGE_ROWS, None));
-    let mut seen: Vec<String> = (1..=10).flat_map(|page| list(&house, &format!("sort=maker&page={page}")).rows).map(|row| row.id).collect();
+    let mut seen: Vec<String> =
+        (1..=10).flat_map(|page| list(&house, &format!("sort=maker&page={page}")).rows).map(|row| row.id).collect();
     seen.sort_unstable();
     seen.dedup();
     assert_eq!(seen.len(), 1000, "each is on exactly one page");

@@ -39,6 +39,8 @@ fn house(twin: Option<TwinStatus>) -> House {
         },
         to_reconcile: Vec::new(),
         asked: Default::default(),
+        around: Default::default(),
+        known: Default::default(),
     }
 }
 

@@ -67,7 +67,9 @@ fn every_trouble_is_told_with_its_remedy() {
     house.status.subnets[0].pool_used = 9;
     refused(&mut house, TV, Some("tv"));
     let told = texts(&house);
-    for part in ["the disk is full", "eth1 cannot", "nearly full: 9 of 10", "tv asks for an address and gets none", "A snapshot took"] {
+    for part in
+        ["the disk is full", "eth1 cannot", "nearly full: 9 of 10", "tv asks for an address and gets none", "A snapshot took"]
+    {
         assert!(told.iter().any(|text| text.contains(part)), "{part}: {told:?}");
     }
     assert!(told[0].contains("the disk is full"), "what keeps everybody from an address stands first");
