@@ -80,7 +80,9 @@ pub fn import(place: &Place, file: &Path, from: Option<&str>, dry_run: bool) -> 
             let text = fs::read(file).with_context(|| format!("`{}` cannot be read", file.display()))?;
             let taken = import::read(source, &String::from_utf8_lossy(&text));
             let import::Joined { settings, clashes, against, .. } = import::join(&before, &taken);
-            for (why, remarks) in [("not taken over", &taken.skipped), ("taken over differently", &taken.assumed), ("left out", &clashes)] {
+            for (why, remarks) in
+                [("not taken over", &taken.skipped), ("taken over differently", &taken.assumed), ("left out", &clashes)]
+            {
                 for import::Remark { line, what, why: sentence } in remarks {
                     let line = line.map(|line| format!("line {line}: ")).unwrap_or_default();
                     eprintln!("{why}: {line}{what}: {sentence}");

@@ -141,12 +141,7 @@ fn page(house: &House, visitor: &Visitor, of: Of, errors: Errors, values: Fields
     let set = set_of(settings, of.scope);
     let rows = set.iter().map(|(code, value)| {
         let kind = kind_of(*code, &definitions).unwrap_or(value.kind());
-        Row {
-            name: show_code(*code, &definitions),
-            code: *code,
-            value: show_value(value),
-            hint: hint(kind),
-        }
+        Row { name: show_code(*code, &definitions), code: *code, value: show_value(value), hint: hint(kind) }
     });
     let names = dictionary::entries().iter().map(|entry| (entry.name.to_string(), example(entry.kind)));
     let own = definitions.iter().map(|definition| (definition.name.clone(), example(definition.kind)));
