@@ -120,6 +120,7 @@ async fn a_network_with_kept_addresses_is_not_removed_and_without_one_only_after
     assert_eq!(asked.status, 422);
     let told = scratch.post("/settings/network/198.51.100.0-24/remove", "confirmed=yes").await;
     assert_eq!(told.status, 303);
+    assert!(scratch.get("/settings/network").await.body.contains("198.51.100.0/24 is removed"), "told once");
     assert!(!scratch.get("/settings/network").await.body.contains("198.51.100.0"));
 }
 
