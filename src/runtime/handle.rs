@@ -13,8 +13,8 @@ use super::{
     clock::Clock,
     drill::Drills,
     led::{Around, Phase},
-    locate::Locator,
     live::{Beat, Pulse},
+    locate::Locator,
     metrics::Metrics,
     who_has::Answer,
 };

@@ -475,7 +475,8 @@ impl Server {
             self.told_state = state;
             tracing::info!("this one is {state}");
             let wanted = self.node.wanted_interfaces();
-            let is_asked_on = |interface: &&Interface| interface.up && interface.mac.is_some() && wanted.contains(&interface.name);
+            let is_asked_on =
+                |interface: &&Interface| interface.up && interface.mac.is_some() && wanted.contains(&interface.name);
             let interface = self.interfaces.iter().find(is_asked_on);
             self.drill.follow(state, interface, || (twin::host_name(), self.twin.name()));
             self.journal.note(Kind::Pair, format!("This one is {state}."));

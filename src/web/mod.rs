@@ -21,6 +21,7 @@ pub mod notice;
 pub mod revision;
 pub mod shell;
 pub mod site;
+pub mod twins;
 pub mod visitor;
 
 use axum::Router;
@@ -34,6 +35,7 @@ fn pages() -> Router<Site> {
         .merge(home::routes())
         .merge(devices::routes())
         .merge(device::routes())
+        .merge(twins::routes())
         .merge(access::routes())
         .merge(live::routes())
         .merge(assets::routes())

@@ -14,7 +14,13 @@ use super::{
     visitor::Visitor,
 };
 use crate::{
-    protocol::{Command, lease::Binding, node::Status, replica::ToReconcile, time::Time},
+    protocol::{
+        Command,
+        lease::Binding,
+        node::{Precheck, Status},
+        replica::ToReconcile,
+        time::Time,
+    },
     runtime::{
         clock::Clock,
         control::twin::TwinLink,
@@ -60,6 +66,10 @@ pub struct House {
     /// Ordered by address.
     pub bindings: Vec<Binding>,
     pub status: Status,
+    /// What must hold for a drill to begin here.
+    pub drill_checks: Vec<Precheck>,
+    /// The twin has the same leases, and the same settings; `None`: it is not heard.
+    pub same: Option<(bool, bool)>,
     /// What the light needs to know beside the status.
     pub around: Around,
     pub to_reconcile: Vec<ToReconcile>,
@@ -103,6 +113,8 @@ impl Site {
                 settings: node.settings().clone(),
                 bindings: node.leases().iter().cloned().collect(),
                 status: node.status(clock.now()),
+                drill_checks: node.drill_prechecks(clock.now()),
+                same: node.has_same(clock.now()),
                 around,
                 to_reconcile: node.to_reconcile(),
                 asked: device::asked(node),

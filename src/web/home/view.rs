@@ -234,7 +234,7 @@ fn twin_problem(twin: &TwinStatus, add: &mut impl FnMut(&'static str, String, Re
 fn twins(house: &House) -> Vec<TwinCard> {
     let status = &house.status;
     let here = if house.host.is_empty() { "This one".into() } else { house.host.clone() };
-    let own_light = crate::runtime::led::sign(status, Default::default()).word();
+    let own_light = crate::runtime::led::sign(status, house.around).word();
     let mut cards = vec![TwinCard { title: here, light: own_light, text: own_text(status), is_here: true }];
     if let Some(twin) = &status.twin {
         let title = house.twin_name.clone().unwrap_or_else(|| "The twin".into());
