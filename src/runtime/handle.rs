@@ -145,3 +145,6 @@ impl Handle {
         Ok(Ok(None))
     }
 }
+
+#[cfg(test)]
+pub mod scratch;

@@ -18,6 +18,7 @@ pub mod socket;
 pub mod arp;
 pub mod who_has;
 pub mod rivals;
+pub mod surroundings;
 pub mod alerts;
 #[cfg(test)]
 pub mod stand_in;

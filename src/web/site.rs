@@ -1,6 +1,7 @@
 //! What every page is given: the house as it is now, and the ways to change it.
 
 use std::{
+    collections::HashMap,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -16,7 +17,7 @@ use super::{
 use crate::{
     protocol::{
         Command,
-        lease::Binding,
+        lease::{Binding, HwAddr},
         node::{Precheck, Status},
         replica::ToReconcile,
         time::Time,
@@ -25,7 +26,9 @@ use crate::{
         clock::Clock,
         control::twin::TwinLink,
         handle::{Handle, Saved, Stopped},
+        drill::Report,
         led::Around,
+        presence::Known,
         store::{Archive, StoreError},
     },
     settings::Settings,
@@ -70,11 +73,15 @@ pub struct House {
     pub drill_checks: Vec<Precheck>,
     /// The twin has the same leases, and the same settings; `None`: it is not heard.
     pub same: Option<(bool, bool)>,
+    /// Of this node.
+    pub last_drill: Option<Report>,
     /// What the light needs to know beside the status.
     pub around: Around,
     pub to_reconcile: Vec<ToReconcile>,
     /// The latest decision about each device that asked since the start.
     pub asked: Asked,
+    /// When devices were heard, by the wall clock.
+    pub known: HashMap<HwAddr, Known>,
 }
 
 impl Site {
@@ -100,7 +107,8 @@ impl Site {
         let host = host_name();
         let facts = self.inner.link.as_ref().map(|link| link.facts());
         let twin_name = facts.and_then(|facts| facts["twin"]["name"].as_str().map(ToOwned::to_owned));
-        let around = self.inner.handle.around();
+        let known = self.inner.archive.presence.all().into_iter().map(|known| (known.hw, known)).collect();
+        let (around, last_drill) = (self.inner.handle.around(), self.inner.handle.drills().last());
         let mut house = self
             .inner
             .handle
@@ -115,9 +123,11 @@ impl Site {
                 status: node.status(clock.now()),
                 drill_checks: node.drill_prechecks(clock.now()),
                 same: node.has_same(clock.now()),
+                last_drill,
                 around,
                 to_reconcile: node.to_reconcile(),
                 asked: device::asked(node),
+                known,
             })
             .await?;
         let last = self.inner.house.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, house)| Arc::clone(house));
@@ -135,7 +145,10 @@ impl Site {
     /// The inner error: refused, with a sentence. When this returns well, the change is on disk.
     /// `Saved::change` is for the `Undo` of a notice.
     pub async fn submit(&self, by: &Visitor, command: Command) -> Result<Result<Saved, String>, Stopped> {
-        self.inner.handle.submit_as(&by.author, command).await
+        let outcome = self.inner.handle.submit_as(&by.author, command).await;
+        // The page that follows shall show it.
+        *self.inner.house.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        outcome
     }
 
     pub fn handle(&self) -> &Handle {

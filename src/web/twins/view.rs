@@ -313,8 +313,6 @@ impl LastDrill {
             seconds(report.longest_wait_ms),
             report.by,
         );
-        let secs_ago = (crate::runtime::clock::wall_ms() - report.began_ms).max(0) as u64 / 1000;
-        let date = jiff::Timestamp::from_millisecond(report.began_ms).map(|date| date.to_string()).unwrap_or_default();
-        LastDrill { sentence: report.sentence(), more, date, ago: ago(secs_ago) }
+        LastDrill { sentence: report.sentence(), more, date: report.date().unwrap_or_default(), ago: ago(report.secs_ago()) }
     }
 }
