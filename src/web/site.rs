@@ -25,8 +25,8 @@ use crate::{
     runtime::{
         clock::Clock,
         control::twin::TwinLink,
-        handle::{Handle, Saved, Stopped},
         drill::Report,
+        handle::{Handle, Saved, Stopped},
         led::Around,
         presence::Known,
         store::{Archive, StoreError},

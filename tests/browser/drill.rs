@@ -33,7 +33,7 @@ fn the_twin_takes_over_and_the_drilled_one_comes_back_though_nobody_looks() {
     assert_eq!(offer.option(54), Some(&active.other().address().octets()[..]), "the twin answers");
 
     browser.wait_until_it_says("#drill", "took over after", Duration::from_secs(5));
-    browser.wait_until_it_says("#state", "plays dead", Duration::from_secs(5));
+    browser.wait_until_it_says("#state", "A drill is on", Duration::from_secs(5));
     browser.visit(active.other(), "/twins");
     browser.wait_until_it_says("#drill", "is in a drill", Duration::from_secs(5));
     browser.assert_content();
@@ -64,7 +64,9 @@ fn the_twin_takes_over_and_the_drilled_one_comes_back_though_nobody_looks() {
 
 #[test]
 fn a_drill_is_aborted_on_the_drilled_one_and_refused_where_nobody_could_take_over() {
-    let Some(lab) = enter("drill::a_drill_is_aborted_on_the_drilled_one_and_refused_where_nobody_could_take_over") else { return };
+    let Some(lab) = enter("drill::a_drill_is_aborted_on_the_drilled_one_and_refused_where_nobody_could_take_over") else {
+        return;
+    };
     let mut house = House::new(&lab, "abort");
     let active = house.twins.active();
     let browser = Browser::signed_in(&house, Scripts::Off);

@@ -15,7 +15,7 @@ use crate::{
         devices::{
             device::{Device, Standing, gather},
             list::Row,
-            when::When,
+            when::{When, ago},
         },
     },
 };
@@ -278,10 +278,10 @@ fn care(house: &House, around: &Around) -> Vec<Care> {
     };
     let drill = Care {
         what: "Last drill",
-        when: house.last_drill.as_ref().map(|report| When {
-            words: format!("{} {}", ago(report.secs_ago()), report.sentence()),
-            date: report.date(),
-        }),
+        when: house
+            .last_drill
+            .as_ref()
+            .map(|report| When { words: format!("{} {}", ago(report.secs_ago()), report.sentence()), date: report.date() }),
         otherwise: if house.status.twin.is_some() {
             "None yet. Two minutes show that the twin takes over when it must."
         } else {
