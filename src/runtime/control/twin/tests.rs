@@ -5,8 +5,8 @@ use std::{sync::Mutex, time::Duration};
 use super::*;
 use crate::{
     protocol::{
-        Action, Change, Event, Interface, Node,
-        failover::{Memory, Rank, Session},
+        Action, Change, Command, Event, Interface, Node,
+        failover::{self, Memory, Rank, Session},
         lease::Version,
         node::Pair,
         replica::{Edited, Entry, Keep, Other, Replica},
