@@ -55,6 +55,17 @@ impl Report {
         self.lasted_ms.is_some_and(|lasted| lasted + 500 < u64::from(self.planned_secs) * 1000)
     }
 
+    /// Since it began.
+    pub fn secs_ago(&self) -> u64 {
+        u64::try_from((clock::wall_ms() - self.began_ms) / 1000).unwrap_or(0)
+    }
+
+    /// When it began, as RFC 3339.
+    pub fn date(&self) -> Option<String> {
+        let began = jiff::Timestamp::from_millisecond(self.began_ms).ok()?;
+        began.round(jiff::Unit::Second).ok().map(|date| date.to_string())
+    }
+
     /// For people, in one line.
     pub fn sentence(&self) -> String {
         if let Some(trouble) = &self.trouble {
