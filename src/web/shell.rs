@@ -148,6 +148,7 @@ pub fn sentence(house: &House) -> String {
         State::Recover => format!("{this} may have forgotten leases and waits for {other}. It answers nobody."),
         State::Startup | State::Reconcile => format!("{this} has just started and looks for {other}."),
         State::ShuttingDown => format!("{this} is told to shut down, and answers nobody."),
+        State::Drilled => format!("A drill: {this} plays dead and comes back by itself. {other} is answering."),
         State::Alone => nobody(),
     }
 }

@@ -8,7 +8,7 @@ use crate::{
         node::{Status, TwinStatus},
         time::Time,
     },
-    runtime::alerts::board::Around,
+    runtime::{alerts::board::Around, drill::Report},
     settings::AddressRange,
     web::{
         House,
@@ -62,6 +62,8 @@ pub struct PoolGauge {
 pub struct Care {
     pub what: &'static str,
     pub when: Option<When>,
+    /// What came of it.
+    pub told: Option<String>,
     /// Where it was never done.
     pub otherwise: &'static str,
     pub to: &'static str,
@@ -85,7 +87,7 @@ pub struct HomeView {
 }
 
 impl HomeView {
-    pub fn new(house: &House, around: &Around) -> HomeView {
+    pub fn new(house: &House, around: &Around, drill: Option<&Report>) -> HomeView {
         let devices = gather(house);
         let now = house.now;
         let standing = |wanted| devices.iter().filter(|device| device.standing(now) == wanted).count();
@@ -98,7 +100,7 @@ impl HomeView {
         new.sort_by_key(|(first, device)| (std::cmp::Reverse(*first), device.id.clone()));
         HomeView {
             problems: problems(house, around, &devices),
-            care: care(house, around),
+            care: care(house, around, drill),
             twins: twins(house),
             has_twin: house.status.twin.is_some(),
             pools: pools(house),
@@ -218,6 +220,7 @@ fn twin_problem(twin: &TwinStatus, add: &mut impl FnMut(&'static str, String, Re
         }
         State::Startup | State::Reconcile => add("info", "This one compares notes with its twin.".into(), see),
         State::ShuttingDown => add("warn", "This one was told to shut down and answers nobody. It may be unplugged.".into(), see),
+        State::Drilled => add("info", "A drill: this one plays dead, and comes back by itself.".into(), see),
         State::Normal | State::Alone => {}
     }
     let Some(partner) = twin.partner.as_ref().filter(|partner| partner.in_contact) else { return };
@@ -267,17 +270,19 @@ fn partner_text(twin: &TwinStatus, state: State) -> String {
     }
 }
 
-fn care(house: &House, around: &Around) -> Vec<Care> {
+fn care(house: &House, around: &Around, drill: Option<&Report>) -> Vec<Care> {
     let backup = Care {
         what: "Last backup",
         when: around.backup_made.map(|made| When::of(house, made)),
+        told: None,
         otherwise: "None yet. One is made every night, and kept on both twins.",
         to: "/settings/backups",
         words: "Backups",
     };
     let drill = Care {
         what: "Last drill",
-        when: None,
+        when: drill.map(|report| When::of_wall(house, report.began_ms)),
+        told: drill.map(Report::sentence),
         otherwise: if house.status.twin.is_some() {
             "None yet. Two minutes show that the twin takes over when it must."
         } else {
@@ -289,6 +294,7 @@ fn care(house: &House, around: &Around) -> Vec<Care> {
     let rival = Care {
         what: "Looked for other DHCP servers",
         when: around.probed.map(|probed| When::of(house, probed)),
+        told: None,
         otherwise: "Not yet since the start. It is done now and then by itself.",
         to: "/activity",
         words: "Activity",
