@@ -59,5 +59,5 @@ pub fn parts(site: &Site, house: &House, _: &Place) -> Vec<Fragment> {
 }
 
 fn look(site: &Site, house: &House) -> HomeView {
-    HomeView::new(house, &site.handle().board().around(), site.handle().drills().last().as_ref())
+    HomeView::new(house, &site.handle().board().around())
 }

@@ -147,8 +147,8 @@ pub fn sentence(house: &House) -> String {
         State::Recover if in_contact => format!("{this} is learning from {other}, which is answering."),
         State::Recover => format!("{this} may have forgotten leases and waits for {other}. It answers nobody."),
         State::Startup | State::Reconcile => format!("{this} has just started and looks for {other}."),
+        State::Drilled => format!("A drill is on: {this} is silent on purpose, and {other} is answering."),
         State::ShuttingDown => format!("{this} is told to shut down, and answers nobody."),
-        State::Drilled => format!("A drill: {this} plays dead and comes back by itself. {other} is answering."),
         State::Alone => nobody(),
     }
 }

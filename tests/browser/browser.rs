@@ -135,7 +135,7 @@ impl Browser {
         browser
     }
 
-    /// Whatever asks for a password gets it.
+    /// Whatever asks for a password gets it, and is waited for: a password takes a while to be checked.
     pub fn sign_in(&self) {
         let fields = self.all("input[type=password]");
         if fields.is_empty() {
@@ -145,6 +145,11 @@ impl Browser {
             self.wait(field.send_keys(PASSWORD)).expect("a password can be typed");
         }
         self.click("main form button");
+        let began = Instant::now();
+        while self.has("input[type=password]") {
+            assert!(began.elapsed() < PATIENCE, "{} still asks for the password:\n{}", self.path(), self.text("body"));
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     // ---- going and looking ------------------------------------------------------------------------------

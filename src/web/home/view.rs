@@ -8,14 +8,14 @@ use crate::{
         node::{Status, TwinStatus},
         time::Time,
     },
-    runtime::{alerts::board::Around, drill::Report},
+    runtime::alerts::board::Around,
     settings::AddressRange,
     web::{
         House,
         devices::{
             device::{Device, Standing, gather},
             list::Row,
-            when::When,
+            when::{When, ago},
         },
     },
 };
@@ -62,8 +62,6 @@ pub struct PoolGauge {
 pub struct Care {
     pub what: &'static str,
     pub when: Option<When>,
-    /// What came of it.
-    pub told: Option<String>,
     /// Where it was never done.
     pub otherwise: &'static str,
     pub to: &'static str,
@@ -87,7 +85,7 @@ pub struct HomeView {
 }
 
 impl HomeView {
-    pub fn new(house: &House, around: &Around, drill: Option<&Report>) -> HomeView {
+    pub fn new(house: &House, around: &Around) -> HomeView {
         let devices = gather(house);
         let now = house.now;
         let standing = |wanted| devices.iter().filter(|device| device.standing(now) == wanted).count();
@@ -100,7 +98,7 @@ impl HomeView {
         new.sort_by_key(|(first, device)| (std::cmp::Reverse(*first), device.id.clone()));
         HomeView {
             problems: problems(house, around, &devices),
-            care: care(house, around, drill),
+            care: care(house, around),
             twins: twins(house),
             has_twin: house.status.twin.is_some(),
             pools: pools(house),
@@ -220,7 +218,7 @@ fn twin_problem(twin: &TwinStatus, add: &mut impl FnMut(&'static str, String, Re
         }
         State::Startup | State::Reconcile => add("info", "This one compares notes with its twin.".into(), see),
         State::ShuttingDown => add("warn", "This one was told to shut down and answers nobody. It may be unplugged.".into(), see),
-        State::Drilled => add("info", "A drill: this one plays dead, and comes back by itself.".into(), see),
+        State::Drilled => add("info", "A drill is on: this one is silent on purpose, and ends that by itself.".into(), see),
         State::Normal | State::Alone => {}
     }
     let Some(partner) = twin.partner.as_ref().filter(|partner| partner.in_contact) else { return };
@@ -235,7 +233,7 @@ fn twin_problem(twin: &TwinStatus, add: &mut impl FnMut(&'static str, String, Re
 fn twins(house: &House) -> Vec<TwinCard> {
     let status = &house.status;
     let here = if house.host.is_empty() { "This one".into() } else { house.host.clone() };
-    let own_light = crate::runtime::led::sign(status, Default::default()).word();
+    let own_light = crate::runtime::led::sign(status, house.around).word();
     let mut cards = vec![TwinCard { title: here, light: own_light, text: own_text(status), is_here: true }];
     if let Some(twin) = &status.twin {
         let title = house.twin_name.clone().unwrap_or_else(|| "The twin".into());
@@ -270,19 +268,20 @@ fn partner_text(twin: &TwinStatus, state: State) -> String {
     }
 }
 
-fn care(house: &House, around: &Around, drill: Option<&Report>) -> Vec<Care> {
+fn care(house: &House, around: &Around) -> Vec<Care> {
     let backup = Care {
         what: "Last backup",
         when: around.backup_made.map(|made| When::of(house, made)),
-        told: None,
         otherwise: "None yet. One is made every night, and kept on both twins.",
         to: "/settings/backups",
         words: "Backups",
     };
     let drill = Care {
         what: "Last drill",
-        when: drill.map(|report| When::of_wall(house, report.began_ms)),
-        told: drill.map(Report::sentence),
+        when: house
+            .last_drill
+            .as_ref()
+            .map(|report| When { words: format!("{} {}", ago(report.secs_ago()), report.sentence()), date: report.date() }),
         otherwise: if house.status.twin.is_some() {
             "None yet. Two minutes show that the twin takes over when it must."
         } else {
@@ -294,7 +293,6 @@ fn care(house: &House, around: &Around, drill: Option<&Report>) -> Vec<Care> {
     let rival = Care {
         what: "Looked for other DHCP servers",
         when: around.probed.map(|probed| When::of(house, probed)),
-        told: None,
         otherwise: "Not yet since the start. It is done now and then by itself.",
         to: "/activity",
         words: "Activity",

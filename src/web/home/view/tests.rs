@@ -19,7 +19,7 @@ fn well(bindings: Vec<crate::protocol::lease::Binding>) -> House {
 }
 
 fn texts(house: &House) -> Vec<String> {
-    HomeView::new(house, &Around::default(), None).problems.into_iter().map(|problem| problem.text).collect()
+    HomeView::new(house, &Around::default()).problems.into_iter().map(|problem| problem.text).collect()
 }
 
 fn with_twin(state: State) -> House {
@@ -52,7 +52,7 @@ fn on_a_good_day_there_is_no_problem() {
 
 #[test]
 fn without_a_network_the_first_thing_is_to_set_one_up() {
-    let home = HomeView::new(&house("", Vec::new()), &Around::default(), None);
+    let home = HomeView::new(&house("", Vec::new()), &Around::default());
     assert_eq!(home.problems.len(), 1);
     assert_eq!(home.problems[0].remedy, Some(("/settings/network", "Set up the network")));
     assert!(home.is_empty && home.pools.is_empty());
@@ -85,7 +85,7 @@ fn a_silent_twin_is_a_problem_and_a_healthy_one_is_none() {
     assert!(texts(&with_twin(State::CommunicationsInterrupted))[0].contains("silent for 4 min"));
     assert!(texts(&with_twin(State::Normal)).is_empty());
     for state in State::ALL {
-        let home = HomeView::new(&with_twin(state), &Around::default(), None);
+        let home = HomeView::new(&with_twin(state), &Around::default());
         assert_eq!(home.twins.len(), 2, "{state:?}");
         assert!(home.twins.iter().all(|twin| !twin.text.is_empty()));
     }
@@ -103,7 +103,7 @@ fn new_is_who_was_first_heard_lately_and_has_no_kept_address() {
     first_heard(&mut house, TV, Duration::from_secs(3600));
     first_heard(&mut house, printer, Duration::from_secs(3600));
     first_heard(&mut house, old, Duration::from_secs(30 * 86_400));
-    let home = HomeView::new(&house, &Around::default(), None);
+    let home = HomeView::new(&house, &Around::default());
     assert_eq!(home.new.iter().map(|row| row.called.as_str()).collect::<Vec<_>>(), ["tv"]);
     assert!(home.new[0].can_keep);
     assert_eq!((home.devices, home.leased, home.kept), (3, 3, 1));
@@ -113,6 +113,6 @@ fn new_is_who_was_first_heard_lately_and_has_no_kept_address() {
 fn a_pool_is_told_by_its_ends_and_how_much_of_it_is_used() {
     let mut house = well(Vec::new());
     house.status.subnets[0].pool_used = 4;
-    let pools = HomeView::new(&house, &Around::default(), None).pools;
+    let pools = HomeView::new(&house, &Around::default()).pools;
     assert_eq!((pools[0].ranges.as_str(), pools[0].words.as_str()), (".100–.109", "4 of 10 used"));
 }
