@@ -139,8 +139,9 @@ impl Drills {
 
     fn together(&self, after: Duration) {
         let is_closed = self.with(|inner| {
-            let report = inner.under_way.as_mut().or(inner.last.as_mut());
-            report.map(|report| report.together_after_ms = Some(after.as_millis() as u64));
+            if let Some(report) = inner.under_way.as_mut().or(inner.last.as_mut()) {
+                report.together_after_ms = Some(after.as_millis() as u64);
+            }
             inner.under_way.is_none()
         });
         if is_closed {

@@ -217,8 +217,8 @@ fn twin_problem(twin: &TwinStatus, add: &mut impl FnMut(&'static str, String, Re
             add("warn", format!("This one learns from its twin what it missed, and answers nobody yet.{wait}"), see)
         }
         State::Startup | State::Reconcile => add("info", "This one compares notes with its twin.".into(), see),
-        State::Drilled => add("info", "A drill is on: this one is silent on purpose, and ends that by itself.".into(), see),
         State::ShuttingDown => add("warn", "This one was told to shut down and answers nobody. It may be unplugged.".into(), see),
+        State::Drilled => add("info", "A drill is on: this one is silent on purpose, and ends that by itself.".into(), see),
         State::Normal | State::Alone => {}
     }
     let Some(partner) = twin.partner.as_ref().filter(|partner| partner.in_contact) else { return };
