@@ -208,11 +208,6 @@ impl Browser {
         self.wait(element.text()).unwrap_or_default()
     }
 
-    pub fn value(&self, css: &str) -> String {
-        let element = self.find(css);
-        self.wait(element.prop("value")).ok().flatten().unwrap_or_default()
-    }
-
     /// Polls; without scripts the page is loaded anew each time.
     pub fn wait_until_it_says(&self, css: &str, words: &str, within: Duration) -> Duration {
         let began = Instant::now();
@@ -261,16 +256,6 @@ impl Browser {
             element.click().await
         })
         .unwrap_or_else(|error| panic!("{}: {what} cannot be clicked: {error}", self.path()));
-    }
-
-    /// In place of what stands there.
-    pub fn type_into(&self, css: &str, text: &str) {
-        let element = self.find(css);
-        self.wait(async {
-            element.clear().await?;
-            element.send_keys(text).await
-        })
-        .unwrap_or_else(|error| panic!("{}: nothing can be typed into {css}: {error}", self.path()));
     }
 
     /// The result of the body of a function.

@@ -16,6 +16,8 @@ use crate::{
     web::{House, Site, devices::when::ago},
 };
 
+/// One that is silent for a moment is not lost.
+const LOST_SECS: u64 = 10;
 /// Where twins listen for each other, unless they are told otherwise.
 pub const LINK_PORT: u16 = 8067;
 
@@ -123,7 +125,10 @@ impl TwinsView {
             can_switch: state == State::Normal && house.settings.twin.mode == Mode::HotStandby,
             can_shut_down: status.is_some_and(|twin| twin.is_serving),
             can_declare: state == State::CommunicationsInterrupted && is_gone,
-            can_replace: is_known && is_gone && state != State::Drilled,
+            can_replace: is_known
+                && is_gone
+                && state != State::Drilled
+                && status.is_some_and(|twin| twin.since_secs >= LOST_SECS),
             can_serve: state == State::Recover && !in_contact,
             can_pair: !is_known,
             to_reconcile: house.to_reconcile.len(),
@@ -148,7 +153,7 @@ fn own_box(house: &House, here: &str, facts: &Value) -> PiBox {
         Some(_) => "Answers the devices",
     };
     let mut told = vec![("Version", env!("CARGO_PKG_VERSION").to_owned())];
-    told.extend(facts["fingerprint"].as_str().map(|key| ("Key", key.to_owned())));
+    told.extend(facts["fingerprint"].as_str().map(|key| ("Key", short(key))));
     PiBox {
         name: here.into(),
         is_here: true,
@@ -181,7 +186,7 @@ fn partner_box(status: &TwinStatus, twin: &str, facts: &Value) -> PiBox {
     told.extend(of["software"].as_str().map(|version| ("Version", version.to_owned())));
     told.extend(of["round_trip_ms"].as_f64().map(|ms| ("Round trip", format!("{ms:.1} ms"))));
     told.extend(of["clock_skew_ms"].as_i64().filter(|ms| ms.abs() >= 1000).map(|ms| ("Its clock", format!("{:+} s", ms / 1000))));
-    told.extend(of["fingerprint"].as_str().map(|key| ("Key", key.to_owned())));
+    told.extend(of["fingerprint"].as_str().map(|key| ("Key", short(key))));
     told.extend(of["trouble"].as_str().map(|trouble| ("Trouble", trouble.to_owned())));
     PiBox {
         name: twin.into(),
@@ -234,6 +239,9 @@ fn checks(house: &House, here: &str, twin: &str) -> Vec<Check> {
         (_, Some(false)) => {
             Check { holds: Some(false), text: format!("{twin} could not serve alone: look at its disk and its cable.") }
         }
+        (false, _) if matches!(status.state, State::Startup | State::Reconcile) => {
+            Check { holds: None, text: format!("{here} has just started and looks for {twin}.") }
+        }
         (false, _) => Check {
             holds: Some(false),
             text: format!("{here} could not serve alone{}", own_trouble.map_or(".".into(), |trouble| format!(": {trouble}."))),
@@ -243,6 +251,11 @@ fn checks(house: &House, here: &str, twin: &str) -> Vec<Check> {
         }
     };
     vec![same(house.same.map(|same| same.1), "settings"), same(house.same.map(|same| same.0), "leases"), alone]
+}
+
+/// Enough of a key to tell two apart, as the log has it.
+fn short(key: &str) -> String {
+    key.chars().take(16).collect()
 }
 
 fn ip_of(facts: &Value) -> Option<String> {
