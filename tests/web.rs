@@ -367,7 +367,11 @@ fn a_page_is_told_what_has_changed_until_its_visitor_is_signed_out() {
         "{first}"
     );
     let settings = server.data.join("settings.toml");
-    fs::write(&settings, "[[subnet]]\nnetwork = \"203.0.113.0/24\"\ninterface = \"nowhere0\"\npools = [\"203.0.113.10-203.0.113.99\"]\n").expect("written");
+    fs::write(
+        &settings,
+        "[[subnet]]\nnetwork = \"203.0.113.0/24\"\ninterface = \"nowhere0\"\npools = [\"203.0.113.10-203.0.113.99\"]\n",
+    )
+    .expect("written");
     let said = server.say(&["import", settings.to_str().expect("text")], "");
     assert_eq!(said.status.code(), Some(0), "{}", String::from_utf8_lossy(&said.stderr));
     let started = Instant::now();
