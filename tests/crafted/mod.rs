@@ -363,9 +363,10 @@ pub fn fresh_folder(name: &str) -> PathBuf {
 /// clocks. Its first lines say how it is told what to do. `None`, said loudly: this machine has no C compiler.
 pub fn preload(name: &str) -> Option<PathBuf> {
     let source = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/preload/{name}.c"));
-    // Several test programs may build it at once: each moves its own into place.
+    // Several test programs may build it at once: each moves its own into place. In worlds of their own they have the same number.
     let library = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.so"));
-    let ours = library.with_extension(std::process::id().to_string());
+    let moment = std::time::UNIX_EPOCH.elapsed().map_or(0, |since| since.as_nanos());
+    let ours = library.with_extension(format!("{}-{moment}", std::process::id()));
     let Ok(status) = Command::new("cc").args(["-shared", "-fPIC", "-O1", "-o"]).arg(&ours).arg(&source).arg("-ldl").status()
     else {
         eprintln!("SKIPPED a part: no C compiler (cc) for {}", source.display());

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rustls::{ClientConnection, ServerConnection, Stream};
+use twinlease::runtime::partner::pairing::PROTOCOL;
 use twinlease::runtime::partner::tls::{self, Expect};
 use twinlease::runtime::partner::{Identity, identity};
 
@@ -46,7 +47,10 @@ pub struct Impostor {
 /// The question by which two nodes learn whether they can talk at all; it tells nothing, and inside TLS each impostor
 /// answers it like a twin. What it is told next shows for whom it was taken.
 const GREETING: &[u8] = b"GET /twin/hello ";
-const GREETING_BACK: &str = r#"{"protocol":[1,1],"software":"0.1.0","session":5,"paired":true}"#;
+
+fn greeting_back() -> String {
+    serde_json::json!({ "protocol": PROTOCOL, "software": "0.1.0", "session": 5, "paired": true }).to_string()
+}
 
 impl Impostor {
     pub const ALL: [Impostor; 10] = {
@@ -140,8 +144,8 @@ impl Impostor {
         let mut buffer = [0; 4096];
         let mut read = stream.read(&mut buffer).unwrap_or(0);
         if buffer[..read].starts_with(GREETING) {
-            let length = GREETING_BACK.len();
-            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{GREETING_BACK}");
+            let greeting = greeting_back();
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{greeting}", greeting.len());
             let answered = stream.write_all(answer.as_bytes()).and_then(|()| stream.flush());
             read = answered.and_then(|()| stream.read(&mut buffer)).unwrap_or(0);
         }
