@@ -227,7 +227,8 @@ fn nonsense_on_the_wire_stops_nobody() {
         let mut stream = server.connect();
         let _ = stream.write_all(format!("POST /settings/password HTTP/1.1\r\nHost: localhost\r\nCookie: {mine}\r\n{FORM}Content-Length: 100\r\n\r\ncurrent=").as_bytes());
     }
-    assert_eq!(status(&server.get("/", &mine)), 200);
+    // So many from one host at once wait for each other; those that were cut off make room at once.
+    wait_until("the page is there again", || status(&server.get("/", &mine)) == 200);
     assert!(!server.log().contains("panicked"), "{}", server.log());
 }
 
