@@ -9,10 +9,11 @@ use hyper_util::rt::TokioIo;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::net::UnixStream;
 use twinlease::{
-    protocol::{Action, Command, Event, Node},
+    protocol::{Action, Command, Event, Node, replica::Edited},
     runtime::{
-        clock::WallTrust,
+        clock::{self, WallTrust},
         control::{CommandOutcome, socket_path},
+        handle::COMMAND_LINE,
         report::LeaseRow,
         store::{self, Loaded},
         twin,
@@ -129,20 +130,21 @@ pub fn submit(place: &Place, command: Command) -> anyhow::Result<Result<(), Stri
 fn submit_to_database(place: &Place, command: Command) -> anyhow::Result<Result<(), String>> {
     let (mut store, mut loaded) = store::open(&place.data, WallTrust::Kernel)?;
     let pair = twin::at_start(&place.data, &mut loaded);
-    let Loaded { settings, bindings, clock, notices, trouble, .. } = loaded;
+    let Loaded { settings, bindings, clock, notices, trouble, newest_change, .. } = loaded;
     for notice in notices {
         eprintln!("{notice}");
     }
     if let Some(trouble) = trouble {
         return Ok(Err(format!("Nothing was changed: {trouble}")));
     }
-    let now = clock.now();
+    let (now, by) = (clock.now(), Edited::new(COMMAND_LINE, clock::wall_ms()));
     let mut node = Node::new(settings, bindings, clock.epoch(), now);
+    node.set_newest_change(newest_change);
     let mut actions = Vec::new();
     if let Some(pair) = pair {
         node.pair(now, pair, &mut actions);
     }
-    node.handle(now, Event::Command { id: 0, command }, &mut actions);
+    node.handle(now, Event::Command { id: 0, by, command }, &mut actions);
     for action in actions {
         match action {
             Action::Commit(commit) => {

@@ -29,7 +29,7 @@ pub fn read(path: &Path) -> anyhow::Result<Result<Settings, Vec<parse::Problem>>
 }
 
 pub fn export(place: &Place, file: Option<&Path>, json: bool) -> anyhow::Result<u8> {
-    let settings = door::settings(place)?;
+    let settings = door::settings(place)?.for_file();
     let text = if json { serde_json::to_string_pretty(&settings)? + "\n" } else { render::render(&settings) };
     match file {
         None => {
@@ -77,7 +77,7 @@ pub fn import(place: &Place, file: &Path, dry_run: bool) -> anyhow::Result<u8> {
         Err(error) if matches!(error.downcast_ref(), Some(StoreError::Missing(_))) => Settings::default(),
         Err(error) => return Err(error),
     };
-    let changes = differences(&before, &settings);
+    let changes = differences(&before.for_file(), &settings);
     for change in &changes {
         println!("{}", describe(change, &before));
     }
@@ -110,6 +110,8 @@ fn describe(change: &Change, before: &Settings) -> String {
                 Record::Server(_) => "change [server]".into(),
                 Record::Lease(_) => "change [lease]".into(),
                 Record::Twin(_) => "change [twin]".into(),
+                Record::Access(_) => "change who may sign in".into(),
+                Record::Alerts(_) => "change [alerts]".into(),
                 Record::Options(_) => "change [options]".into(),
                 Record::CustomOptions(_) => "change the custom options".into(),
                 Record::Subnet(subnet) => format!("{verb} subnet {}", subnet.network),
@@ -125,12 +127,14 @@ fn describe(change: &Change, before: &Settings) -> String {
             RecordKey::Server => "reset [server]".into(),
             RecordKey::Lease => "reset [lease]".into(),
             RecordKey::Twin => "reset [twin]".into(),
+            RecordKey::Access => "reset who may sign in".into(),
+            RecordKey::Alerts => "reset [alerts]".into(),
             RecordKey::Options => "reset [options]".into(),
             RecordKey::CustomOptions => "reset the custom options".into(),
         },
         Change::Bind(Binding { address, .. }) | Change::GiveUp(GivenUp { address, .. }) => {
             format!("change the lease of {address}")
         }
-        Change::Setting(_) | Change::Pair(_) => "change what the twin is told".into(),
+        Change::Setting(_) | Change::Pair(_) | Change::Noted(_) => "change what the twin is told".into(),
     }
 }

@@ -225,7 +225,28 @@ fn unpair(place: &Place, yes: bool) -> anyhow::Result<u8> {
         return refused("Nothing was changed.");
     }
     let outcome: CommandOutcome = running(place)?.post("/twin/unpair", &())?;
-    told(outcome, "The twin is forgotten, and this one goes on alone. Unpair the other one as well before it is used again.")
+    if outcome.refused.is_some() {
+        return told(outcome, "");
+    }
+    let report: Value = running(place)?.get("/twin")?;
+    println!("The twin is forgotten. {}", unpaired(&report["node"]));
+    Ok(DONE)
+}
+
+/// What comes of an unpairing, in the state that the node is in.
+fn unpaired(node: &Value) -> String {
+    match (node["state"].as_str(), node["alone_in_secs"].as_u64()) {
+        (Some("partner-down"), Some(secs)) => format!(
+            "This one goes on alone. In {}, when all that the twin may have promised has run out, it is a server of its own; \
+             until then its leases are shorter. Unpair the other one as well before it is used again.",
+            spell(secs)
+        ),
+        (Some("recover" | "shutting-down"), _) => "This one answers nobody, as before: it may not know all that was promised. \
+             `twinlease twin serve` lets it go on, when that has run out; or pair it with another one."
+            .into(),
+        (Some(_), _) => "This one has just started; it goes on alone in a moment.".into(),
+        (None, _) => "This is a server of its own.".into(),
+    }
 }
 
 fn replace(place: &Place, yes: bool) -> anyhow::Result<u8> {
@@ -279,4 +300,20 @@ fn ask(question: &str) -> anyhow::Result<Option<String>> {
     let mut answer = String::new();
     io::stdin().lock().read_line(&mut answer)?;
     Ok(Some(answer.trim().into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unpairing_says_whether_it_serves() {
+        let told = |state: &str, secs: Option<u64>| unpaired(&serde_json::json!({ "state": state, "alone_in_secs": secs }));
+        assert!(told("partner-down", Some(7200)).contains("goes on alone. In 2 h,"));
+        for state in ["recover", "shutting-down"] {
+            assert!(told(state, None).contains("answers nobody") && told(state, None).contains("twin serve"), "{state}");
+        }
+        assert!(told("startup", None).contains("in a moment"));
+        assert!(unpaired(&Value::Null).contains("a server of its own"));
+    }
 }

@@ -68,6 +68,50 @@ impl Node {
         steps: &mut Vec<Step>,
     ) -> Result<Choice, Silence> {
         self.table.run_out(&self.plan, now);
+        if let Some(choice) = self.choose_its_own(now, request, client, subnets, steps) {
+            return Ok(choice);
+        }
+        let halves = self.halves(now);
+        for &subnet in subnets {
+            if let Some(address) = self.table.next_free(&self.plan, subnet, halves, now) {
+                steps.push(self.next_free_step(address, subnet));
+                return Ok(self.choice(now, client, address));
+            }
+        }
+        Err(self.none_free(subnets))
+    }
+
+    /// What `choose` would say, and nothing changes. What has run out by `now` must have been noted.
+    pub(super) fn would_choose(
+        &self,
+        now: Time,
+        request: &Message,
+        client: &ClientId,
+        subnets: &[usize],
+        steps: &mut Vec<Step>,
+    ) -> Result<Choice, Silence> {
+        if let Some(choice) = self.choose_its_own(now, request, client, subnets, steps) {
+            return Ok(choice);
+        }
+        let halves = self.halves(now);
+        for &subnet in subnets {
+            if let Some(address) = self.table.would_be_next_free(&self.plan, subnet, halves, now) {
+                steps.push(self.next_free_step(address, subnet));
+                return Ok(self.choice(now, client, address));
+            }
+        }
+        Err(self.none_free(subnets))
+    }
+
+    /// An address with which this client has something to do; `None`: any free one will do.
+    fn choose_its_own(
+        &self,
+        now: Time,
+        request: &Message,
+        client: &ClientId,
+        subnets: &[usize],
+        steps: &mut Vec<Step>,
+    ) -> Option<Choice> {
         let on_link = |node: &Node, address| node.plan.subnet_of(address).is_some_and(|subnet| subnets.contains(&subnet));
 
         let kept = self
@@ -79,7 +123,7 @@ impl Node {
             Some((address, name)) => match self.refusal(now, request, client, address) {
                 None => {
                     steps.push(Step::Kept { address, name });
-                    return Ok(self.choice(now, client, address));
+                    return Some(self.choice(now, client, address));
                 }
                 Some(why) => steps.push(Step::KeptButNotNow { address, why }),
             },
@@ -97,7 +141,7 @@ impl Node {
             match self.refusal(now, request, client, address).or_else(|| late_word(self, address)) {
                 None => {
                     steps.push(if is_held { Step::Has { address, state: BindingState::Leased } } else { Step::Had { address } });
-                    return Ok(self.choice(now, client, address));
+                    return Some(self.choice(now, client, address));
                 }
                 Some(why) => steps.push(Step::HadButNotNow { address, why }),
             }
@@ -109,7 +153,7 @@ impl Node {
             && late_word(self, address).is_none()
         {
             steps.push(Step::OfferedBefore { address });
-            return Ok(self.choice(now, client, address));
+            return Some(self.choice(now, client, address));
         }
 
         if let Some(address) = request.requested_address() {
@@ -121,27 +165,26 @@ impl Node {
             match refusal {
                 None => {
                     steps.push(Step::AskedFor { address });
-                    return Ok(self.choice(now, client, address));
+                    return Some(self.choice(now, client, address));
                 }
                 Some(why) => steps.push(Step::AskedForButNot { address, why }),
             }
         }
+        None
+    }
 
-        let halves = self.halves(now);
-        for &subnet in subnets {
-            if let Some(address) = self.table.next_free(&self.plan, subnet, halves, now) {
-                let network = self.plan.subnets()[subnet].subnet.network;
-                steps.push(Step::NextFree { address, network });
-                return Ok(self.choice(now, client, address));
-            }
-        }
+    fn next_free_step(&self, address: Ipv4Addr, subnet: usize) -> Step {
+        Step::NextFree { address, network: self.plan.subnets()[subnet].subnet.network }
+    }
+
+    fn none_free(&self, subnets: &[usize]) -> Silence {
         let largest = subnets.iter().map(|&subnet| &self.plan.subnets()[subnet]).max_by_key(|plan| plan.pool_size);
         match largest {
             Some(plan) if plan.pool_size > 0 => {
-                Err(Silence::PoolFull { network: plan.subnet.network, size: plan.pool_size, aside: self.table.aside_len() })
+                Silence::PoolFull { network: plan.subnet.network, size: plan.pool_size, aside: self.table.aside_len() }
             }
-            Some(plan) => Err(Silence::NoPool { network: plan.subnet.network }),
-            None => Err(Silence::NoSubnet),
+            Some(plan) => Silence::NoPool { network: plan.subnet.network },
+            None => Silence::NoSubnet,
         }
     }
 

@@ -11,6 +11,8 @@
 //! - Rule 11: the admin's word after a goodbye counts from the word on, plus MCLT: the twin may have given this half and gone
 //!   off only then.
 //! - Rule 13: a raised limit is told to the partner only when it is on disk.
+//! - Rule 10: one that is unpaired is one alone again when the longest lease has run out after MCLT: a release that is known here
+//!   says nothing of what the twin has promised since.
 
 pub mod loose;
 pub mod message;
@@ -71,6 +73,33 @@ pub enum State {
     ShuttingDown,
 }
 
+impl State {
+    pub const ALL: [State; 8] = [
+        State::Alone,
+        State::Startup,
+        State::Recover,
+        State::Normal,
+        State::CommunicationsInterrupted,
+        State::PartnerDown,
+        State::Reconcile,
+        State::ShuttingDown,
+    ];
+
+    /// As it stands in messages for machines.
+    pub fn name(self) -> &'static str {
+        match self {
+            State::Alone => "alone",
+            State::Startup => "startup",
+            State::Recover => "recover",
+            State::Normal => "normal",
+            State::CommunicationsInterrupted => "communications-interrupted",
+            State::PartnerDown => "partner-down",
+            State::Reconcile => "reconcile",
+            State::ShuttingDown => "shutting-down",
+        }
+    }
+}
+
 /// After "this one is …".
 impl std::fmt::Display for State {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -108,6 +137,10 @@ pub struct Memory {
     /// Ended by a shutdown of its own, of which the partner was told: silent until contact, or the admin's word.
     pub shut_down: bool,
     pub forgot: Option<Forgot>,
+    /// The admin's word that the twin is one no more: nothing of it is listened to, and when nothing that it promised can be in
+    /// force any more, this node is one alone again.
+    #[serde(default)]
+    pub unpaired: bool,
     /// The highest of the partner's numbers that it reported as durable.
     pub partner_number: u64,
     /// This node's own numbers up to here are spent, whether or not a record on its disk has them: the partner has heard of them.
@@ -129,6 +162,7 @@ impl Memory {
             partner_down: None,
             shut_down: false,
             forgot,
+            unpaired: false,
             partner_number: 0,
             own_number: 0,
             longest_mclt: mclt,

@@ -4,6 +4,7 @@
 pub mod node;
 pub mod dhcp;
 pub mod allocator;
+pub mod what_if;
 pub mod table;
 pub mod lease;
 pub mod time;
@@ -13,6 +14,7 @@ pub mod failover;
 pub mod probe;
 pub mod limit;
 pub mod explain;
+pub mod alerts;
 #[cfg(test)]
 mod seeds;
 #[cfg(test)]
@@ -28,8 +30,8 @@ use explain::Decision;
 use failover::{Envelope, GivenUp, Memory};
 use lease::Binding;
 pub use node::Node;
-use node::Pair;
-use replica::{Entry, Keep};
+use node::{Noted, Pair, Reversal};
+use replica::{Edited, Entry, Keep};
 use time::Epoch;
 
 /// Keys come from the wire, so the hash is seeded at random; it costs a fraction of the standard one, and every packet
@@ -61,6 +63,7 @@ pub enum Event<'a> {
     /// From the command line or the dashboard. Answered by `Action::Done` with the same id.
     Command {
         id: u64,
+        by: Edited,
         command: Command,
     },
     /// The clock was confirmed: the machine was off for `duration` before the epoch `before` began.
@@ -96,6 +99,8 @@ pub enum Action {
     Done {
         id: u64,
         result: Result<(), String>,
+        /// What it changed, in the history.
+        change: Option<u64>,
     },
     /// A decision worth a line in the log.
     Decided(Arc<Decision>),
@@ -109,7 +114,7 @@ pub enum Command {
     Add(Record),
     Put(Record),
     Remove(RecordKey),
-    /// All settings at once: what is not in them goes.
+    /// All settings at once: what is not in them goes. Who may sign in stays as it is, whatever they say.
     Replace(Box<Settings>),
     /// Whoever holds this address is gone: anybody may have it.
     Free(Ipv4Addr),
@@ -119,6 +124,8 @@ pub enum Command {
         key: RecordKey,
         keep: Keep,
     },
+    /// Takes changes back, together or not at all.
+    Revert(Vec<Reversal>),
 }
 
 /// What an admin says about the pair.
@@ -131,7 +138,7 @@ pub enum TwinCommand {
     DeclareDown,
     /// This one is about to be switched off; the twin is told.
     ShutDown,
-    /// The twin is one no more, and off: the same as a declaration.
+    /// The twin is one no more, and off: a declaration, after which this node becomes one alone.
     Unpair,
     /// Goes on without the twin after a shutdown of its own, or though it may have forgotten (rules 11, 12).
     Serve,
@@ -150,6 +157,8 @@ pub enum Change {
     GiveUp(GivenUp),
     /// What the node must know of its pair; `None`: it has none any more.
     Pair(Option<Memory>),
+    /// For the history; nothing rests on it.
+    Noted(Box<Noted>),
 }
 
 /// Numbers the commits that a node asks for; later is larger. The store makes them durable in this order.

@@ -25,6 +25,7 @@ use crate::settings::Settings;
 
 mod commands;
 mod durable;
+mod history;
 mod pair;
 mod probing;
 mod status;
@@ -32,6 +33,8 @@ mod status;
 pub use commands::differences;
 pub(in crate::protocol) use durable::BindingChange;
 use durable::{Parked, Undo};
+use history::History;
+pub use history::{Noted, Reversal};
 pub(in crate::protocol) use pair::secs_until;
 pub use pair::{Pair, PartnerStatus, TwinStatus};
 pub(in crate::protocol) use probing::MAX_STRANGERS;
@@ -64,6 +67,7 @@ pub struct Node {
     version: u64,
     durable_number: u64,
     last_commit: CommitId,
+    history: History,
     /// The store refuses every commit up to this one: it was sent before the store's recovery was known here.
     refused_up_to: CommitId,
     /// Commits under way, since when, and the highest number of this node in each; oldest first.
@@ -111,6 +115,7 @@ impl Node {
             version,
             durable_number: version,
             last_commit: CommitId(0),
+            history: History::default(),
             refused_up_to: CommitId(0),
             sent: VecDeque::new(),
             undo: VecDeque::new(),
@@ -130,7 +135,7 @@ impl Node {
             Event::Committed { up_to } => self.committed(now, up_to, out),
             Event::CommitFailed { ids, trouble } => self.commit_failed(now, &ids, trouble, out),
             Event::StoreRecovered => self.store_recovered(now, out),
-            Event::Command { id, command } => self.command(now, id, command, out),
+            Event::Command { id, by, command } => self.command(now, id, &by, command, out),
             Event::Slept { before, duration } => {
                 self.sleep_is_unknown = false;
                 self.table.age(&self.plan, now, before, duration);

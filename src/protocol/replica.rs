@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::{Change, failover::Rank, lease::Version};
-use crate::settings::{Identifier, LeaseTimes, Record, RecordKey, Server, Settings, Twin};
+use crate::settings::{Identifier, LeaseTimes, Record, RecordKey, Server, Settings, Twin, access::Access, alerts::Alerts};
 pub use assemble::{Assembled, SetAside};
 pub use merge::Merged;
 pub use reconcile::{Keep, ToReconcile};
@@ -31,6 +31,28 @@ pub struct Entry {
     /// Edits made apart that contradict: the one that is not in force, until somebody chooses. Then `record` is the
     /// first's edit, numbered `version.first`, and this one the second's, numbered `version.second`.
     pub other: Option<Other>,
+    /// For history only; `None`: made by a version that had none, or at the pairing.
+    pub edited: Option<Edited>,
+}
+
+/// Who made an edit, and when.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Edited {
+    /// `dashboard`, `command line`, the name of a token.
+    pub by: String,
+    /// By the wall clock of the node where it was made, since 1970. For people: nothing rests on it.
+    pub wall_ms: i64,
+}
+
+/// Longer names of authors are cut.
+const AUTHOR_BYTES_MAX: usize = 128;
+
+impl Edited {
+    pub fn new(by: &str, wall_ms: i64) -> Edited {
+        let mut by: String = by.chars().filter(|c| !c.is_control()).collect();
+        by.truncate(by.floor_char_boundary(AUTHOR_BYTES_MAX));
+        Edited { by, wall_ms }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,13 +67,16 @@ struct AnyEntry {
     version: Version,
     record: Option<Record>,
     other: Option<Other>,
+    #[serde(default)]
+    edited: Option<Edited>,
 }
 
 impl TryFrom<AnyEntry> for Entry {
     type Error = &'static str;
 
-    fn try_from(AnyEntry { key, version, record, other }: AnyEntry) -> Result<Entry, Self::Error> {
-        let entry = Entry { key, version, record, other };
+    fn try_from(AnyEntry { key, version, record, other, edited }: AnyEntry) -> Result<Entry, Self::Error> {
+        let edited = edited.map(|edited| Edited::new(&edited.by, edited.wall_ms));
+        let entry = Entry { key, version, record, other, edited };
         if entry.is_sound() { Ok(entry) } else { Err("a setting is about another one than it says") }
     }
 }
@@ -90,7 +115,7 @@ impl Replica {
             let (key, record) = match change {
                 Change::Put(record) => (record.key(), Some(record.clone()).filter(|record| !is_default(record))),
                 Change::Remove(key) => (key.clone(), None),
-                Change::Bind(_) | Change::Setting(_) | Change::GiveUp(_) | Change::Pair(_) => continue,
+                Change::Bind(_) | Change::Setting(_) | Change::GiveUp(_) | Change::Pair(_) | Change::Noted(_) => continue,
             };
             let before = edited.get(&key).or_else(|| self.entries.get(&key));
             let is_so_already = match before {
@@ -133,7 +158,7 @@ fn next(key: RecordKey, before: Option<Version>, record: Option<Record>, rank: R
         Rank::First => Version { first: *number, ..before },
         Rank::Second => Version { second: *number, ..before },
     };
-    Entry { key, version, record, other: None }
+    Entry { key, version, record, other: None, edited: None }
 }
 
 /// Whether it says no more than its absence would.
@@ -142,6 +167,8 @@ fn is_default(record: &Record) -> bool {
         Record::Server(server) => *server == Server::default(),
         Record::Lease(lease) => *lease == LeaseTimes::default(),
         Record::Twin(twin) => *twin == Twin::default(),
+        Record::Access(access) => *access == Access::default(),
+        Record::Alerts(alerts) => *alerts == Alerts::default(),
         Record::Options(options) => options.is_empty(),
         Record::CustomOptions(definitions) => definitions.is_empty(),
         Record::Subnet(_) | Record::Reservation(_) => false,
@@ -150,7 +177,7 @@ fn is_default(record: &Record) -> bool {
 
 fn digest_of(entry: &Entry) -> u64 {
     // The version says what the rest is.
-    let Entry { key, version, record: _, other: _ } = entry;
+    let Entry { key, version, record: _, other: _, edited: _ } = entry;
     let mut hash = Fnv::default();
     match key {
         RecordKey::Server => hash.bytes(0, &[]),
@@ -168,6 +195,8 @@ fn digest_of(entry: &Entry) -> u64 {
         }
         RecordKey::Reservation(Identifier::ClientId(id)) => hash.bytes(7, id),
         RecordKey::Reservation(Identifier::CircuitId(id)) => hash.bytes(8, id),
+        RecordKey::Access => hash.bytes(9, &[]),
+        RecordKey::Alerts => hash.bytes(10, &[]),
     }
     hash.bytes(0, &version.first.to_be_bytes());
     hash.bytes(0, &version.second.to_be_bytes());

@@ -30,6 +30,7 @@ pub struct Offer {
 /// Every dynamic address is in exactly one place: held by a record, offered, set aside, or in its subnet's
 /// free lists (`fresh`, `returned` or `reusable`).
 #[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
 pub struct LeaseTable {
     by_address: Map<u32, Binding>,
     by_client: Map<ClientId, Addresses>,
@@ -215,6 +216,11 @@ impl LeaseTable {
         self.aside.len()
     }
 
+    /// Addresses under which a stranger answered.
+    pub fn aside(&self) -> impl Iterator<Item = Ipv4Addr> {
+        self.aside_order.iter().map(|&(_, address)| Ipv4Addr::from(address))
+    }
+
     /// The address that anybody may have next in this subnet, of the halves that this node may give from: never used ones
     /// first, then the longest free. It stays listed until it is offered.
     pub fn next_free(&mut self, plan: &Plan, subnet: usize, halves: Halves, now: Time) -> Option<Ipv4Addr> {
@@ -229,6 +235,21 @@ impl LeaseTable {
         self.free[subnet] = list;
         let next = next.map(Ipv4Addr::from);
         next.or_else(|| self.stale_offer(plan, subnet, halves, now)).or_else(|| self.rested(plan, subnet, halves, now))
+    }
+
+    /// What `next_free` would give, and nothing changes. What has run out by `now` must have been noted.
+    pub fn would_be_next_free(&self, plan: &Plan, subnet: usize, halves: Halves, now: Time) -> Option<Ipv4Addr> {
+        let next = self.free[subnet].would_be_next(halves, |address| {
+            may_be_given(plan, &self.own_addresses, subnet, address)
+                && !self.by_address.contains_key(&address)
+                && !self.offered.contains_key(&address)
+                && !self.aside.contains_key(&address)
+        });
+        let rested = || {
+            let address = self.first_rested(plan, subnet, now)?;
+            (self.is_free_in(halves, address, now) && !self.offered.contains_key(&address)).then_some(address)
+        };
+        next.or_else(|| self.first_stale_offer(plan, subnet, halves, now)).or_else(rested).map(Ipv4Addr::from)
     }
 
     /// Free for whoever may give from these halves.
@@ -249,26 +270,34 @@ impl LeaseTable {
 
     /// The address of this subnet that has rested longest, if it is long enough for an emergency; it rests no more.
     fn rested(&mut self, plan: &Plan, subnet: usize, halves: Halves, now: Time) -> Option<Ipv4Addr> {
-        let has_rested = |address: &u32| self.aside[address].at_least <= now;
-        let is_here = |address: &u32| plan.subnet_of(Ipv4Addr::from(*address)) == Some(subnet);
-        let mut by_age = self.aside_order.iter().map(|&(_, address)| address).take_while(has_rested).filter(is_here);
-        let address = by_age.find(|&address| may_be_given(plan, &self.own_addresses, subnet, address))?;
+        let address = self.first_rested(plan, subnet, now)?;
         let Aside { until, .. } = self.aside.remove(&address)?;
         self.aside_order.remove(&(until, address));
         self.index(plan, address, now);
         (self.is_free_in(halves, address, now) && !self.offered.contains_key(&address)).then(|| Ipv4Addr::from(address))
     }
 
-    /// The oldest offer in this subnet that was not taken up in good time; it is forgotten.
-    fn stale_offer(&mut self, plan: &Plan, subnet: usize, halves: Halves, now: Time) -> Option<Ipv4Addr> {
+    fn first_rested(&self, plan: &Plan, subnet: usize, now: Time) -> Option<u32> {
+        let has_rested = |address: &u32| self.aside[address].at_least <= now;
+        let is_here = |address: &u32| plan.subnet_of(Ipv4Addr::from(*address)) == Some(subnet);
+        let mut by_age = self.aside_order.iter().map(|&(_, address)| address).take_while(has_rested).filter(is_here);
+        by_age.find(|&address| may_be_given(plan, &self.own_addresses, subnet, address))
+    }
+
+    fn first_stale_offer(&self, plan: &Plan, subnet: usize, halves: Halves, now: Time) -> Option<u32> {
         let mut stale = self.offer_order.iter().take_while(|(made, _)| now - *made >= OFFER_STALE).map(|&(_, address)| address);
-        let address = stale.find(|&address| {
+        stale.find(|&address| {
             // A client is also offered what it holds already, and an address under which it answers itself.
             self.is_free_in(halves, address, now)
                 && !self.aside.contains_key(&address)
                 && plan.subnet_of(Ipv4Addr::from(address)) == Some(subnet)
                 && may_be_given(plan, &self.own_addresses, subnet, address)
-        })?;
+        })
+    }
+
+    /// The oldest offer in this subnet that was not taken up in good time; it is forgotten.
+    fn stale_offer(&mut self, plan: &Plan, subnet: usize, halves: Halves, now: Time) -> Option<Ipv4Addr> {
+        let address = self.first_stale_offer(plan, subnet, halves, now)?;
         let client = self.offered.get(&address).cloned()?;
         self.forget_offer(plan, now, &client);
         Some(Ipv4Addr::from(address))

@@ -232,7 +232,8 @@ fn boottime_ms() -> i64 {
     time.tv_sec() * 1000 + time.tv_nsec() / 1_000_000
 }
 
-fn wall_ms() -> i64 {
+/// Ms since 1970, trusted or not: to show people when something happened.
+pub fn wall_ms() -> i64 {
     match SystemTime::now().duration_since(UNIX_EPOCH) {
         Ok(since) => i64::try_from(since.as_millis()).unwrap_or(i64::MAX),
         Err(_) => 0,

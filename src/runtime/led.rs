@@ -35,6 +35,39 @@ pub enum Sign {
     Off,
 }
 
+impl Sign {
+    pub const ALL: [Sign; 11] = [
+        Sign::Booting,
+        Sign::NotConfigured,
+        Sign::Active,
+        Sign::Standby,
+        Sign::TwinLost,
+        Sign::Syncing,
+        Sign::Updating,
+        Sign::Conflict,
+        Sign::Fault,
+        Sign::Locating,
+        Sign::Off,
+    ];
+
+    /// As it is written for scripts and stylesheets.
+    pub fn word(self) -> &'static str {
+        match self {
+            Sign::Booting => "booting",
+            Sign::NotConfigured => "not-configured",
+            Sign::Active => "active",
+            Sign::Standby => "standby",
+            Sign::TwinLost => "twin-lost",
+            Sign::Syncing => "syncing",
+            Sign::Updating => "updating",
+            Sign::Conflict => "conflict",
+            Sign::Fault => "fault",
+            Sign::Locating => "locating",
+            Sign::Off => "off",
+        }
+    }
+}
+
 /// What the node itself does not know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Around {

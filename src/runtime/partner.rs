@@ -15,6 +15,7 @@ pub mod pairing;
 mod refusal;
 pub mod desk;
 pub mod beacon;
+pub mod tls;
 mod file;
 
 mod keeper;
@@ -26,7 +27,6 @@ mod lane;
 mod snapshot;
 mod dial;
 mod server;
-mod tls;
 mod discovery;
 
 #[cfg(test)]

@@ -170,7 +170,7 @@ impl Told {
 }
 
 /// RFC 3339 in UTC, whole seconds.
-fn date(clock: &Clock, time: Time) -> String {
+pub fn date(clock: &Clock, time: Time) -> String {
     match jiff::Timestamp::try_from(clock.wall_of(time)) {
         Ok(timestamp) => timestamp.round(jiff::Unit::Second).unwrap_or(timestamp).to_string(),
         // Beyond the year 9999.

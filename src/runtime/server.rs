@@ -1,6 +1,12 @@
 //! The loop: gather what has happened → `Node::handle` → perform. Never blocks on a disk, a terminal or a browser.
 
-use std::{collections::HashMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    net::Ipv4Addr,
+    path::PathBuf,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
 
 use anyhow::{Context, bail};
 use tokio::{
@@ -10,21 +16,29 @@ use tokio::{
 };
 
 use super::{
+    alerts,
     arp::Arp,
-    clock::{Clock, Sleep, Slept, WallTrust},
+    clock::{self, Clock, Sleep, Slept, WallTrust},
     control::{self, Control, twin::TwinLink},
-    handle::{Handle, Message},
+    handle::{Handle, Message, Saved},
     links::Links,
     log::DecisionLog,
+    metrics::{InFlight, Metrics, UnderWay},
     outbox::SendTrouble,
     partner::Inbound,
     served,
     socket::{DHCP_PORTS, Sockets},
     store::{self, Report, StoreHandle},
     twin::{self, Twin, TwinOptions},
+    who_has::{Answer, Questions},
 };
 use crate::{
-    protocol::{Action, Event, Interface, Node, Reply, failover::State, node::differences},
+    protocol::{
+        Action, Event, Interface, Node, Reply,
+        failover::{Body, State},
+        node::differences,
+        replica::Edited,
+    },
     settings::Settings,
 };
 
@@ -68,7 +82,7 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
             let changes = differences(&loaded.settings, &settings);
             store.commit_now(&changes).map_err(|trouble| anyhow::anyhow!("The settings could not be stored: {trouble}"))?;
             loaded.settings = settings;
-        } else if loaded.settings != settings {
+        } else if loaded.settings.for_file() != settings {
             tracing::warn!(
                 "The settings file is used at the first start only, and differs from what this server has. `twinlease import FILE` takes it over."
             );
@@ -93,6 +107,7 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
         env!("CARGO_PKG_VERSION")
     );
     let mut node = Node::new(loaded.settings, loaded.bindings, clock.epoch(), clock.now());
+    node.set_newest_change(loaded.newest_change);
     let mut first_actions = Vec::new();
     match pair {
         Some(pair) => node.pair(clock.now(), pair, &mut first_actions),
@@ -116,6 +131,10 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
         loaded.notices.push(notice);
     }
     let link = twin.handle().map(|link| Arc::new(link) as Arc<dyn TwinLink>);
+    let metrics = Arc::clone(handle.metrics());
+    if let Err(error) = alerts::start(options.data.clone(), handle.clone(), link.clone()) {
+        tracing::error!("There are no alerts: their thread cannot be started ({error}).");
+    }
     let shown = open(Ways { handle: handle.clone(), link: link.clone(), data: options.data.clone() });
     // Without this door DHCP is served all the same: a disk too full for a socket file takes nobody's address.
     let control = control::start(&options.data, handle, link).inspect_err(|error| {
@@ -133,6 +152,7 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
             store,
             sockets: Sockets::new(DHCP_PORTS),
             arp: Arp::default(),
+            questions: Questions::default(),
             twin,
             interfaces: Vec::new(),
             actions: first_actions,
@@ -140,6 +160,9 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
             waiting: HashMap::new(),
             next_command: 0,
             log: DecisionLog::default(),
+            metrics,
+            in_flight: InFlight::default(),
+            under_way: UnderWay::default(),
             told_trouble: false,
             told_state: State::Alone,
         };
@@ -162,14 +185,19 @@ struct Server {
     store: StoreHandle,
     sockets: Sockets,
     arp: Arp,
+    /// By ARP, for people.
+    questions: Questions,
     twin: Twin,
     interfaces: Vec<Interface>,
     actions: Vec<Action>,
     replies: Vec<Reply>,
     /// Commands whose outcome is not known yet.
-    waiting: HashMap<u64, oneshot::Sender<Result<(), String>>>,
+    waiting: HashMap<u64, oneshot::Sender<Result<Saved, String>>>,
     next_command: u64,
     log: DecisionLog,
+    metrics: Arc<Metrics>,
+    in_flight: InFlight,
+    under_way: UnderWay,
     /// The trouble of the disk that was logged last, until it is over.
     told_trouble: bool,
     /// The state of the pair that was logged last.
@@ -266,9 +294,18 @@ impl Server {
 
     fn receive(&mut self) {
         let now = self.clock.now();
-        let (node, actions) = (&mut self.node, &mut self.actions);
-        self.sockets.receive(|datagram| node.handle(now, Event::Datagram(datagram), actions));
-        self.arp.receive(|heard| node.handle(now, Event::ArpHeard { address: heard.address, mac: heard.mac }, actions));
+        // One look at the clock for the batch.
+        let arrived = std::time::Instant::now();
+        let (node, actions, in_flight) = (&mut self.node, &mut self.actions, &mut self.in_flight);
+        self.sockets.receive(|datagram| {
+            in_flight.asked(datagram.payload, arrived);
+            node.handle(now, Event::Datagram(datagram), actions);
+        });
+        let questions = &mut self.questions;
+        self.arp.receive(|heard| {
+            questions.heard(&heard);
+            node.handle(now, Event::ArpHeard { address: heard.address, mac: heard.mac }, actions);
+        });
         self.perform();
     }
 
@@ -285,15 +322,22 @@ impl Server {
                 }
                 Action::Commit(commit) => {
                     let id = commit.id;
+                    self.under_way.sent(id, std::time::Instant::now());
                     if let Err(trouble) = self.store.commit(commit) {
+                        self.under_way.refused(&self.metrics);
                         self.node.handle(now, Event::CommitFailed { ids: id..=id, trouble }, &mut self.actions);
                     }
                 }
-                Action::Send(envelope) => self.twin.send(envelope),
-                Action::Done { id, result } => {
+                Action::Send(envelope) => {
+                    if matches!(envelope.body, Body::Heartbeat(_)) {
+                        self.metrics.heartbeats_sent.fetch_add(1, Relaxed);
+                    }
+                    self.twin.send(envelope);
+                }
+                Action::Done { id, result, change } => {
                     if let Some(done) = self.waiting.remove(&id) {
                         // Whoever asked may have gone away meanwhile.
-                        let _ = done.send(result);
+                        let _ = done.send(result.map(|()| Saved { change }));
                     }
                 }
                 Action::Decided(decision) => self.log.write(now, &decision),
@@ -308,8 +352,12 @@ impl Server {
 
     fn report(&mut self, report: Report) {
         match report {
-            Report::Committed { up_to } => self.handle(Event::Committed { up_to }),
+            Report::Committed { up_to } => {
+                self.under_way.committed(up_to, &self.metrics);
+                self.handle(Event::Committed { up_to });
+            }
             Report::Failed { ids, trouble } => {
+                self.under_way.failed(*ids.end(), &self.metrics);
                 self.handle(Event::CommitFailed { ids, trouble });
                 self.tell_trouble();
             }
@@ -335,6 +383,9 @@ impl Server {
             Inbound::Envelopes(mut received) => {
                 let now = self.clock.now();
                 for envelope in received.envelopes.drain(..) {
+                    if matches!(envelope.body, Body::Heartbeat(_)) {
+                        self.metrics.heartbeats_received.fetch_add(1, Relaxed);
+                    }
                     self.node.handle(now, Event::Partner(envelope), &mut self.actions);
                 }
                 self.perform();
@@ -376,15 +427,30 @@ impl Server {
 
     fn message(&mut self, message: Message) {
         match message {
-            Message::Submit { command, done } => {
+            Message::Submit { by, command, done } => {
                 let id = self.next_command;
                 self.next_command += 1;
                 self.waiting.insert(id, done);
-                self.handle(Event::Command { id, command: *command });
+                let by = Edited::new(&by, clock::wall_ms());
+                self.handle(Event::Command { id, by, command: *command });
                 // Settings may name other interfaces now.
                 self.update_sockets();
             }
             Message::Read(look) => look(&self.node, &self.clock),
+            Message::WhoHas { address, answered } => self.ask_who_has(address, answered),
+        }
+    }
+
+    fn ask_who_has(&mut self, address: Ipv4Addr, answered: oneshot::Sender<Result<Answer, String>>) {
+        let is_here = |interface: &&Interface| interface.addresses.iter().any(|net| net.contains(&address));
+        let sent = match self.interfaces.iter().find(is_here) {
+            Some(interface) => self.arp.send_probe(interface.index, address).map_err(|error| error.to_string()),
+            None => Err("this server has no address in its network, so it is behind a router and cannot be asked".into()),
+        };
+        match sent {
+            Ok(()) => self.questions.note(address, answered),
+            // Whoever asked may have gone away meanwhile.
+            Err(why) => drop(answered.send(Err(why))),
         }
     }
 
@@ -395,6 +461,11 @@ impl Server {
         let sleep = self.clock.confirm_now();
         self.slept(sleep);
         self.twin.stand(&self.node, self.clock.now());
+        let counters = self.sockets.counters();
+        self.metrics.datagrams_received.store(counters.received, Relaxed);
+        self.metrics.datagrams_sent.store(counters.sent, Relaxed);
+        self.metrics.send_failures.store(counters.send_failures, Relaxed);
+        self.metrics.kernel_drops.store(self.sockets.kernel_drops(), Relaxed);
     }
 
     /// One line when the disk's trouble begins, and one when it is over; commits that were under way fail one by one.
@@ -427,9 +498,11 @@ impl Server {
     }
 
     fn send(&mut self) {
+        self.in_flight.answers(self.replies.iter().map(|reply| &reply.payload[..]));
         for SendTrouble { to, why, .. } in self.sockets.send(&mut self.replies) {
             tracing::warn!("a reply to {to:?} did not leave: {why}");
         }
+        self.in_flight.left(&self.metrics);
     }
 }
 

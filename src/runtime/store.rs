@@ -4,7 +4,9 @@
 //! Opening never overwrites what it cannot read: a damaged database is set aside and the newest good snapshot
 //! takes its place; a database that is not ours, or newer, or in use, is refused with a sentence.
 
+mod archive;
 mod error;
+mod history;
 mod log;
 mod pair;
 mod place;
@@ -33,18 +35,19 @@ use crate::{
     runtime::clock::{Clock, Reading, Sleep, Slept, WallTrust},
     settings::Settings,
 };
+pub use archive::{Archive, Step};
 pub use error::StoreError;
 use error::{Fault, io_told};
 use pair::PairRows;
 use place::{Place, private_file, private_folder};
 use rows::Ages;
-pub use snapshot::{TWINS_BYTES_MAX, keep_twins, newest};
+pub use snapshot::{TWINS_BYTES_MAX, keep_twins, newest, newest_made};
 pub use writer::{Report, StoreHandle};
 
 /// "twLs", in the database's header.
 const APPLICATION_ID: i32 = 0x7477_4c73;
 /// What leads from version n to n+1, by n. Append only.
-const MIGRATIONS: [&str; 2] = [include_str!("schema.sql"), include_str!("schema_2.sql")];
+const MIGRATIONS: [&str; 3] = [include_str!("schema.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
 /// Small pages: leases come in no order, so that each one written costs a page in the write-ahead log.
 const PAGE_BYTES: u32 = 2048;
 const PAGE_CACHE_KIB: u32 = 8 * 1024;
@@ -71,6 +74,8 @@ pub struct Loaded {
     /// The highest of each counter among the bindings and the entries.
     pub newest_version: Version,
     pub clock: Clock,
+    /// The highest number in the history of changes.
+    pub newest_change: u64,
     /// Already taken off the bindings' times.
     pub slept: Slept,
     /// What the admin must be told, as sentences.
@@ -360,6 +365,7 @@ fn read_all(connection: &Connection, trust: WallTrust, reading: &Reading) -> Res
         memory,
         newest_version,
         clock,
+        newest_change: history::newest(connection)?,
         slept,
         notices: Vec::new(),
         restored,

@@ -196,7 +196,9 @@ fn shown(code: CodeFacts) -> ShownCode {
 pub fn at_start(data: &Path, loaded: &mut store::Loaded) -> Option<Pair> {
     let limits = limits(&loaded.settings);
     let mut memory = match (loaded.memory.take(), paired(data)) {
-        (Some(memory), _) => memory,
+        // Paired anew, and cut off before the node had written that down.
+        (Some(memory), Some(_)) => Memory { unpaired: false, ..memory },
+        (Some(memory), None) => memory,
         // The database is gone, and the pairing is not.
         (None, Some(record)) => Memory::new(record.rank, limits.0, limits.1, Some(Forgot::Blank)),
         (None, None) => return None,
@@ -215,7 +217,8 @@ pub fn at_pairing(node: &Node, record: &Record) -> Pair {
     let forgot = (!record.partner_is_blank_first).then_some(Forgot::Blank);
     let memory = match node.memory() {
         Some(memory) => memory.clone(),
-        None => Memory::new(record.rank, limits.0, limits.1, forgot),
+        // What the other one gave while it was alone, from either half, is not known here: silent until it is, over a restart too.
+        None => Memory { shut_down: record.partner_has_leases, ..Memory::new(record.rank, limits.0, limits.1, forgot) },
     };
     Pair { memory, session: new_session(), given_up: Vec::new(), entries: Vec::new() }
 }

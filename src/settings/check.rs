@@ -1,5 +1,6 @@
 //! What holds between the records of the settings. The file is judged with it, and every change before it is made.
 
+mod alerts;
 mod reservations;
 mod subnets;
 pub mod values;
@@ -11,7 +12,7 @@ use std::{
 };
 
 use super::{
-    AddressRange, LeaseTimes, Record, RecordKey, Reservation, Settings, Subnet, Twin, dictionary,
+    AddressRange, LeaseTimes, Record, RecordKey, Reservation, Settings, Subnet, Twin, access, dictionary,
     options::{OptionSet, OptionValue, show_code},
     words::{show_duration, show_identifier},
 };
@@ -47,6 +48,10 @@ pub enum Place {
     Server,
     Lease,
     Twin,
+    /// The password.
+    Access,
+    Token(usize),
+    Alerts,
     CustomOption(usize),
     Option(Scope, u8),
     Subnet(usize),
@@ -76,6 +81,8 @@ pub(super) fn check_knowing(settings: &Settings, all_subnets: bool) -> Vec<Findi
     checker.server();
     checker.lease_times(Place::Lease, &settings.lease, "[lease]");
     checker.twin();
+    checker.access();
+    checker.alerts();
     checker.custom_options();
     checker.options(Scope::General, &settings.options);
     for (i, subnet) in settings.subnets.iter().enumerate() {
@@ -99,9 +106,13 @@ pub fn after_add(settings: &Settings, record: Record) -> Result<Settings, Vec<Fi
     match record {
         Record::Subnet(subnet) => changed.subnets.push(subnet),
         Record::Reservation(reservation) => changed.reservations.push(reservation),
-        once @ (Record::Server(_) | Record::Lease(_) | Record::Twin(_) | Record::Options(_) | Record::CustomOptions(_)) => {
-            changed.put(once)
-        }
+        once @ (Record::Server(_)
+        | Record::Lease(_)
+        | Record::Twin(_)
+        | Record::Access(_)
+        | Record::Alerts(_)
+        | Record::Options(_)
+        | Record::CustomOptions(_)) => changed.put(once),
     }
     let mut changed = unless_worse(settings, changed)?;
     changed.subnets.sort_by_key(|subnet| subnet.network);
@@ -116,7 +127,8 @@ pub fn after_remove(settings: &Settings, key: &RecordKey) -> Result<Settings, Ve
     unless_worse(settings, changed)
 }
 
-fn unless_worse(before: &Settings, changed: Settings) -> Result<Settings, Vec<Finding>> {
+/// `changed`, or what speaks against it that did not speak against `before`.
+pub fn unless_worse(before: &Settings, changed: Settings) -> Result<Settings, Vec<Finding>> {
     // Counted, not only known: a second trouble that reads the same is fresh.
     let mut known: HashMap<String, usize> = HashMap::new();
     for finding in check(before) {
@@ -268,6 +280,18 @@ impl Checker<'_> {
             } else if time.subsec_nanos() % 1_000_000 != 0 {
                 self.find(Place::Twin, format!("`{name}` in [twin] is finer than a millisecond. Round it to {shown}."));
             }
+        }
+    }
+
+    fn access(&mut self) {
+        for (token, text) in access::troubles(&self.settings.access) {
+            self.find(token.map_or(Place::Access, Place::Token), text);
+        }
+    }
+
+    fn alerts(&mut self) {
+        for text in alerts::troubles(&self.settings.alerts) {
+            self.find(Place::Alerts, text);
         }
     }
 

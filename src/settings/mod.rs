@@ -1,6 +1,8 @@
 //! What an admin may set, in types that cannot be wrong. Parsing and its sentences are in `parse`, the
 //! readable file in `render`; what holds between several settings is checked in `check`.
 
+pub mod access;
+pub mod alerts;
 pub mod check;
 pub mod dictionary;
 pub mod options;
@@ -14,7 +16,12 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 
 use crate::protocol::{failover::Rank, lease::HwAddr};
+use access::Access;
+use alerts::Alerts;
 use options::{OptionDefinition, OptionSet};
+
+/// What stands in history where a secret stood.
+pub const MASK: &str = "(hidden)";
 
 /// All that an admin may set. Replicated between twins record by record (see `Record`).
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -22,6 +29,11 @@ pub struct Settings {
     pub server: Server,
     pub lease: LeaseTimes,
     pub twin: Twin,
+    /// Who may sign in. In no settings file, and not touched by one.
+    #[serde(default)]
+    pub access: Access,
+    #[serde(default)]
+    pub alerts: Alerts,
     /// Options for everybody, the weakest source.
     pub options: OptionSet,
     pub custom_options: Vec<OptionDefinition>,
@@ -243,6 +255,8 @@ pub enum Record {
     Server(Server),
     Lease(LeaseTimes),
     Twin(Twin),
+    Access(Access),
+    Alerts(Alerts),
     Options(OptionSet),
     CustomOptions(Vec<OptionDefinition>),
     Subnet(Subnet),
@@ -256,6 +270,8 @@ pub enum RecordKey {
     Server,
     Lease,
     Twin,
+    Access,
+    Alerts,
     Options,
     CustomOptions,
     Subnet(Ipv4Net),
@@ -268,10 +284,29 @@ impl Record {
             Record::Server(_) => RecordKey::Server,
             Record::Lease(_) => RecordKey::Lease,
             Record::Twin(_) => RecordKey::Twin,
+            Record::Access(_) => RecordKey::Access,
+            Record::Alerts(_) => RecordKey::Alerts,
             Record::Options(_) => RecordKey::Options,
             Record::CustomOptions(_) => RecordKey::CustomOptions,
             Record::Subnet(subnet) => RecordKey::Subnet(subnet.network),
             Record::Reservation(reservation) => RecordKey::Reservation(reservation.identifier.clone()),
+        }
+    }
+}
+
+impl Record {
+    /// As history has it: every secret hidden.
+    pub fn masked(self) -> Record {
+        match self {
+            Record::Access(access) => Record::Access(access.masked()),
+            Record::Alerts(alerts) => Record::Alerts(alerts.masked()),
+            open @ (Record::Server(_)
+            | Record::Lease(_)
+            | Record::Twin(_)
+            | Record::Options(_)
+            | Record::CustomOptions(_)
+            | Record::Subnet(_)
+            | Record::Reservation(_)) => open,
         }
     }
 }
@@ -283,6 +318,8 @@ impl Settings {
             Record::Server(self.server.clone()),
             Record::Lease(self.lease.clone()),
             Record::Twin(self.twin),
+            Record::Access(self.access.clone()),
+            Record::Alerts(self.alerts.clone()),
             Record::Options(self.options.clone()),
             Record::CustomOptions(self.custom_options.clone()),
         ];
@@ -298,6 +335,8 @@ impl Settings {
             Record::Server(server) => self.server = server,
             Record::Lease(lease) => self.lease = lease,
             Record::Twin(twin) => self.twin = twin,
+            Record::Access(access) => self.access = access,
+            Record::Alerts(alerts) => self.alerts = alerts,
             Record::Options(options) => self.options = options,
             Record::CustomOptions(definitions) => self.custom_options = definitions,
             Record::Subnet(subnet) => {
@@ -317,11 +356,38 @@ impl Settings {
             RecordKey::Server => self.server = Server::default(),
             RecordKey::Lease => self.lease = LeaseTimes::default(),
             RecordKey::Twin => self.twin = Twin::default(),
+            RecordKey::Access => self.access = Access::default(),
+            RecordKey::Alerts => self.alerts = Alerts::default(),
             RecordKey::Options => self.options = OptionSet::default(),
             RecordKey::CustomOptions => self.custom_options = Vec::new(),
             RecordKey::Subnet(network) => self.subnets.retain(|subnet| subnet.network != *network),
             RecordKey::Reservation(identifier) => self.reservations.retain(|kept| kept.identifier != *identifier),
         }
+    }
+
+    /// The record of this key; those that exist once are always there.
+    pub fn record(&self, key: &RecordKey) -> Option<Record> {
+        match key {
+            RecordKey::Server => Some(Record::Server(self.server.clone())),
+            RecordKey::Lease => Some(Record::Lease(self.lease.clone())),
+            RecordKey::Twin => Some(Record::Twin(self.twin)),
+            RecordKey::Access => Some(Record::Access(self.access.clone())),
+            RecordKey::Alerts => Some(Record::Alerts(self.alerts.clone())),
+            RecordKey::Options => Some(Record::Options(self.options.clone())),
+            RecordKey::CustomOptions => Some(Record::CustomOptions(self.custom_options.clone())),
+            RecordKey::Subnet(network) => {
+                self.subnets.iter().find(|subnet| subnet.network == *network).cloned().map(Record::Subnet)
+            }
+            RecordKey::Reservation(identifier) => {
+                let kept = self.reservations.iter().find(|kept| kept.identifier == *identifier);
+                kept.cloned().map(Record::Reservation)
+            }
+        }
+    }
+
+    /// As a settings file may have them: nothing of who may sign in.
+    pub fn for_file(&self) -> Settings {
+        Settings { access: Access::default(), ..self.clone() }
     }
 
     /// The longest lease that any subnet gives; of those without end, what stands for it on the wire.

@@ -1,6 +1,7 @@
 //! The settings file, read: TOML in, `Settings` out, or every problem at once with its line. Single values are
 //! read in `options` and `words`; what holds between records is judged by `check`.
 
+mod alerts;
 mod options;
 mod reader;
 
@@ -13,6 +14,8 @@ use toml_edit::{Document, TableLike, Value};
 
 use super::{
     AddressRange, Identifier, LeaseOverrides, LeaseTimes, Pool, Reservation, Server, Settings, Subnet, Twin,
+    access::Access,
+    alerts::Alerts,
     check::{Place, Scope, check_knowing},
     options::{OptionDefinition, OptionSet},
     words::{read_id, read_mac, read_network, read_range},
@@ -22,7 +25,7 @@ use reader::{
     permille_of, probe_of, rank_of, text_of,
 };
 
-const SECTIONS: &[&str] = &["server", "lease", "twin", "options", "custom-option", "subnet", "reservation"];
+const SECTIONS: &[&str] = &["server", "lease", "twin", "alerts", "options", "custom-option", "subnet", "reservation"];
 const SERVER_KEYS: &[&str] = &[
     "interfaces",
     "authoritative",
@@ -144,6 +147,17 @@ impl Reader {
             }
             None => Twin::default(),
         };
+        let problems_before = self.problems.len();
+        let alerts = match self.section(&root, "alerts") {
+            Some(section) => {
+                lines.insert(Place::Alerts, section.line);
+                self.alerts(&section)
+            }
+            None => Alerts::default(),
+        };
+        if self.problems.len() > problems_before {
+            unreadable.insert(Place::Alerts);
+        }
         // Before all options, which may use these names wherever they stand in the file.
         for section in self.sections(&root, "custom-option") {
             if let Some(definition) = self.custom_option(&section) {
@@ -178,7 +192,17 @@ impl Reader {
         let reservations = reservations.collect();
 
         let custom_options = self.definitions.clone();
-        let settings = Settings { server, lease, twin, options: general.set, custom_options, subnets, reservations };
+        let settings = Settings {
+            server,
+            lease,
+            twin,
+            access: Access::default(),
+            alerts,
+            options: general.set,
+            custom_options,
+            subnets,
+            reservations,
+        };
         File { settings, lines, all_subnets_read, unreadable }
     }
 

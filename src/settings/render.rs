@@ -1,9 +1,13 @@
-//! Settings, written as the readable file that `parse` reads back to the same settings.
+//! Settings, written as the readable file that `parse` reads back to the same settings, those of access excepted.
+
+mod alerts;
 
 use std::{collections::BTreeMap, fmt::Write};
 
 use super::{
     FqdnPolicy, Identifier, LeaseOverrides, LeaseTimes, Mode, Pool, Record, Reservation, Server, Settings, Subnet, Twin,
+    access::{Access, Scope},
+    alerts::Alerts,
     dictionary,
     options::{OptionDefinition, OptionSet, OptionValue, Route},
     words::{show_duration, show_hex, show_id},
@@ -20,6 +24,9 @@ pub fn render(settings: &Settings) -> String {
     server(&mut file, &settings.server);
     lease(&mut file, &settings.lease);
     twin(&mut file, &settings.twin);
+    if settings.alerts != Alerts::default() {
+        alerts::alerts(&mut file, &settings.alerts);
+    }
     options(
         &mut file,
         "options",
@@ -55,6 +62,8 @@ pub fn record(record: &Record) -> String {
         Record::Server(record) => server(&mut text, record),
         Record::Lease(record) => lease(&mut text, record),
         Record::Twin(record) => twin(&mut text, record),
+        Record::Access(record) => access(&mut text, record),
+        Record::Alerts(record) => alerts::alerts(&mut text, record),
         Record::Options(set) => options(&mut text, "options", "", set, &[]),
         Record::CustomOptions(definitions) => {
             definitions.iter().for_each(|definition| custom_option(&mut text, definition));
@@ -147,6 +156,19 @@ fn twin(file: &mut String, twin: &Twin) {
         &format!("assume-partner-down-after = {assumed}"),
         "a time: a twin not heard for so long counts as off, and where it is not, two devices may get one address",
     );
+}
+
+/// For a terminal and for history: no file has it.
+fn access(text: &mut String, access: &Access) {
+    let Access { password, tokens } = access;
+    let _ = writeln!(text, "\n[access]\npassword = {}", if password.is_some() { "(set)" } else { "(none)" });
+    for token in tokens {
+        let scope = match token.scope {
+            Scope::Read => "read",
+            Scope::Write => "write",
+        };
+        let _ = writeln!(text, "token = {} (may {scope})", quoted(&token.name));
+    }
 }
 
 fn subnet(file: &mut String, subnet: &Subnet, definitions: &[OptionDefinition]) {

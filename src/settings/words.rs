@@ -183,6 +183,8 @@ pub fn show_key(key: &RecordKey) -> String {
         RecordKey::Server => "server".into(),
         RecordKey::Lease => "lease".into(),
         RecordKey::Twin => "twin".into(),
+        RecordKey::Access => "access".into(),
+        RecordKey::Alerts => "alerts".into(),
         RecordKey::Options => "options".into(),
         RecordKey::CustomOptions => "custom-options".into(),
         RecordKey::Subnet(network) => network.to_string(),
@@ -196,6 +198,8 @@ pub fn read_key(text: &str) -> Result<RecordKey, String> {
         "server" => RecordKey::Server,
         "lease" => RecordKey::Lease,
         "twin" => RecordKey::Twin,
+        "access" => RecordKey::Access,
+        "alerts" => RecordKey::Alerts,
         "options" => RecordKey::Options,
         "custom-options" => RecordKey::CustomOptions,
         _ => {
@@ -209,7 +213,7 @@ pub fn read_key(text: &str) -> Result<RecordKey, String> {
                 RecordKey::Reservation(Identifier::Mac(hw))
             } else {
                 return Err(format!(
-                    "`{given}` names no setting. Write server, lease, twin, options, custom-options, a network like 192.0.2.0/24, \
+                    "`{given}` names no setting. Write server, lease, twin, access, alerts, options, custom-options, a network like 192.0.2.0/24, \
                      or a device like a4:cf:12:9b:00:1e."
                 ));
             }
@@ -323,7 +327,15 @@ mod tests {
             Identifier::ClientId(b"boiler".to_vec()),
             Identifier::CircuitId(vec![0, 4]),
         ];
-        let once = [RecordKey::Server, RecordKey::Lease, RecordKey::Twin, RecordKey::Options, RecordKey::CustomOptions];
+        let once = [
+            RecordKey::Server,
+            RecordKey::Lease,
+            RecordKey::Twin,
+            RecordKey::Access,
+            RecordKey::Alerts,
+            RecordKey::Options,
+            RecordKey::CustomOptions,
+        ];
         let subnet = RecordKey::Subnet("192.0.2.0/24".parse().unwrap());
         for key in once.into_iter().chain([subnet]).chain(identifiers.map(RecordKey::Reservation)) {
             assert_eq!(read_key(&show_key(&key)), Ok(key));

@@ -31,6 +31,9 @@ pub struct Shell {
     pub sign: Sign,
     /// The state of the pair in one sentence.
     pub sentence: String,
+    /// Whose page this is.
+    pub host: String,
+    pub is_signed_in: bool,
     /// From the form that led here.
     pub notice: Option<Notice>,
 }
@@ -42,17 +45,31 @@ impl Shell {
             section,
             sign: led::sign(&house.status, Around::default()),
             sentence: sentence(&house.status),
+            host: house.host.clone(),
+            is_signed_in: true,
             notice: None,
         }
     }
 
-    pub fn is(&self, section: Section) -> bool {
-        self.section == section
+    pub fn is(&self, section: &Section) -> bool {
+        self.section == *section
     }
 
     /// A class of the stylesheet, which has the rhythm.
-    pub fn light(&self) -> String {
-        serde_json::to_value(self.sign).ok().and_then(|sign| sign.as_str().map(ToOwned::to_owned)).unwrap_or_default()
+    pub fn light(&self) -> &'static str {
+        self.sign.word()
+    }
+
+    /// Where it is, in words, and its picture.
+    pub fn sections(&self) -> &'static [(Section, &'static str, &'static str, &'static str)] {
+        &[
+            (Section::Home, "/", "Home", "house"),
+            (Section::Devices, "/devices", "Devices", "monitor-smartphone"),
+            (Section::Map, "/map", "Map", "grid-3x3"),
+            (Section::Activity, "/activity", "Activity", "activity"),
+            (Section::Twins, "/twins", "Twins", "server"),
+            (Section::Settings, "/settings", "Settings", "settings"),
+        ]
     }
 }
 

@@ -12,7 +12,8 @@ use crate::{
     runtime::{
         clock::Clock,
         control::twin::TwinLink,
-        handle::{Handle, Stopped},
+        handle::{Handle, Saved, Stopped},
+        store::Archive,
     },
     settings::Settings,
 };
@@ -35,6 +36,12 @@ struct Inner {
 /// The node as it was a moment ago: all that pages show of it.
 #[derive(Debug)]
 pub struct House {
+    /// This machine's name.
+    pub host: String,
+    /// `None`: it has no twin, or not met it yet.
+    pub twin_name: Option<String>,
+    /// Of the settings: a form carries it (`web::revision`).
+    pub revision: u64,
     pub now: Time,
     pub clock: Clock,
     pub settings: Settings,
@@ -62,10 +69,16 @@ impl Site {
 
     /// As it is now: after a change.
     pub async fn fresh_house(&self) -> Result<Arc<House>, Stopped> {
+        let host = host_name();
+        let facts = self.inner.link.as_ref().map(|link| link.facts());
+        let twin_name = facts.and_then(|facts| facts["twin"]["name"].as_str().map(ToOwned::to_owned));
         let mut house = self
             .inner
             .handle
             .read(|node, clock| House {
+                host,
+                twin_name,
+                revision: 0,
                 now: clock.now(),
                 clock: clock.clone(),
                 settings: node.settings().clone(),
@@ -74,6 +87,12 @@ impl Site {
                 to_reconcile: node.to_reconcile(),
             })
             .await?;
+        let last = self.inner.house.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, house)| Arc::clone(house));
+        // Not between two packets, and not again for the same settings.
+        house.revision = match last {
+            Some(last) if last.settings == house.settings => last.revision,
+            _ => revision(&house.settings),
+        };
         house.bindings.sort_unstable_by_key(|binding| binding.address);
         let house = Arc::new(house);
         *self.inner.house.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), Arc::clone(&house)));
@@ -81,8 +100,9 @@ impl Site {
     }
 
     /// The inner error: refused, with a sentence. When this returns well, the change is on disk.
-    pub async fn submit(&self, _by: &Visitor, command: Command) -> Result<Result<(), String>, Stopped> {
-        self.inner.handle.submit(command).await
+    /// `Saved::change` is for the `Undo` of a notice.
+    pub async fn submit(&self, by: &Visitor, command: Command) -> Result<Result<Saved, String>, Stopped> {
+        self.inner.handle.submit_as(&by.author, command).await
     }
 
     pub fn handle(&self) -> &Handle {
@@ -93,8 +113,25 @@ impl Site {
         self.inner.link.as_ref()
     }
 
+    /// What was: changes of settings and what happened here.
+    pub fn archive(&self) -> Archive {
+        Archive::new(&self.inner.data)
+    }
+
     /// Where the database and the snapshots lie.
     pub fn data(&self) -> &std::path::Path {
         &self.inner.data
     }
+}
+
+/// Empty where the machine has none.
+pub fn host_name() -> String {
+    nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_default()
+}
+
+/// The same for the same settings, on both twins and after a restart.
+pub fn revision(settings: &Settings) -> u64 {
+    let told = serde_json::to_vec(settings).unwrap_or_default();
+    let digest = ring::digest::digest(&ring::digest::SHA256, &told);
+    digest.as_ref().first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
 }

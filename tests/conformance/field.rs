@@ -218,7 +218,7 @@ fn a_storm_of_one_client_is_cut_off_and_does_not_touch_the_others() {
         answered += net.discover(ALICE).0.len();
         net.later(Duration::from_millis(10));
     }
-    assert!(net.node.explain().outcomes["silent-too-often"] >= 170, "each is counted");
+    assert!(net.node.explain().outcomes()["silent-too-often"] >= 170, "each is counted");
     assert!(answered <= usize::from(MAX_PER_WINDOW), "{answered}");
     assert_eq!(net.outcome(ALICE), Outcome::Silent { why: Silence::TooOften });
     net.lease(BOB);

@@ -14,6 +14,7 @@ use twinlease::{
         Action, Change, Command, Commit, CommitId, Datagram, Event, Interface, Node, StoreTrouble,
         explain::{Decision, Outcome},
         lease::{Binding, BindingState, HwAddr},
+        replica::Edited,
         time::{Epoch, Time},
     },
     settings::{Settings, parse::parse},
@@ -220,7 +221,7 @@ impl Net {
     }
 
     pub fn orders(&mut self, command: Command) -> &mut Net {
-        self.event(Event::Command { id: 1, command });
+        self.event(Event::Command { id: 1, by: Edited::default(), command });
         self
     }
 
@@ -306,7 +307,7 @@ impl Net {
 
     fn judged(&self) -> u64 {
         let explain = self.node.explain();
-        explain.outcomes.values().sum::<u64>() + explain.malformed.values().sum::<u64>()
+        explain.outcomes().values().sum::<u64>() + explain.malformed.values().sum::<u64>()
     }
 
     fn answers(&mut self) -> Answers {

@@ -2,15 +2,15 @@
 
 use std::time::{Duration, Instant};
 
+use crate::Needs;
 use crate::crowd::{Client, Crowd, Ledger, Manner};
 use crate::kea::{Haste, Kea, Mode};
-use crate::lab::wait_until;
+use crate::lab::{self, wait_until};
 use crate::pair::{Pair, Side};
-use crate::report::{Figures, rounds, row, with_kea};
+use crate::report::{Figures, KEA_PAIRS_AT_ONCE, rounds, row, with_kea};
 use crate::twins::{SETTINGS, Twins};
 use crate::world;
 
-const ARRIVAL_INTERVAL: Duration = Duration::from_millis(50);
 const COLD_START_MAX: Duration = Duration::from_secs(2);
 /// The first question and one retransmission.
 const DISCOVERS_MAX: u32 = 2;
@@ -46,7 +46,7 @@ fn fail_back(pair: &mut dyn Pair, lost: Side, seen: &mut Failback, promised: &mu
     pair.kill(lost);
     let crowd = Crowd::at("client");
     let gone = Instant::now();
-    crowd.arrive(ARRIVAL_INTERVAL, &[Manner::Eager, Manner::Uncounted]);
+    crowd.arrive(pair.arrival_interval(), &[Manner::Eager, Manner::Uncounted]);
     let survivor = Some(lost.other().address());
     let has_taken_over = || crowd.ledger().promises.iter().any(|promise| promise.server == survivor);
     while !has_taken_over() {
@@ -81,7 +81,7 @@ impl Failback {
 
 #[test]
 fn a_twin_that_comes_back_interrupts_nobody() {
-    let Some(lab) = crate::enter("back::a_twin_that_comes_back_interrupts_nobody") else { return };
+    let Some(lab) = crate::enter("back::a_twin_that_comes_back_interrupts_nobody", Needs::Quiet) else { return };
     world::one_lan(&lab);
     let mut pair = Twins::new(&lab, "failback", SETTINGS);
     pair.start_both();
@@ -103,22 +103,25 @@ fn kea_beside_us_when_one_comes_back() {
     if !with_kea() {
         return;
     }
-    let Some(lab) = crate::enter("back::kea_beside_us_when_one_comes_back") else { return };
+    let plans = [Haste::Template, Haste::Aggressive];
+    let Some((lab, part)) = lab::enter_parts_or_skip("back::kea_beside_us_when_one_comes_back", plans.len(), KEA_PAIRS_AT_ONCE)
+    else {
+        return;
+    };
     world::one_lan(&lab);
-    for haste in [Haste::Aggressive, Haste::Template] {
-        let Some(mut kea) = Kea::new(&lab, &format!("back-{haste:?}"), Mode::HotStandby, haste) else { return };
-        kea.start_both();
-        let (mut seen, rounds) = (Failback::default(), rounds().min(3));
-        for _ in 0..rounds {
-            fail_back(&mut kea, Side::A, &mut seen, &mut Ledger::default());
-        }
-        seen.tell(&kea, rounds);
+    let haste = plans[part];
+    let Some(mut kea) = Kea::new(&lab, &format!("back-{haste:?}"), Mode::HotStandby, haste) else { return };
+    kea.start_both();
+    let mut seen = Failback::default();
+    for _ in 0..rounds() {
+        fail_back(&mut kea, Side::A, &mut seen, &mut Ledger::default());
     }
+    seen.tell(&kea, rounds());
 }
 
 #[test]
 fn a_switch_of_roles_interrupts_nobody() {
-    let Some(lab) = crate::enter("back::a_switch_of_roles_interrupts_nobody") else { return };
+    let Some(lab) = crate::enter("back::a_switch_of_roles_interrupts_nobody", Needs::Quiet) else { return };
     world::one_lan(&lab);
     let mut pair = Twins::new(&lab, "switch", SETTINGS);
     pair.start_both();
@@ -126,7 +129,7 @@ fn a_switch_of_roles_interrupts_nobody() {
     let (mut all, mut most) = (Figures::default(), 0);
     for round in 0..2 * rounds() {
         let crowd = Crowd::at("client");
-        crowd.arrive(ARRIVAL_INTERVAL, &[Manner::Eager, Manner::Uncounted]);
+        crowd.arrive(pair.arrival_interval(), &[Manner::Eager, Manner::Uncounted]);
         std::thread::sleep(Duration::from_millis(300));
         let (before, active) = (Instant::now(), pair.active());
         // Asked of either: both may be told.
@@ -159,7 +162,9 @@ fn a_switch_of_roles_interrupts_nobody() {
 
 #[test]
 fn a_house_without_power_is_served_two_seconds_after_the_second_start() {
-    let Some(lab) = crate::enter("back::a_house_without_power_is_served_two_seconds_after_the_second_start") else { return };
+    let Some(lab) = crate::enter("back::a_house_without_power_is_served_two_seconds_after_the_second_start", Needs::Quiet) else {
+        return;
+    };
     world::one_lan(&lab);
     let mut pair = Twins::new(&lab, "cold", SETTINGS);
     pair.start_both();
@@ -168,7 +173,7 @@ fn a_house_without_power_is_served_two_seconds_after_the_second_start() {
     for round in 0..2 * rounds() {
         Side::BOTH.into_iter().for_each(|side| pair.kill(side));
         let crowd = Crowd::at("client");
-        crowd.arrive(ARRIVAL_INTERVAL, &[Manner::Eager]);
+        crowd.arrive(pair.arrival_interval(), &[Manner::Eager]);
         let first = if round % 2 == 0 { Side::A } else { Side::B };
         pair.start(first);
         std::thread::sleep(Duration::from_millis(300));

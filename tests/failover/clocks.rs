@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::Needs;
 use crate::crowd::{Crowd, Manner, Then};
 use crate::pair::{Pair, Side};
 use crate::report::{Figures, rounds, row};
@@ -34,7 +35,7 @@ const HOUR_S: i64 = 3600;
 /// A full pool changes hands while the clocks do what `at` says: who holds an address holds it to the end, who waits gets one
 /// soon after, and who renews keeps its own.
 fn change_hands(name: &str, what: &str, years_apart: i64, mut at: impl FnMut(Side, u64) -> Wall) {
-    let Some(lab) = crate::enter(name) else { return };
+    let Some(lab) = crate::enter(name, Needs::Quiet) else { return };
     world::one_lan(&lab);
     let mut pair = Twins::new(&lab, &what.replace(' ', "-"), SETTINGS);
     let Some(clocks) = Clocks::new(&lab, &mut pair) else { return };
@@ -48,7 +49,8 @@ fn change_hands(name: &str, what: &str, years_apart: i64, mut at: impl FnMut(Sid
     wind(&clocks);
     pair.start_both();
     // The clocks are really wrong: the log shows them.
-    let year = |side| pair.log(side).get(..4).and_then(|year| year.parse::<i64>().ok()).expect("a log begins with the date");
+    let year =
+        |side| pair.processes().log(side).get(..4).and_then(|year| year.parse::<i64>().ok()).expect("a log begins with the date");
     assert_eq!((year(Side::A) - year(Side::B)).abs(), years_apart, "{}", pair.words());
     let mut handed_over = Figures::default();
     for round in 0..rounds() {

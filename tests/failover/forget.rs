@@ -4,6 +4,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use crate::Needs;
+use crate::cable::{Cable, Quality};
 use crate::crowd::{Crowd, Ledger, Manner, Then};
 use crate::lab::{Lab, wait_until};
 use crate::pair::{Pair, Side};
@@ -17,16 +19,22 @@ const MCLT: Duration = Duration::from_secs(60);
 /// of which it spends so much suspended, as the kernel counts that too and a test has better things to do.
 const SUSPENDED: Duration = Duration::from_secs(50);
 
+/// A twin that says nothing is waited for, for a part of this; then the answer leaves with a short promise.
+const ACKED_ALONE_AFTER: Duration = Duration::from_millis(700);
+
 fn settings() -> String {
     format!("[twin]\nmclt = \"{}s\"\n{SETTINGS}", MCLT.as_secs())
 }
 
+/// In every second round the last answers left before the twin had them: a lease that is on one disk only is then promised for
+/// a short time, and both must still know it afterwards.
 #[test]
 fn both_killed_under_load_know_every_lease_and_mistake_it_for_nothing_else() {
     let name = "forget::both_killed_under_load_know_every_lease_and_mistake_it_for_nothing_else";
-    let Some(lab) = crate::enter(name) else { return };
-    world::one_lan(&lab);
-    let mut pair = Twins::new(&lab, "both-killed", SETTINGS);
+    let Some(lab) = crate::enter(name, Needs::Everything) else { return };
+    world::with_own_link(&lab);
+    let cable = Cable::plug();
+    let mut pair = Twins::new(&lab, "both-killed", SETTINGS).on_own_link();
     let mut promised = Ledger::default();
     let rounds = 2 * rounds();
     let mut on_one_disk = 0;
@@ -36,14 +44,22 @@ fn both_killed_under_load_know_every_lease_and_mistake_it_for_nothing_else() {
         crowd.arrive(Duration::from_millis(3), &[Manner::Eager]);
         // Another moment each time.
         std::thread::sleep(Duration::from_millis(900 + 137 * (round as u64 % 7)));
+        let mute = (round % 2 == 1).then(|| pair.active());
+        if mute.is_some() {
+            cable.turn(Quality { mute, ..Quality::default() });
+            std::thread::sleep(ACKED_ALONE_AFTER);
+        }
         Side::BOTH.into_iter().for_each(|side| pair.kill(side));
+        cable.turn(Quality::default());
         promised.merge(crowd.leave().1);
         let holders = promised.holders();
-        on_one_disk += Side::BOTH.into_iter().map(|side| pair.unknown(side, &holders)).sum::<usize>();
+        let unknown = Side::BOTH.map(|side| pair.unknown(side, &holders));
+        assert!(mute.is_none() || unknown[0] + unknown[1] > 0, "both had all: the twin was not cut off soon enough");
+        on_one_disk += unknown[0] + unknown[1];
         pair.start_both();
         for side in Side::BOTH {
             assert_eq!(pair.unknown(side, &holders), 0, "{side:?} has lost acked leases\n{}", pair.words());
-            let log = pair.log(side);
+            let log = pair.processes().log(side);
             assert!(!log.contains("Recover") && pair.status(side)["forgot"].is_null(), "taken for a loss of memory:\n{log}");
         }
         assert_eq!(promised.duplicates(), Vec::<String>::new());
@@ -59,83 +75,71 @@ fn both_killed_under_load_know_every_lease_and_mistake_it_for_nothing_else() {
 /// A card whose database is gone, but not what it knows of itself and its twin.
 #[test]
 fn a_twin_without_its_database_is_rebuilt_and_silent_until_it_may_speak() {
-    let Some(lab) = crate::enter("forget::a_twin_without_its_database_is_rebuilt_and_silent_until_it_may_speak") else { return };
-    world::one_lan(&lab);
-    let mut pair = Twins::new(&lab, "no-database", &settings());
-    let Some(clocks) = Clocks::new(&lab, &mut pair) else { return };
-    pair.start_both();
-    let (mut promised, mut returns) = (Ledger::default(), Returns::default());
-    for round in 0..rounds() {
-        for lost in sides(Side::A) {
-            serve_some(&mut promised);
-            pair.kill(lost);
-            for file in std::fs::read_dir(&pair.folders[lost as usize]).expect("the folder is there").flatten() {
-                let name = file.file_name().to_string_lossy().into_owned();
-                if name.starts_with("twinlease.db") {
-                    std::fs::remove_file(file.path()).expect("it was there");
-                }
+    let name = "forget::a_twin_without_its_database_is_rebuilt_and_silent_until_it_may_speak";
+    forgets(name, "a database lost", Side::A, |pair, lost, promised| {
+        serve_some(promised);
+        pair.kill(lost);
+        for file in std::fs::read_dir(&pair.folders[lost as usize]).expect("the folder is there").flatten() {
+            let name = file.file_name().to_string_lossy().into_owned();
+            if name.starts_with("twinlease.db") {
+                std::fs::remove_file(file.path()).expect("it was there");
             }
-            comes_back(&lab, &mut pair, lost, (&clocks, round), &mut promised, &mut returns);
         }
-    }
-    row("a database lost", &pair.label(), rounds() * sides(Side::A).len(), &returns);
-    assert_eq!(promised.duplicates(), Vec::<String>::new());
+    });
 }
 
 #[test]
 fn a_wiped_twin_is_rebuilt_and_silent_until_it_may_speak() {
-    let Some(lab) = crate::enter("forget::a_wiped_twin_is_rebuilt_and_silent_until_it_may_speak") else { return };
-    world::one_lan(&lab);
-    let mut pair = Twins::new(&lab, "wiped", &settings());
-    let Some(clocks) = Clocks::new(&lab, &mut pair) else { return };
-    pair.start_both();
-    let (mut promised, mut returns) = (Ledger::default(), Returns::default());
-    for round in 0..rounds() {
-        for lost in sides(Side::B) {
-            serve_some(&mut promised);
-            pair.kill(lost);
-            empty(&pair.folders[lost as usize]);
-            comes_back(&lab, &mut pair, lost, (&clocks, round), &mut promised, &mut returns);
-        }
-    }
-    row("a data folder wiped", &pair.label(), rounds() * sides(Side::A).len(), &returns);
-    assert_eq!(promised.duplicates(), Vec::<String>::new());
+    let name = "forget::a_wiped_twin_is_rebuilt_and_silent_until_it_may_speak";
+    forgets(name, "a data folder wiped", Side::B, |pair, lost, promised| {
+        serve_some(promised);
+        pair.kill(lost);
+        empty(&pair.folders[lost as usize]);
+    });
 }
 
 #[test]
 fn an_old_copy_that_is_put_back_is_noticed_and_not_trusted() {
-    let Some(lab) = crate::enter("forget::an_old_copy_that_is_put_back_is_noticed_and_not_trusted") else { return };
+    let name = "forget::an_old_copy_that_is_put_back_is_noticed_and_not_trusted";
+    forgets(name, "an old copy put back", Side::A, |pair, lost, promised| {
+        serve_some(promised);
+        pair.wait_until_together();
+        pair.processes_mut().terminate(lost);
+        let folder = pair.folders[lost as usize].clone();
+        let copy = folder.with_extension("copy");
+        empty(&copy);
+        copy_all(&folder, &copy);
+        pair.start(lost);
+        pair.wait_until_together();
+        // Both halves of this are lost with the newer disk: what it gave itself, and what it was told.
+        serve_some(promised);
+        if pair.active() != lost {
+            pair.ask(lost, &["twin", "switch"]);
+            pair.wait_until("the roles are switched", Duration::from_secs(5), || pair.active() == lost);
+        }
+        serve_some(promised);
+        pair.wait_until_together();
+        pair.kill(lost);
+        empty(&folder);
+        copy_all(&copy, &folder);
+    });
+}
+
+/// `forget` leaves a side dead and without its memory, or a part of it; then it comes back. `one`: the side of a short run.
+fn forgets(test: &str, case: &str, one: Side, forget: impl Fn(&mut Twins<'_>, Side, &mut Ledger)) {
+    let Some(lab) = crate::enter(test, Needs::Quiet) else { return };
     world::one_lan(&lab);
-    let mut pair = Twins::new(&lab, "rolled-back", &settings());
+    let mut pair = Twins::new(&lab, &case.replace(' ', "-"), &settings());
     let Some(clocks) = Clocks::new(&lab, &mut pair) else { return };
     pair.start_both();
     let (mut promised, mut returns) = (Ledger::default(), Returns::default());
     for round in 0..rounds() {
-        for lost in sides(Side::A) {
-            serve_some(&mut promised);
-            pair.wait_until_together();
-            pair.terminate(lost);
-            let folder = pair.folders[lost as usize].clone();
-            let copy = folder.with_extension("copy");
-            empty(&copy);
-            copy_all(&folder, &copy);
-            pair.start(lost);
-            pair.wait_until_together();
-            // Both halves of this are lost with the newer disk: what it gave itself, and what it was told.
-            serve_some(&mut promised);
-            if pair.active() != lost {
-                pair.ask(lost, &["twin", "switch"]);
-                pair.wait_until("the roles are switched", Duration::from_secs(5), || pair.active() == lost);
-            }
-            serve_some(&mut promised);
-            pair.wait_until_together();
-            pair.kill(lost);
-            empty(&folder);
-            copy_all(&copy, &folder);
+        for lost in sides(one) {
+            forget(&mut pair, lost, &mut promised);
             comes_back(&lab, &mut pair, lost, (&clocks, round), &mut promised, &mut returns);
         }
     }
-    row("an old copy put back", &pair.label(), rounds() * sides(Side::A).len(), &returns);
+    row(case, &pair.label(), rounds() * sides(one).len(), &returns);
     assert_eq!(promised.duplicates(), Vec::<String>::new());
 }
 

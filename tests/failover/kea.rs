@@ -10,8 +10,8 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::crafted::{Mac, fresh_folder, on_host};
-use crate::lab::{Daemon, Lab};
-use crate::pair::{Pair, Side, mac_of};
+use crate::lab::Lab;
+use crate::pair::{Pair, Processes, Side, mac_of};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {
@@ -34,7 +34,7 @@ pub struct Kea<'l> {
     haste: Haste,
     programs: PathBuf,
     folders: [PathBuf; 2],
-    daemons: [Option<Daemon>; 2],
+    processes: Processes,
 }
 
 const LISTENER_PORT: u16 = 8001;
@@ -52,7 +52,7 @@ impl<'l> Kea<'l> {
             let settings = settings(side, mode, haste, folder, &hooks);
             std::fs::write(folder.join("kea.json"), settings.to_string()).expect("target/tmp can be written");
         }
-        Some(Kea { lab, mode, haste, programs, folders, daemons: [None, None] })
+        Some(Kea { lab, mode, haste, programs, folders, processes: Processes::default() })
     }
 
     /// The state that its HA hook is in; `None` while it cannot be asked.
@@ -90,6 +90,14 @@ impl Pair for Kea<'_> {
         format!("Kea 3.0.4 {mode}, {haste}")
     }
 
+    fn processes(&self) -> &Processes {
+        &self.processes
+    }
+
+    fn processes_mut(&mut self) -> &mut Processes {
+        &mut self.processes
+    }
+
     fn start(&mut self, side: Side) {
         let folder = &self.folders[side as usize];
         // A killed one leaves its process id behind, and refuses to start where another process has it now.
@@ -98,16 +106,7 @@ impl Pair for Kea<'_> {
         let mut words = vec!["env".to_owned(), "KEA_LOCKFILE_DIR=none".to_owned()];
         words.extend(["KEA_PIDFILE_DIR", "KEA_DHCP_DATA_DIR", "KEA_LOG_FILE_DIR"].map(|name| format!("{name}={folder}")));
         words.extend([text(&self.programs.join("kea-dhcp4")), "-c".into(), format!("{folder}/kea.json")]);
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        self.daemons[side as usize] = Some(self.lab.daemon(side.host(), &words));
-    }
-
-    fn kill(&mut self, side: Side) {
-        self.daemons[side as usize] = None;
-    }
-
-    fn signal(&self, side: Side, signal: &str) {
-        self.daemons[side as usize].as_ref().expect("it runs").signal(signal);
+        self.processes.start(self.lab, side, &words);
     }
 
     fn is_together(&self) -> bool {
@@ -146,9 +145,13 @@ impl Pair for Kea<'_> {
         }
     }
 
+    fn arrival_interval(&self) -> Duration {
+        Duration::from_millis(500)
+    }
+
     fn words(&self) -> String {
         let states = Side::BOTH.map(|side| format!("{side:?} is in state {:?}", self.state(side)));
-        let logs = self.daemons.iter().flatten().map(|daemon| daemon.log().lines().rev().take(15).collect::<Vec<_>>().join("\n"));
+        let logs = Side::BOTH.map(|side| self.processes.log(side).lines().rev().take(15).collect::<Vec<_>>().join("\n"));
         states.into_iter().chain(logs).collect::<Vec<_>>().join("\n")
     }
 }

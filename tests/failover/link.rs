@@ -1,16 +1,16 @@
 //! The twin link is bad, the partner is no partner, or the disk stalls: clients must feel nothing but a short wait.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use crate::Needs;
 use crate::cable::{Cable, Quality};
 use crate::crafted::{on_host, preload};
 use crate::crowd::{Crowd, Ledger, Manner, Then};
+use crate::impostor::{Impostor, Voice};
 use crate::pair::{Pair, Side};
 use crate::report::{Figures, rounds, row, sides};
-use crate::twins::{LINK_PORT, SETTINGS, Twins};
+use crate::twins::{SETTINGS, Twins};
 use crate::world;
 
 const ARRIVAL_INTERVAL: Duration = Duration::from_millis(25);
@@ -39,7 +39,7 @@ fn waits_and_leases_of(crowd: Crowd, promised: &mut Ledger) -> (Figures, Figures
 
 #[test]
 fn a_bad_link_loses_no_lease_and_keeps_nobody_waiting() {
-    let Some(lab) = crate::enter("link::a_bad_link_loses_no_lease_and_keeps_nobody_waiting") else { return };
+    let Some(lab) = crate::enter("link::a_bad_link_loses_no_lease_and_keeps_nobody_waiting", Needs::Quiet) else { return };
     world::with_own_link(&lab);
     let cable = Cable::plug();
     let mut pair = Twins::new(&lab, "bad-link", SETTINGS).on_own_link();
@@ -82,81 +82,39 @@ fn a_bad_link_loses_no_lease_and_keeps_nobody_waiting() {
     }
 }
 
-/// What stands at the partner's address instead of a twin.
-#[derive(Clone, Copy, Debug)]
-enum Impostor {
-    /// Bytes of no protocol.
-    Garbage,
-    /// A web server that fails.
-    Error500,
-    /// Takes connections and never says anything, nor closes.
-    NeverCloses,
-    /// Takes connections and closes them at once.
-    Closes,
-}
-
-impl Impostor {
-    fn words(self) -> &'static str {
-        match self {
-            Impostor::Garbage => "says garbage",
-            Impostor::Error500 => "answers 500",
-            Impostor::NeverCloses => "never closes",
-            Impostor::Closes => "hangs up",
-        }
-    }
-
-    fn answer(self, stream: &mut TcpStream) {
-        let mut buffer = [0; 4096];
-        // Whoever it is talks to us; what it says does not matter.
-        let _ = stream.set_read_timeout(Some(Duration::from_millis(200)));
-        let _ = stream.read(&mut buffer);
-        let _ = match self {
-            Impostor::Garbage => stream.write_all(&[0xA5; 4096]),
-            Impostor::Error500 => stream.write_all(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"),
-            Impostor::NeverCloses | Impostor::Closes => Ok(()),
-        };
-    }
-
-    /// Speaks to the twin, too: a stranger that has found its address.
-    fn call(self, to: SocketAddr) -> Option<TcpStream> {
-        let mut stream = TcpStream::connect_timeout(&to, Duration::from_millis(200)).ok()?;
-        let _ = match self {
-            Impostor::Garbage => stream.write_all(&[0x5A; 4096]),
-            Impostor::Error500 => stream.write_all(b"POST / HTTP/1.1\r\nContent-Length: 4000000000\r\n\r\n"),
-            Impostor::NeverCloses | Impostor::Closes => Ok(()),
-        };
-        Some(stream)
-    }
-}
-
 #[test]
 fn a_partner_that_is_none_costs_the_other_nothing() {
-    let Some(lab) = crate::enter("link::a_partner_that_is_none_costs_the_other_nothing") else { return };
+    let Some(lab) = crate::enter("link::a_partner_that_is_none_costs_the_other_nothing", Needs::Quiet) else { return };
     world::one_lan(&lab);
     let mut pair = Twins::new(&lab, "impostor", SETTINGS);
     pair.start_both();
     let mut promised = Ledger::default();
-    let impostors = [Impostor::Garbage, Impostor::Error500, Impostor::NeverCloses, Impostor::Closes];
-    for (turn, impostor) in impostors.into_iter().enumerate() {
+    for (turn, impostor) in Impostor::ALL.into_iter().enumerate() {
         let mut all = Figures::default();
         for lost in sides(if turn % 2 == 0 { Side::A } else { Side::B }) {
             pair.kill(lost);
             let here = lost.other();
             pair.wait_until("the survivor notices", Duration::from_secs(5), || pair.state(here) != "normal");
             let over = AtomicBool::new(false);
-            let waits = std::thread::scope(|scope| {
+            let folder = &pair.folders[lost as usize];
+            let (waits, told) = std::thread::scope(|scope| {
                 let over = &over;
-                scope.spawn(move || on_host(lost.host(), || impersonate(impostor, lost, over)));
+                let stands_in = scope.spawn(move || on_host(lost.host(), || impostor.stand_in(lost, folder, over)));
                 let crowd = Crowd::at("client");
                 crowd.arrive(ARRIVAL_INTERVAL, &[Manner::Eager, Manner::Uncounted]);
                 std::thread::sleep(Duration::from_secs(2));
+                assert_ne!(pair.state(here), "normal", "{impostor:?} was taken for the twin:\n{}", pair.words());
                 let waits = waits_of(crowd, &mut promised);
                 over.store(true, Ordering::Relaxed);
-                waits
+                (waits, stands_in.join().expect("the impostor is sound"))
             });
+            assert_eq!(told.more, 0, "{impostor:?}: {told:?}\n{}", pair.words());
+            // The twin came to it, or this shows nothing.
+            assert!(impostor.voice != Voice::Thief || told.greetings > 0, "{impostor:?} met nobody\n{}", pair.words());
             assert!(waits.never == 0 && waits.worst() < Duration::from_secs(1), "{impostor:?}: {waits}\n{}", pair.words());
-            assert!(pair.is_running(here), "{impostor:?} ended the survivor:\n{}", pair.words());
-            assert!(!pair.log(here).contains("panicked"), "{impostor:?}:\n{}", pair.log(here));
+            assert!(pair.processes_mut().is_running(here), "{impostor:?} ended the survivor:\n{}", pair.words());
+            let log = pair.processes().log(here);
+            assert!(!log.contains("panicked"), "{impostor:?}:\n{log}");
             all.merge(waits);
             pair.start(lost);
             pair.wait_until_together();
@@ -166,30 +124,10 @@ fn a_partner_that_is_none_costs_the_other_nothing() {
     assert_eq!(promised.duplicates(), Vec::<String>::new());
 }
 
-fn impersonate(impostor: Impostor, lost: Side, over: &AtomicBool) {
-    let listener = TcpListener::bind((lost.address(), LINK_PORT)).expect("the twin that was there is gone");
-    listener.set_nonblocking(true).expect("a socket option");
-    let mut kept = Vec::new();
-    while !over.load(Ordering::Relaxed) {
-        if let Ok((mut stream, _)) = listener.accept() {
-            stream.set_nonblocking(false).expect("a socket option");
-            impostor.answer(&mut stream);
-            if !matches!(impostor, Impostor::Closes) {
-                kept.push(stream);
-            }
-        }
-        // As many as there may be at once, and no more.
-        if kept.len() < 200 {
-            kept.extend(impostor.call(SocketAddr::from((lost.other().address(), LINK_PORT))));
-        }
-        std::thread::sleep(Duration::from_millis(10));
-    }
-}
-
 /// The link is what it was, the card is not: neither side may lose a lease, or think that the other is gone for good.
 #[test]
 fn a_disk_that_stalls_for_five_seconds_loses_nothing() {
-    let Some(lab) = crate::enter("link::a_disk_that_stalls_for_five_seconds_loses_nothing") else { return };
+    let Some(lab) = crate::enter("link::a_disk_that_stalls_for_five_seconds_loses_nothing", Needs::Quiet) else { return };
     let Some(library) = preload("failing_disk") else { return };
     world::one_lan(&lab);
     let mut pair = Twins::new(&lab, "stalled", SETTINGS);

@@ -2,18 +2,18 @@
 
 use std::time::{Duration, Instant};
 
+use crate::Needs;
 use crate::crowd::{Crowd, Ledger, Manner, Then};
 use crate::kea::{Haste, Kea, Mode};
-use crate::lab::{Lab, wait_until};
+use crate::lab::{self, Lab, wait_until};
 use crate::pair::{Pair, Side};
-use crate::report::{Figures, rounds, row, with_kea};
+use crate::report::{Figures, KEA_PAIRS_AT_ONCE, rounds, row, with_kea};
 use crate::twins::{SETTINGS, Twins};
 use crate::world::{self, Loss};
 
 const MEDIAN_MAX: Duration = Duration::from_secs(2);
 const WORST_MAX: Duration = Duration::from_secs(5);
 const STANDBY_LOST_MAX: Duration = Duration::from_secs(1);
-const ARRIVAL_INTERVAL: Duration = Duration::from_millis(100);
 /// How long arrivals go on once somebody is answered.
 const AFTERMATH: Duration = Duration::from_secs(2);
 /// Ours must be there long before; a client that waits longer counts as never answered.
@@ -67,8 +67,8 @@ fn lose(lab: &Lab, pair: &mut dyn Pair, loss: Loss, side: Side, who: Who, patien
     };
     wait_until("the active answers", Duration::from_secs(30), is_answered_by_active);
     match who {
-        Who::Crowd => crowd.arrive(ARRIVAL_INTERVAL, &[Manner::Eager, Manner::Uncounted]),
-        Who::Uncounted => crowd.arrive(ARRIVAL_INTERVAL, &[Manner::Uncounted]),
+        Who::Crowd => crowd.arrive(pair.arrival_interval(), &[Manner::Eager, Manner::Uncounted]),
+        Who::Uncounted => crowd.arrive(pair.arrival_interval(), &[Manner::Uncounted]),
         Who::Lone | Who::LoneStandard => {}
     }
     std::thread::sleep(Duration::from_millis(700));
@@ -167,7 +167,7 @@ fn kinds_of_clients() -> &'static [Who] {
 
 #[test]
 fn a_lost_active_keeps_no_new_client_waiting() {
-    let Some(lab) = crate::enter("loss::a_lost_active_keeps_no_new_client_waiting") else { return };
+    let Some(lab) = crate::enter("loss::a_lost_active_keeps_no_new_client_waiting", Needs::Quiet) else { return };
     world::one_lan(&lab);
     let mut pair = Twins::new(&lab, "active-lost", SETTINGS);
     pair.start_both();
@@ -193,7 +193,7 @@ fn a_lost_active_keeps_no_new_client_waiting() {
 
 #[test]
 fn a_lost_standby_is_not_felt() {
-    let Some(lab) = crate::enter("loss::a_lost_standby_is_not_felt") else { return };
+    let Some(lab) = crate::enter("loss::a_lost_standby_is_not_felt", Needs::Quiet) else { return };
     world::one_lan(&lab);
     let mut pair = Twins::new(&lab, "standby-lost", SETTINGS);
     pair.start_both();
@@ -211,32 +211,36 @@ fn a_lost_standby_is_not_felt() {
     assert!(failures.is_empty(), "{}\n{}", failures.join("\n"), pair.words());
 }
 
-/// The same for Kea's pair, to be read beside ours: it asserts nothing about Kea.
+/// One case of Kea's.
+type Plan = (Haste, fn(&dyn Pair) -> Side, &'static str, Loss, Who);
+
+/// The longest first. The template's goes through the cases that most see.
+fn plans_of_kea() -> Vec<Plan> {
+    let sides: [(fn(&dyn Pair) -> Side, &'static str); 2] = [(the_active, "active"), (the_standby, "standby")];
+    let of = |haste: Haste, (lost, name): (fn(&dyn Pair) -> Side, &'static str), losses: &[Loss]| {
+        let cases = losses.iter().flat_map(|&loss| [Who::Lone, Who::Uncounted, Who::Crowd].map(|who| (loss, who)));
+        cases.map(|(loss, who)| (haste, lost, name, loss, who)).collect::<Vec<Plan>>()
+    };
+    let template = [of(Haste::Template, sides[0], &[Loss::Killed, Loss::Cut]), of(Haste::Template, sides[1], &[Loss::Killed])];
+    let aggressive = sides.map(|side| of(Haste::Aggressive, side, &Loss::ALL));
+    [template, aggressive].concat().concat()
+}
+
+/// The same for Kea's pair, to be read beside ours: it asserts nothing about Kea. Each case has a world and a pair of its own.
 #[test]
 fn kea_beside_us_when_one_is_lost() {
     if !with_kea() {
         return;
     }
-    let Some(lab) = crate::enter("loss::kea_beside_us_when_one_is_lost") else { return };
+    let plans = plans_of_kea();
+    let Some((lab, part)) = lab::enter_parts_or_skip("loss::kea_beside_us_when_one_is_lost", plans.len(), KEA_PAIRS_AT_ONCE)
+    else {
+        return;
+    };
     world::one_lan(&lab);
-    // Minutes a round: fewer of them, and the template's in the case that most see.
-    let rounds = rounds().min(3);
-    let plans = [
-        (Haste::Aggressive, the_active as fn(&dyn Pair) -> Side, "active", &Loss::ALL[..]),
-        (Haste::Aggressive, the_standby, "standby", &Loss::ALL[..]),
-        (Haste::Template, the_active, "active", &[Loss::Killed, Loss::Cut][..]),
-        (Haste::Template, the_standby, "standby", &[Loss::Killed][..]),
-    ];
-    for (haste, lost, name, losses) in plans {
-        let Some(mut kea) = Kea::new(&lab, &format!("loss-{name}-{haste:?}"), Mode::HotStandby, haste) else { return };
-        kea.start_both();
-        for &loss in losses {
-            for who in [Who::Crowd, Who::Uncounted, Who::Lone] {
-                // What is never answered costs the whole patience each round.
-                let case = Case { lab: &lab, loss, lost, name, who, patience: KEA_PATIENCE };
-                let rounds = if who == Who::Crowd { rounds } else { 1 };
-                case.run(&mut kea, rounds, &mut Ledger::default());
-            }
-        }
-    }
+    let (haste, lost, name, loss, who) = plans[part];
+    let Some(mut kea) = Kea::new(&lab, &format!("loss-{part}"), Mode::HotStandby, haste) else { return };
+    kea.start_both();
+    let case = Case { lab: &lab, loss, lost, name, who, patience: KEA_PATIENCE };
+    case.run(&mut kea, rounds(), &mut Ledger::default());
 }

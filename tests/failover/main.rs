@@ -12,6 +12,8 @@ mod crafted;
 #[path = "../lab/mod.rs"]
 mod lab;
 
+use std::sync::{Condvar, Mutex, PoisonError};
+
 mod cable;
 mod crowd;
 mod kea;
@@ -24,13 +26,39 @@ mod world;
 mod back;
 mod clocks;
 mod forget;
+mod impostor;
 mod link;
 mod loss;
 mod split;
 
-/// One world at a time: these tests measure times, and share the processors.
-fn enter(test: &str) -> Option<lab::Lab> {
-    static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+/// How a test stands the company of others: it measures times, and all share the processors.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Needs {
+    /// It sleeps nearly all the time, and so may others beside it.
+    Quiet,
+    /// It works hard enough to disturb the measures of others.
+    Everything,
+}
+
+/// Tests that need no more than quiet run beside each other so many at once. The test harness has to let them (`--test-threads`).
+const QUIET_AT_ONCE: usize = 3;
+
+/// A world for this test, once those that run allow it.
+fn enter(test: &str, needs: Needs) -> Option<lab::Lab> {
+    static RUNNING: Mutex<usize> = Mutex::new(0);
+    static ONE_IS_OVER: Condvar = Condvar::new();
+    /// Given back also when the test fails.
+    struct Turn(usize);
+    impl Drop for Turn {
+        fn drop(&mut self) {
+            *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) -= self.0;
+            ONE_IS_OVER.notify_all();
+        }
+    }
+    let share = if needs == Needs::Everything { QUIET_AT_ONCE } else { 1 };
+    let running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    let wait = ONE_IS_OVER.wait_while(running, |running| *running + share > QUIET_AT_ONCE);
+    *wait.unwrap_or_else(PoisonError::into_inner) += share;
+    let _turn = Turn(share);
     lab::enter_or_skip(test)
 }

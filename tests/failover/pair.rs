@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use crate::crafted::Mac;
-use crate::lab::wait_until;
+use crate::lab::{Daemon, Lab, wait_until};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Side {
@@ -47,14 +47,38 @@ impl Side {
     }
 }
 
+/// The process of each side, while it runs.
+#[derive(Default)]
+pub struct Processes([Option<Daemon>; 2]);
+
+impl Processes {
+    pub fn start(&mut self, lab: &Lab, side: Side, words: &[String]) {
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        self.0[side as usize] = Some(lab.daemon(side.host(), &words));
+    }
+
+    /// By TERM: an ordinary end of the process.
+    pub fn terminate(&mut self, side: Side) {
+        if let Some(mut daemon) = self.0[side as usize].take() {
+            daemon.terminate(Duration::from_secs(10));
+        }
+    }
+
+    pub fn is_running(&mut self, side: Side) -> bool {
+        self.0[side as usize].as_mut().is_some_and(Daemon::is_running)
+    }
+
+    pub fn log(&self, side: Side) -> String {
+        self.0[side as usize].as_ref().map(Daemon::log).unwrap_or_default()
+    }
+}
+
 pub trait Pair {
     fn label(&self) -> String;
+    fn processes(&self) -> &Processes;
+    fn processes_mut(&mut self) -> &mut Processes;
     /// Starts the process and waits for nothing.
     fn start(&mut self, side: Side);
-    /// By -9, as a power cut ends it.
-    fn kill(&mut self, side: Side);
-    /// STOP or CONT.
-    fn signal(&self, side: Side, signal: &str);
     /// Both say that they are in contact, serve and hold the same.
     fn is_together(&self) -> bool;
     /// Whom both expect to answer new clients.
@@ -63,8 +87,21 @@ pub trait Pair {
     fn holders(&self, side: Side) -> HashMap<Ipv4Addr, Mac>;
     /// How long it may take to come together again, by its own settings.
     fn patience(&self) -> Duration;
+    /// Between two new clients, where they come all the time. Each goes on asking until it is answered, so a pair that lets
+    /// them wait for minutes meets fewer.
+    fn arrival_interval(&self) -> Duration;
     /// Its last words, for a test that fails.
     fn words(&self) -> String;
+
+    /// By -9, as a power cut ends it.
+    fn kill(&mut self, side: Side) {
+        self.processes_mut().0[side as usize] = None;
+    }
+
+    /// STOP or CONT.
+    fn signal(&self, side: Side, signal: &str) {
+        self.processes().0[side as usize].as_ref().expect("it runs").signal(signal);
+    }
 
     fn start_both(&mut self) {
         Side::BOTH.into_iter().for_each(|side| self.start(side));

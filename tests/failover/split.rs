@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::Needs;
 use crate::crowd::{Crowd, Ledger, Manner, Then};
 use crate::kea::{Haste, Kea, Mode};
 use crate::lab::Lab;
@@ -101,7 +102,7 @@ fn expect_harmless(after: &Aftermath, pair: &Twins<'_>) {
 
 #[test]
 fn two_segments_that_lose_each_other_share_no_address() {
-    let Some(lab) = crate::enter("split::two_segments_that_lose_each_other_share_no_address") else { return };
+    let Some(lab) = crate::enter("split::two_segments_that_lose_each_other_share_no_address", Needs::Everything) else { return };
     world::two_segments(&lab);
     let mut pair = Twins::new(&lab, "segments", SETTINGS);
     pair.start_both();
@@ -116,7 +117,7 @@ fn two_segments_that_lose_each_other_share_no_address() {
 
 #[test]
 fn twins_that_lose_only_each_other_share_no_address() {
-    let Some(lab) = crate::enter("split::twins_that_lose_only_each_other_share_no_address") else { return };
+    let Some(lab) = crate::enter("split::twins_that_lose_only_each_other_share_no_address", Needs::Everything) else { return };
     world::two_segments(&lab);
     let mut pair = Twins::new(&lab, "link-only", SETTINGS);
     pair.start_both();
@@ -167,7 +168,9 @@ impl Drop for PartedTwins<'_> {
 /// This harness sees duplicates where there are some: Kea's pair gives nearly every address twice.
 #[test]
 fn kea_gives_addresses_twice_when_two_segments_lose_each_other() {
-    let Some(lab) = crate::enter("split::kea_gives_addresses_twice_when_two_segments_lose_each_other") else { return };
+    let Some(lab) = crate::enter("split::kea_gives_addresses_twice_when_two_segments_lose_each_other", Needs::Everything) else {
+        return;
+    };
     world::two_segments(&lab);
     let modes: &[Mode] = if rounds() > 1 { &[Mode::HotStandby, Mode::LoadBalancing] } else { &[Mode::HotStandby] };
     for &mode in modes {

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::crafted::{Mac, fresh_folder, program, run, said};
-use crate::lab::{Daemon, Lab};
-use crate::pair::{Pair, Side, mac_of};
+use crate::lab::Lab;
+use crate::pair::{Pair, Processes, Side, mac_of};
 
 pub const LINK_PORT: u16 = 8067;
 
@@ -27,7 +27,7 @@ pub struct Twins<'l> {
     pub environment: [Vec<(String, String)>; 2],
     /// More words of `twinlease run`.
     pub flags: Vec<String>,
-    daemons: [Option<Daemon>; 2],
+    processes: Processes,
 }
 
 pub const SETTINGS: &str = r#"
@@ -59,7 +59,7 @@ impl<'l> Twins<'l> {
             key,
             environment: [Vec::new(), Vec::new()],
             flags: vec!["--trust-clock".into()],
-            daemons: [None, None],
+            processes: Processes::default(),
         }
     }
 
@@ -90,21 +90,6 @@ impl<'l> Twins<'l> {
         self.status(side)["state"].as_str().unwrap_or("unknown").to_owned()
     }
 
-    pub fn log(&self, side: Side) -> String {
-        self.daemons[side as usize].as_ref().map(Daemon::log).unwrap_or_default()
-    }
-
-    pub fn is_running(&mut self, side: Side) -> bool {
-        self.daemons[side as usize].as_mut().is_some_and(Daemon::is_running)
-    }
-
-    /// By TERM: an ordinary end of the process.
-    pub fn terminate(&mut self, side: Side) {
-        if let Some(mut daemon) = self.daemons[side as usize].take() {
-            daemon.terminate(Duration::from_secs(10));
-        }
-    }
-
     /// Polls until `condition` holds; fails with what both said last.
     pub fn wait_until(&self, what: &str, within: Duration, mut condition: impl FnMut() -> bool) {
         let began = Instant::now();
@@ -125,6 +110,14 @@ impl Pair for Twins<'_> {
         self.label.into()
     }
 
+    fn processes(&self) -> &Processes {
+        &self.processes
+    }
+
+    fn processes_mut(&mut self) -> &mut Processes {
+        &mut self.processes
+    }
+
     fn start(&mut self, side: Side) {
         let text = |path: &Path| path.to_str().expect("the tests' paths are text").to_owned();
         let at = |side: Side| format!("{}:{LINK_PORT}", (self.listen)(side));
@@ -136,16 +129,7 @@ impl Pair for Twins<'_> {
         words.extend(["--settings".into(), text(&self.settings), "--pair-key-file".into(), text(&self.key)]);
         words.extend(["--twin-listen".into(), at(side), "--twin".into(), at(side.other())]);
         words.extend(self.flags.iter().cloned());
-        let words: Vec<&str> = words.iter().map(String::as_str).collect();
-        self.daemons[side as usize] = Some(self.lab.daemon(side.host(), &words));
-    }
-
-    fn kill(&mut self, side: Side) {
-        self.daemons[side as usize] = None;
-    }
-
-    fn signal(&self, side: Side, signal: &str) {
-        self.daemons[side as usize].as_ref().expect("it runs").signal(signal);
+        self.processes.start(self.lab, side, &words);
     }
 
     fn is_together(&self) -> bool {
@@ -167,9 +151,13 @@ impl Pair for Twins<'_> {
         Duration::from_secs(20)
     }
 
+    fn arrival_interval(&self) -> Duration {
+        Duration::from_millis(50)
+    }
+
     fn words(&self) -> String {
         let of = |side: Side| {
-            let log = self.log(side);
+            let log = self.processes.log(side);
             // Not what it said of each device.
             let last: Vec<&str> = log.lines().rev().filter(|line| !line.contains("device=")).take(25).collect();
             format!("{side:?}: {}\n{}", self.status(side), last.into_iter().rev().collect::<Vec<_>>().join("\n"))

@@ -17,12 +17,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// Set to the test's name inside its world.
+/// Set to the test's name inside its world, and to the part of it that runs there.
 const INSIDE: &str = "TWINLEASE_IN_LAB";
+const PART: &str = "TWINLEASE_IN_LAB_PART";
 /// `scripts/lab enter` where no namespace can be made.
 const SKIPPED: i32 = 77;
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
@@ -37,17 +39,43 @@ pub struct Lab {
 ///
 /// Panics outside when the test failed inside.
 pub fn enter_or_skip(test_name: &str) -> Option<Lab> {
+    enter_parts_or_skip(test_name, 1, 1).map(|(lab, _)| lab)
+}
+
+/// The same for a test whose parts mostly sleep and share nothing: each runs in a world of its own, `at_once` of them at
+/// one time, begun in order. Inside, the number of the part comes with the lab.
+pub fn enter_parts_or_skip(test_name: &str, parts: usize, at_once: usize) -> Option<(Lab, usize)> {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("scripts/lab");
     if std::env::var(INSIDE).as_deref() == Ok(test_name) {
         let folder = std::env::var_os("LAB_DIR").expect("scripts/lab enter sets LAB_DIR");
-        return Some(Lab { script, folder: folder.into() });
+        let part = std::env::var(PART).ok().and_then(|part| part.parse().ok()).expect("set together with the name");
+        return Some((Lab { script, folder: folder.into() }, part));
     }
+    let next = AtomicUsize::new(0);
+    let take_turns = || {
+        while let Some(part) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|&part| part < parts) {
+            run_in_world(&script, test_name, part);
+        }
+    };
+    // Each thread lives as long as its worlds, which die with it. A panic in one comes out of the scope.
+    std::thread::scope(|scope| {
+        for _ in 1..at_once.min(parts) {
+            scope.spawn(take_turns);
+        }
+        take_turns();
+    });
+    None
+}
+
+/// This very test once more in a new world; takes over its verdict and its words.
+fn run_in_world(script: &Path, test_name: &str, part: usize) {
     let this_binary = std::env::current_exe().expect("the test binary has a path");
-    let output = Command::new(&script)
+    let output = Command::new(script)
         .args(["enter", "--"])
         .arg(this_binary)
         .args(["--exact", test_name, "--nocapture", "--include-ignored"])
         .env(INSIDE, test_name)
+        .env(PART, part.to_string())
         .stdin(Stdio::null())
         .output()
         .unwrap_or_else(|error| panic!("{}: cannot start: {error}", script.display()));
@@ -55,12 +83,11 @@ pub fn enter_or_skip(test_name: &str) -> Option<Lab> {
     if output.status.code() == Some(SKIPPED) {
         // Straight to the terminal: `cargo test` hides what a passing test prints.
         say_past_the_capture(&format!("SKIPPED {test_name}: needs root or user namespaces (run ./scripts/test)\n"));
-        return None;
+        return;
     }
     assert!(output.status.success(), "{test_name} failed in the lab ({}):\n{words}", output.status);
     assert!(words.contains("1 passed"), "no test is named {test_name}; enter_or_skip needs its full name:\n{words}");
     print!("{words}");
-    None
 }
 
 impl Lab {

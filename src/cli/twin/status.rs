@@ -67,7 +67,12 @@ fn tell(report: &Value) {
             let what = if node["state"] == "recover" { "It may serve" } else { "It may give the twin's addresses, too," };
             println!("{what} in {}.", spell(secs));
         }
-        if let Some(count) = node["unconfirmed"].as_u64().filter(|count| *count > 0) {
+        if let Some(secs) = node["alone_in_secs"].as_u64() {
+            println!("It was unpaired: it is a server of its own in {}.", spell(secs));
+        } else if node["is_unpaired"] == true {
+            println!("It was unpaired. `twinlease twin serve` lets it go on without; or pair it with another one.");
+        }
+        if let Some(count) = node["unconfirmed"].as_u64().filter(|count| *count > 0 && node["is_unpaired"] != true) {
             println!("The twin has not confirmed {count} changes yet.");
         }
         if node["partner"]["in_trouble"] == true {

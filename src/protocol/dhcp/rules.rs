@@ -70,7 +70,7 @@ impl Node {
             Admission::FirstRefused => return self.silent(now, request, asked, Silence::TooOften, out),
             Admission::Refused => {
                 // Told once in this window; counted each time.
-                *self.explain.outcomes.entry(Outcome::Silent { why: Silence::TooOften }.name()).or_default() += 1;
+                *self.explain.packets.entry((asked, Outcome::Silent { why: Silence::TooOften }.name())).or_default() += 1;
                 return;
             }
         }

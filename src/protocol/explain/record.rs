@@ -52,8 +52,8 @@ pub struct Explain {
     kept: usize,
     /// Datagrams that were no request, by cause.
     pub malformed: BTreeMap<Malformed, u64>,
-    /// Decisions by `Outcome::name`.
-    pub outcomes: BTreeMap<&'static str, u64>,
+    /// Decisions by what was asked and `Outcome::name`.
+    pub packets: BTreeMap<(Asked, &'static str), u64>,
 }
 
 #[derive(Debug, Default)]
@@ -66,7 +66,7 @@ impl Explain {
     /// Keeps a decision. Returns it, as it now stands, where it is worth a line in the log: it is new, or it
     /// was repeated 10, 100, 1000 … times.
     pub fn record(&mut self, decision: Decision) -> Option<Arc<Decision>> {
-        *self.outcomes.entry(decision.outcome.name()).or_default() += 1;
+        *self.packets.entry((decision.asked, decision.outcome.name())).or_default() += 1;
         self.sequence += 1;
         let device = self.devices.entry(decision.hw).or_default();
         self.order.remove(&device.sequence);
@@ -99,6 +99,15 @@ impl Explain {
             self.kept -= self.devices.remove(&oldest).map_or(0, |device| device.decisions.len());
         }
         Some(decision)
+    }
+
+    /// Decisions by `Outcome::name`.
+    pub fn outcomes(&self) -> BTreeMap<&'static str, u64> {
+        let mut outcomes = BTreeMap::new();
+        for ((_, outcome), count) in &self.packets {
+            *outcomes.entry(*outcome).or_default() += count;
+        }
+        outcomes
     }
 
     /// Oldest first.

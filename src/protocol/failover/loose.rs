@@ -61,6 +61,12 @@ pub enum Rule {
     W35 = 35,
     /// Within one generation and client, the newer version's expiry stands, even where it is shorter (rule 7).
     W36 = 36,
+    /// One that is unpaired is one alone again after the lead time, whatever the longest lease is (rule 10).
+    W37 = 37,
+    /// One that heard that it was counted as down, and then nothing more, serves as if it had heard nothing (rule 10).
+    W38 = 38,
+    /// A partner that is down has promised nothing: its half is given from at once (rule 10).
+    W39 = 39,
 }
 
 /// Whether this rule is broken now: never, outside of tests.

@@ -187,8 +187,18 @@ impl Partnership {
     /// `entry + MCLT + guard`.
     pub fn recycling_starts(&self) -> Option<Time> {
         let (entry, _) = self.memory.partner_down?;
+        if is_loose(Rule::W39) {
+            return Some(entry);
+        }
         let lead = if is_loose(Rule::W20) { self.memory.partner_mclt } else { self.memory.longest_mclt };
         Some(entry + lead + GUARD + lead / DRIFT_DIVISOR)
+    }
+
+    /// Unpaired: from then on nothing that the twin promised is in force, nor anything that is known of its promises.
+    pub fn dissolves_at(&self) -> Option<Time> {
+        let (entry, _) = self.memory.partner_down.filter(|_| self.memory.unpaired)?;
+        let longest = if is_loose(Rule::W37) { Duration::ZERO } else { self.longest_wait() };
+        Some(entry + self.lead_wait() + longest)
     }
 
     pub fn is_given_up(&self, record: &Binding) -> bool {

@@ -260,3 +260,90 @@ fn one_that_was_counted_as_down_is_silent_until_it_has_pulled_though_contact_was
     house.wait(Duration::from_secs(2));
     assert_eq!(house.states(), [State::Normal; 2]);
 }
+
+/// One that has served with a twin, and has given a lease that the twin knows.
+fn unpaired() -> House {
+    let mut house = House::together();
+    house.full_lease(1, A);
+    house.kill(B);
+    house.wait(Duration::from_secs(2));
+    house.command(A, Command::Twin(TwinCommand::Unpair)).expect("it serves");
+    assert_eq!(house.states()[A], State::PartnerDown);
+    house
+}
+
+#[test]
+fn one_that_is_unpaired_is_one_alone_when_nothing_of_the_twin_can_be_in_force() {
+    let mut house = unpaired();
+    house.wait(Duration::from_secs(u64::from(FULL)));
+    house.client(2).asks_until_served(A);
+    let offered = house.expect_offer(2).address;
+    house.client(2).takes(A, offered);
+    assert_eq!(house.expect_ack(2).secs, MCLT, "as any declaration has it");
+    assert_eq!(house.states()[A], State::PartnerDown);
+    house.wait(Duration::from_secs(u64::from(MCLT) + 15));
+    assert_eq!((house.states()[A], house.status(A)), (State::Alone, None));
+    assert!(!house.remembers_a_twin(A));
+    let (own, other) = (house.full_lease(3, A), house.full_lease(4, A));
+    assert_ne!(Rank::of(own), Rank::of(other), "all addresses are its own now");
+    house.client(5).asks(A);
+    house.kill(A);
+    house.start(A);
+    assert_eq!(house.states()[A], State::Alone, "and so it stays");
+    house.client(1).asks(A);
+}
+
+#[test]
+fn one_that_is_unpaired_listens_to_nobody_and_counts_on_over_a_restart() {
+    let mut house = unpaired();
+    house.wait(Duration::from_secs(100));
+    let before = house.status(A).and_then(|status| status.alone_in_secs).expect("a wait");
+    // Whoever it was: the link would not let it in.
+    house.start(B);
+    house.wait(Duration::from_secs(3));
+    assert_eq!(house.states()[A], State::PartnerDown);
+    house.kill(B);
+    house.kill(A);
+    house.start(A);
+    house.wait(Duration::from_millis(500));
+    assert_eq!(house.states()[A], State::PartnerDown, "it looks for nobody");
+    let after = house.status(A).and_then(|status| status.alone_in_secs).expect("a wait");
+    assert!((after + 3..=after + 5).contains(&before), "{before} s, then {after} s");
+    house.wait(Duration::from_secs(after + 2));
+    assert_eq!(house.states()[A], State::Alone);
+}
+
+#[test]
+fn one_that_is_unpaired_can_be_paired_anew_before_and_after_it_is_alone() {
+    for is_alone_by_then in [false, true] {
+        let mut house = unpaired();
+        if is_alone_by_then {
+            house.wait(Duration::from_secs(u64::from(FULL + MCLT) + 15));
+        }
+        let address = house.full_lease(1, A);
+        house.wipe(B);
+        house.pair_anew(A);
+        house.start(B);
+        house.wait(Duration::from_secs(5));
+        assert_eq!(house.states()[B], State::Recover, "it knows nothing of what the former twin gave");
+        house.wait(Duration::from_secs(u64::from(MCLT) + 5));
+        assert_eq!(house.states(), [State::Normal; 2]);
+        assert_eq!(house.record(B, address).state, BindingState::Leased);
+        house.wait(Duration::from_secs(2 * u64::from(FULL + MCLT)));
+        assert_eq!(house.states(), [State::Normal; 2], "the former word counts no more");
+    }
+}
+
+#[test]
+fn one_that_is_unpaired_before_it_knows_what_it_may_have_forgotten_stays_silent() {
+    let mut house = House::together();
+    house.full_lease(1, A);
+    house.kill(A);
+    house.kill(B);
+    house.wipe(A);
+    house.start(A);
+    house.command(A, Command::Twin(TwinCommand::Unpair)).expect("it is the admin's word");
+    house.wait(Duration::from_secs(2 * u64::from(FULL)));
+    assert_eq!(house.states()[A], State::Recover);
+    assert!(house.status(A).is_some_and(|status| status.is_unpaired && status.alone_in_secs.is_none()));
+}

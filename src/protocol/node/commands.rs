@@ -5,22 +5,34 @@ use std::{
     net::Ipv4Addr,
 };
 
-use super::{BindingChange, Node, Parked};
+use super::{BindingChange, Node, Parked, history::reverted};
 use crate::{
-    protocol::{Action, Change, Command, lease::BindingState, replica::Keep, time::Time},
+    protocol::{
+        Action, Change, Command,
+        lease::BindingState,
+        replica::{Edited, Keep},
+        time::Time,
+    },
     settings::{Record, Settings, check},
 };
 
 impl Node {
-    pub(super) fn command(&mut self, now: Time, id: u64, command: Command, out: &mut Vec<Action>) {
-        let result = self.change_settings(now, id, command, out);
+    pub(super) fn command(&mut self, now: Time, id: u64, by: &Edited, command: Command, out: &mut Vec<Action>) {
+        let result = self.change_settings(now, id, by, command, out);
         if let Some(result) = result {
-            out.push(Action::Done { id, result });
+            out.push(Action::Done { id, result, change: None });
         }
     }
 
     /// `None`: on its way to the disk.
-    fn change_settings(&mut self, now: Time, id: u64, command: Command, out: &mut Vec<Action>) -> Option<Result<(), String>> {
+    fn change_settings(
+        &mut self,
+        now: Time,
+        id: u64,
+        by: &Edited,
+        command: Command,
+        out: &mut Vec<Action>,
+    ) -> Option<Result<(), String>> {
         if let Some(trouble) = self.disk_trouble(now) {
             return Some(Err(format!("Nothing was changed: {trouble}")));
         }
@@ -28,19 +40,27 @@ impl Node {
         let touched = match &command {
             Command::Add(record) | Command::Put(record) => Some(record.key()),
             Command::Remove(key) => Some(key.clone()),
-            Command::Replace(_) | Command::Free(_) | Command::Twin(_) | Command::Reconcile { .. } => None,
+            Command::Replace(_) | Command::Free(_) | Command::Twin(_) | Command::Reconcile { .. } | Command::Revert(_) => None,
         };
         let after = match command {
             Command::Add(record) => check::after_add(&before, record),
             Command::Put(record) => check::after_put(&before, record),
             Command::Remove(key) => check::after_remove(&before, &key),
-            Command::Replace(settings) => match check::check(&settings) {
-                findings if findings.is_empty() => Ok(*settings),
-                findings => Err(findings),
-            },
+            Command::Replace(settings) => {
+                // No file says who may sign in.
+                let settings = Settings { access: before.access.clone(), ..*settings };
+                match check::check(&settings) {
+                    findings if findings.is_empty() => Ok(settings),
+                    findings => Err(findings),
+                }
+            }
             Command::Free(address) => return self.free(now, id, address, out),
-            Command::Twin(command) => return self.twin_command(now, id, command, out),
-            Command::Reconcile { key, keep } => return self.settle_setting(now, id, &key, keep, out),
+            Command::Twin(command) => return self.twin_command(now, id, by, command, out),
+            Command::Reconcile { key, keep } => return self.settle_setting(now, id, by, &key, keep, out),
+            Command::Revert(reversals) => match reverted(&before, reversals) {
+                Ok(after) => Ok(after),
+                Err(refusal) => return Some(Err(refusal)),
+            },
         };
         let after = match after {
             Ok(after) => after,
@@ -50,12 +70,12 @@ impl Node {
         if changes.is_empty() {
             // It says what is in force: where something else waits, that is a choice.
             return match touched.filter(|key| self.needs_decision(key)) {
-                Some(key) => self.settle_setting(now, id, &key, Keep::InForce, out),
+                Some(key) => self.settle_setting(now, id, by, &key, Keep::InForce, out),
                 None => Some(Ok(())),
             };
         }
-        let commit = self.commit_settings(now, after, changes, out);
-        self.parked.push_back((commit, Parked::Command(id)));
+        let (commit, change) = self.commit_settings(now, by, after, changes, out);
+        self.parked.push_back((commit, Parked::Command { id, change }));
         None
     }
 
@@ -73,7 +93,7 @@ impl Node {
         let released =
             BindingChange { address, client, hw, state: BindingState::Released, expiry: binding.expiry, host_name: None };
         let commit = self.bind(now, released, out);
-        self.parked.push_back((commit, Parked::Command(id)));
+        self.parked.push_back((commit, Parked::Command { id, change: None }));
         None
     }
 }

@@ -26,6 +26,7 @@ mod pull;
 mod records;
 mod settings;
 mod status;
+mod unpair;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -37,7 +38,7 @@ use crate::protocol::{
         loose::{Rule, is_loose},
         partnership::{HEARTBEAT_INTERVAL, Partnership, STARTUP_PATIENCE},
     },
-    replica::{Entry, Replica},
+    replica::{Edited, Entry, Replica},
     time::{Epoch, Time},
 };
 pub(in crate::protocol) use promise::secs_until;
@@ -124,6 +125,7 @@ impl Node {
     pub(super) fn paired(&mut self, now: Time, pair: Pair, out: &mut Vec<Action>) {
         self.waits_for_twin = false;
         let Some(twin) = &mut self.twin else { return self.pair(now, pair, out) };
+        twin.memory.unpaired = false;
         // Whoever it is now, what was confirmed was confirmed by another.
         (twin.partner_session, twin.partner, twin.last_heard, twin.pulled, twin.pull) = (None, None, None, None, None);
         twin.acked.clear();
@@ -158,7 +160,7 @@ impl Node {
 
     pub(super) fn partner_said(&mut self, now: Time, envelope: Envelope, out: &mut Vec<Action>) {
         let Some(twin) = &mut self.twin else { return };
-        if twin.ended_session == Some(envelope.from) {
+        if twin.ended_session == Some(envelope.from) || twin.memory.unpaired {
             return;
         }
         if let Body::Heartbeat(heartbeat) = envelope.body {
@@ -227,7 +229,8 @@ impl Node {
         }
         let Some(twin) = &mut self.twin else { return };
         let may_have_given_all = twin.partner.as_ref().is_some_and(|partner| partner.state == State::PartnerDown);
-        if may_have_given_all && matches!(twin.state, State::Startup | State::Recover) && !twin.memory.shut_down {
+        let is_news = matches!(twin.state, State::Startup | State::Recover) && !twin.memory.shut_down;
+        if may_have_given_all && is_news && !is_loose(Rule::W38) {
             // It counted this node as down, and may have given this node's half: silent until all of that is here, also after
             // another start.
             twin.memory.shut_down = true;
@@ -361,6 +364,7 @@ impl Node {
             self.lost_contact(now, out);
         }
         self.move_on(now, out);
+        self.without_twin(now, out);
         self.beat(now, out);
         self.keep_pulling(now, out);
         self.answer_unserved(now, out);
@@ -393,7 +397,7 @@ impl Node {
                 (twin.pulled, twin.pull) = (None, None);
                 self.enter(now, State::CommunicationsInterrupted, out);
             }
-            State::Startup if twin.network_since.is_some_and(|since| now - since >= STARTUP_PATIENCE) => {
+            State::Startup if twin.memory.unpaired || twin.network_since.is_some_and(|since| now - since >= STARTUP_PATIENCE) => {
                 let next = match (twin.memory.shut_down, twin.memory.partner_down) {
                     (true, _) => State::Recover,
                     (false, Some(_)) => State::PartnerDown,
@@ -473,7 +477,7 @@ impl Node {
         let in_trouble = self.disk_trouble(now).is_some();
         let number = if is_loose(Rule::W22) { self.version } else { self.durable_number };
         let digest = self.table.digest();
-        let Some(twin) = &self.twin else { return };
+        let Some(twin) = self.twin.as_ref().filter(|twin| !twin.memory.unpaired) else { return };
         if twin.state == State::ShuttingDown {
             if twin.shut_down_on_disk {
                 self.send(Body::ShuttingDown, out);
@@ -542,6 +546,7 @@ impl Node {
         &mut self,
         now: Time,
         id: u64,
+        by: &Edited,
         command: TwinCommand,
         out: &mut Vec<Action>,
     ) -> Option<Result<(), String>> {
@@ -558,7 +563,7 @@ impl Node {
             return Some(Err(format!("Nothing was changed: {trouble}")));
         }
         match command {
-            TwinCommand::Switch => return self.switch_roles(now, id, out),
+            TwinCommand::Switch => return self.switch_roles(now, id, by, out),
             TwinCommand::DeclareDown => {
                 if in_contact {
                     return Some(Err("The twin answers: it is not off. Nothing was changed.".into()));
@@ -594,14 +599,7 @@ impl Node {
                 self.enter(now, State::ShuttingDown, out);
             }
             TwinCommand::Unpair => {
-                if !twin.is_serving() {
-                    return Some(Err(format!(
-                        "This one is not serving now ({state}), so it cannot go on without its twin. Wait, or look at `twinlease twin status`."
-                    )));
-                }
-                twin.ended_session = twin.partner_session;
-                twin.last_heard = None;
-                self.partner_is_down(now, out);
+                self.unpair(now, out);
             }
             TwinCommand::Serve => {
                 if state != State::Recover {
@@ -620,7 +618,7 @@ impl Node {
                 return Some(Ok(()));
             }
         }
-        self.parked.push_back((self.last_commit, Parked::Command(id)));
+        self.parked.push_back((self.last_commit, Parked::Command { id, change: None }));
         None
     }
 }

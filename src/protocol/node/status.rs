@@ -76,7 +76,7 @@ impl Node {
             not_listening: self.not_listening.values().cloned().collect(),
             subnets: subnets.collect(),
             commits_waiting: self.undo.len(),
-            outcomes: self.explain.outcomes.clone(),
+            outcomes: self.explain.outcomes(),
             malformed: self.explain.malformed.iter().map(|(cause, count)| (cause.to_string(), *count)).collect(),
             twin,
         }

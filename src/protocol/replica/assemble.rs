@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::Replica;
 use crate::settings::{
     Record, RecordKey, Settings,
+    access::LOCKED,
     check::{self, Finding, Place, Scope},
 };
 
@@ -54,7 +55,7 @@ impl Replica {
         }
         let set_aside = reasons.into_iter().filter_map(|(key, why)| {
             let record = self.entries.get(&key)?.record.clone()?;
-            Some(SetAside { in_force: record_of(&settings, &key), why: why.join(" "), key, record })
+            Some(SetAside { in_force: settings.record(&key), why: why.join(" "), key, record })
         });
         let set_aside = set_aside.collect();
         Assembled { settings, set_aside }
@@ -107,6 +108,16 @@ fn leave_out_one(settings: &mut Settings, place: Place) -> RecordKey {
         Place::Server => reset(settings, RecordKey::Server),
         Place::Lease => reset(settings, RecordKey::Lease),
         Place::Twin => reset(settings, RecordKey::Twin),
+        // Never to none at all: then anybody could claim the device.
+        Place::Access => {
+            settings.access.password = Some(LOCKED.into());
+            RecordKey::Access
+        }
+        Place::Token(i) => {
+            settings.access.tokens.remove(i);
+            RecordKey::Access
+        }
+        Place::Alerts => reset(settings, RecordKey::Alerts),
         Place::CustomOption(i) => {
             settings.custom_options.remove(i);
             RecordKey::CustomOptions
@@ -156,21 +167,4 @@ fn leave_out_one(settings: &mut Settings, place: Place) -> RecordKey {
 fn reset(settings: &mut Settings, key: RecordKey) -> RecordKey {
     settings.remove(&key);
     key
-}
-
-fn record_of(settings: &Settings, key: &RecordKey) -> Option<Record> {
-    match key {
-        RecordKey::Server => Some(Record::Server(settings.server.clone())),
-        RecordKey::Lease => Some(Record::Lease(settings.lease.clone())),
-        RecordKey::Twin => Some(Record::Twin(settings.twin)),
-        RecordKey::Options => Some(Record::Options(settings.options.clone())),
-        RecordKey::CustomOptions => Some(Record::CustomOptions(settings.custom_options.clone())),
-        RecordKey::Subnet(network) => {
-            settings.subnets.iter().find(|subnet| subnet.network == *network).cloned().map(Record::Subnet)
-        }
-        RecordKey::Reservation(identifier) => {
-            let kept = settings.reservations.iter().find(|kept| kept.identifier == *identifier);
-            kept.cloned().map(Record::Reservation)
-        }
-    }
 }

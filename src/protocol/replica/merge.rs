@@ -50,5 +50,6 @@ pub(super) fn merged(ours: &Entry, theirs: &Entry) -> Entry {
         // Both said the same: no contradiction.
         other: Some(other).filter(|other| other.record != record),
         record,
+        edited: of_first.edited.clone(),
     }
 }

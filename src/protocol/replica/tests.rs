@@ -13,6 +13,7 @@ use crate::{
     protocol::lease::HwAddr,
     settings::{
         AddressRange, LeaseOverrides, Pool, Reservation, Subnet,
+        access::{LOCKED, Scope, Token},
         check::check,
         options::{OptionDefinition, OptionKind, OptionValue},
     },
@@ -247,7 +248,7 @@ proptest! {
     }
 }
 
-const RECORDS: usize = 16;
+const RECORDS: usize = 19;
 
 /// Records of which many do not go together, and some not at all.
 fn record(which: usize) -> Record {
@@ -272,9 +273,47 @@ fn record(which: usize) -> Record {
         11 => kept(3, 5),
         12 => kept(4, 150),
         13 => kept(1, 0),
+        18 => Record::Access(Access { password: Some("$argon2id$x".into()), tokens: Vec::new() }),
+        16 => Record::Access(Access { password: Some("damaged".into()), tokens: vec![token(""), token("one")] }),
+        17 => Record::Alerts(Alerts { pool_percent: 0, ..Alerts::default() }),
         14 => Record::Server(Server { interfaces: vec!["/".into()], ..Server::default() }),
         _ => Record::Twin(Twin { mclt: secs(1), ..Twin::default() }),
     }
+}
+
+fn token(name: &str) -> Token {
+    Token { name: name.into(), hash: "ab".repeat(32), scope: Scope::Read, created: 0 }
+}
+
+#[test]
+fn a_device_whose_password_is_damaged_is_claimed_by_nobody() {
+    let mut number = 0;
+    let mut replica = Replica::default();
+    for entry in replica.edit(&[Change::Put(record(16))], Rank::First, &mut number) {
+        replica.put(entry);
+    }
+    let Assembled { settings, set_aside } = replica.assemble();
+    assert_eq!(settings.access, Access { password: Some(LOCKED.into()), tokens: vec![token("one")] });
+    assert_eq!(set_aside.len(), 1);
+    assert!(set_aside[0].why.contains("Set it anew"), "{}", set_aside[0].why);
+}
+
+#[test]
+fn whoever_edited_is_known_on_the_other_twin_too_and_not_by_an_older_one() {
+    let mut number = 0;
+    let mut entry = Replica::default().edit(&[Change::Put(kept(1, 5))], Rank::First, &mut number).remove(0);
+    entry.edited = Some(Edited::new("Home\u{7} Assistant", 5));
+    let json = serde_json::to_value(&entry).expect("plain data");
+    let back: Entry = serde_json::from_value(json.clone()).expect("the same");
+    assert_eq!(back.edited.as_ref().map(|edited| edited.by.as_str()), Some("Home Assistant"));
+    assert_eq!(Replica::default().merge(&back).entry.edited, back.edited);
+    let mut older = json.clone();
+    older.as_object_mut().expect("an object").remove("edited");
+    assert_eq!(serde_json::from_value::<Entry>(older).expect("an older one").edited, None);
+    let mut long = json;
+    long["edited"]["by"] = "ü".repeat(1000).into();
+    let long: Entry = serde_json::from_value(long).expect("cut");
+    assert_eq!(long.edited.map(|edited| edited.by.len()), Some(AUTHOR_BYTES_MAX));
 }
 
 #[test]

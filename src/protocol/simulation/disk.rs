@@ -77,7 +77,12 @@ impl Disk {
                     binding.expiry = binding.expiry + age(binding.epoch);
                 }
                 Change::Pair(Some(Memory { partner_down: Some((since, epoch)), .. })) => *since = *since + age(*epoch),
-                Change::Pair(_) | Change::Put(_) | Change::Remove(_) | Change::Setting(_) | Change::GiveUp(_) => {}
+                Change::Pair(_)
+                | Change::Put(_)
+                | Change::Remove(_)
+                | Change::Setting(_)
+                | Change::GiveUp(_)
+                | Change::Noted(_) => {}
             }
         }
         self.queue.push_back(commit);
@@ -101,7 +106,14 @@ impl Disk {
                     Change::Remove(key) => self.settings.remove(&key),
                     Change::Setting(entry) => drop(self.entries.insert(entry.key.clone(), *entry)),
                     Change::GiveUp(given_up) => drop(self.given_up.insert(given_up.address, given_up)),
-                    Change::Pair(memory) => self.memory = memory,
+                    Change::Pair(memory) => {
+                        if memory.is_none() {
+                            self.entries.clear();
+                            self.given_up.clear();
+                        }
+                        self.memory = memory;
+                    }
+                    Change::Noted(_) => {}
                 }
             }
         }

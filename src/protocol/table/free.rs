@@ -23,11 +23,13 @@ pub enum Halves {
 
 /// The free addresses of one subnet.
 #[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct FreeList {
     halves: [Half; 2],
 }
 
 #[derive(Debug, Default)]
+#[cfg_attr(test, derive(Clone))]
 pub(super) struct Half {
     /// Ranges never handed out since start, in steps of two; taken from their ends.
     fresh: VecDeque<(u32, u32)>,
@@ -88,7 +90,50 @@ impl FreeList {
     }
 }
 
+impl FreeList {
+    /// What `next` would give, and nothing moves.
+    pub fn would_be_next(&self, halves: Halves, is_free: impl Fn(u32) -> bool) -> Option<u32> {
+        let parity = |rank: Rank| match rank {
+            Rank::First => 0,
+            Rank::Second => 1,
+        };
+        match halves {
+            Halves::Any => {
+                self.halves.iter().filter_map(|half| half.would_be_front(&is_free)).min().map(|(_, _, address)| address)
+            }
+            Halves::Own(rank) => self.halves[parity(rank)].would_take(false, &is_free),
+            Halves::Both(rank) => {
+                let (own, other) = (parity(rank), parity(rank.other()));
+                let other_first = self.halves[other].len() > self.halves[own].len();
+                let order = if other_first { [other, own] } else { [own, other] };
+                order.into_iter().find_map(|half| self.halves[half].would_take(half == other, &is_free))
+            }
+            Halves::OwnFirst(rank) => {
+                let (own, other) = (parity(rank), parity(rank.other()));
+                self.halves[own].would_take(false, &is_free).or_else(|| self.halves[other].would_take(true, &is_free))
+            }
+        }
+    }
+}
+
 impl Half {
+    /// `front` as it would be after `refresh`.
+    fn would_be_front(&self, is_free: &impl Fn(u32) -> bool) -> Option<(u8, Time, u32)> {
+        let fresh = || self.fresh.iter().flat_map(|&(next, last)| (next..=last).step_by(2)).find(|&address| is_free(address));
+        let unused = self.returned.first().copied().or_else(fresh).map(|address| (0, Time::ZERO, address));
+        unused.or_else(|| self.reusable.first().map(|&(since, address)| (1, since, address)))
+    }
+
+    /// What `take` would give.
+    fn would_take(&self, from_far_end: bool, is_free: &impl Fn(u32) -> bool) -> Option<u32> {
+        if !from_far_end {
+            return self.would_be_front(is_free).map(|(_, _, address)| address);
+        }
+        let mut far = self.fresh.iter().rev().flat_map(|&(next, last)| (0..=(last - next) / 2).map(move |i| last - 2 * i));
+        let listed = || self.returned.last().copied().or_else(|| self.reusable.last().map(|&(_, address)| address));
+        far.find(|&address| is_free(address)).or_else(listed)
+    }
+
     pub fn is_ahead(&self, address: u32) -> bool {
         self.fresh.iter().any(|&(next, last)| next <= address && address <= last && (address - next).is_multiple_of(2))
     }

@@ -35,6 +35,15 @@ const ADDRESSES: [[u8; 4]; 12] = [
     [203, 0, 113, 5],
 ];
 const CLIENTS: usize = 5;
+const HALVES: [Halves; 7] = [
+    Halves::Any,
+    Halves::Own(Rank::First),
+    Halves::Own(Rank::Second),
+    Halves::Both(Rank::First),
+    Halves::Both(Rank::Second),
+    Halves::OwnFirst(Rank::First),
+    Halves::OwnFirst(Rank::Second),
+];
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -177,6 +186,12 @@ impl World {
                 if subnet < plan.subnets().len() {
                     let free = self.free_in(subnet);
                     let plan = &self.plans[self.plan];
+                    self.table.run_out(plan, now);
+                    for halves in HALVES {
+                        let mut other = self.table.clone();
+                        let foreseen = other.would_be_next_free(plan, subnet, halves, now);
+                        assert_eq!(foreseen, other.next_free(plan, subnet, halves, now), "{halves:?}");
+                    }
                     match self.table.next_free(plan, subnet, Halves::Any, now) {
                         Some(address) => {
                             assert!(free.contains(&address), "{address} is given, which nobody may have now: {free:?}");

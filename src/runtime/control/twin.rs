@@ -116,8 +116,16 @@ async fn pair(State(door): State<Door>, Json(PairRequest { code, address }): Jso
     Json(CommandOutcome { refused: paired.err() })
 }
 
+/// The node declares its twin down, and becomes one alone when the waits are over (failover rule 10).
 async fn unpair(State(door): State<Door>) -> Result<Json<CommandOutcome>, Stopped> {
-    Ok(Json(CommandOutcome { refused: without_twin(&door).await?.err() }))
+    let refused = match forget_key(&door).await {
+        Err(refusal) => Some(refusal),
+        Ok(()) => match door.handle.read(|node, _| node.memory().is_some()).await? {
+            true => door.handle.submit(Command::Twin(TwinCommand::Unpair)).await?.err(),
+            false => None,
+        },
+    };
+    Ok(Json(CommandOutcome { refused }))
 }
 
 /// The old one is off for good. The node stays one of two, with its rank and its waits; who comes next gets a code.
@@ -137,13 +145,7 @@ async fn replace(State(door): State<Door>) -> Result<Json<CodeOutcome>, Stopped>
 
 /// Forgets the twin's key. That is the admin's word that it is down, with the waits that this has (failover rule 10).
 async fn without_twin(door: &Door) -> Result<Result<(), String>, Stopped> {
-    let link = match link(door) {
-        Ok(link) => link,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
-    if link.is_paired()
-        && let Err(refusal) = link.unpair().await
-    {
+    if let Err(refusal) = forget_key(door).await {
         return Ok(Err(refusal));
     }
     let started = Instant::now();
@@ -167,6 +169,12 @@ async fn without_twin(door: &Door) -> Result<Result<(), String>, Stopped> {
             }
         }
     }
+}
+
+/// Nothing of the twin is heard any more. Said again where the rest was not done: it is forgotten already.
+async fn forget_key(door: &Door) -> Result<(), String> {
+    let link = link(door)?;
+    if link.is_paired() { link.unpair().await } else { Ok(()) }
 }
 
 fn link(door: &Door) -> Result<&Arc<dyn TwinLink>, String> {

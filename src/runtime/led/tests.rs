@@ -48,6 +48,8 @@ fn paired(state: State, is_active: bool) -> Status {
         is_serving,
         forgot: None,
         wait_secs: None,
+        is_unpaired: false,
+        alone_in_secs: None,
         partner: Some(partner),
         unconfirmed: 0,
         is_level: Some(true),
@@ -186,4 +188,11 @@ fn the_line_shows_the_light_and_what_follows() {
     assert_eq!(line, format!("● ██{}", "▁".repeat(38)));
     assert_eq!(standby.line(Duration::from_millis(3900), false), format!("○ ▁██{}", "▁".repeat(37)));
     assert!(pattern(Sign::Fault).line(Duration::ZERO, true).starts_with("\x1b[91m●"));
+}
+
+#[test]
+fn a_signs_word_is_the_one_that_scripts_read() {
+    for sign in Sign::ALL {
+        assert_eq!(serde_json::to_value(sign).expect("a word"), sign.word());
+    }
 }

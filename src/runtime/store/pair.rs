@@ -50,13 +50,14 @@ pub fn put_given_up(connection: &Connection, given_up: &GivenUp) -> rusqlite::Re
 }
 
 pub fn put_entry(connection: &Connection, entry: &Entry) -> rusqlite::Result<()> {
-    let Entry { key, version, record, other } = entry;
-    connection.prepare_cached("INSERT OR REPLACE INTO entry VALUES (?1,?2,?3,?4,?5)")?.execute(params![
+    let Entry { key, version, record, other, edited } = entry;
+    connection.prepare_cached("INSERT OR REPLACE INTO entry VALUES (?1,?2,?3,?4,?5,?6)")?.execute(params![
         json(key),
         signed(version.first),
         signed(version.second),
         record.as_ref().map(json),
         other.as_ref().map(json),
+        edited.as_ref().map(json),
     ])?;
     Ok(())
 }
@@ -101,6 +102,7 @@ fn load_entries(connection: &Connection) -> Result<Vec<Entry>, Fault> {
                 version: Version { first: unsigned(row, 1)?, second: unsigned(row, 2)? },
                 record: optional(3)?.map(|body| parse(&body)).transpose()?,
                 other: optional(4)?.map(|other| parse(&other)).transpose()?,
+                edited: optional(5)?.map(|edited| parse(&edited)).transpose()?,
             };
             if entry.is_sound() { Ok(entry) } else { Err(Fault::Damage("it is about another setting".into())) }
         };

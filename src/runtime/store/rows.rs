@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{Fault, pair};
+use super::{Fault, history, pair};
 use crate::{
     protocol::{
         Change,
@@ -81,7 +81,13 @@ pub fn write_changes(connection: &Connection, changes: &[Change], ages: &Ages) -
         match change {
             Change::Put(Record::Reservation(reservation)) => remove_reservation(connection, &reservation.identifier)?,
             Change::Remove(RecordKey::Reservation(identifier)) => remove_reservation(connection, identifier)?,
-            Change::Bind(_) | Change::Put(_) | Change::Remove(_) | Change::Setting(_) | Change::GiveUp(_) | Change::Pair(_) => {}
+            Change::Bind(_)
+            | Change::Put(_)
+            | Change::Remove(_)
+            | Change::Setting(_)
+            | Change::GiveUp(_)
+            | Change::Pair(_)
+            | Change::Noted(_) => {}
         }
     }
     for change in changes {
@@ -92,7 +98,11 @@ pub fn write_changes(connection: &Connection, changes: &[Change], ages: &Ages) -
             Change::Setting(entry) => pair::put_entry(connection, entry)?,
             Change::GiveUp(given_up) => pair::put_given_up(connection, given_up)?,
             Change::Pair(memory) => pair::put_pair(connection, memory.as_ref(), ages)?,
+            Change::Noted(noted) => history::put(connection, noted)?,
         }
+    }
+    if changes.iter().any(|change| matches!(change, Change::Noted(_))) {
+        history::prune(connection)?;
     }
     Ok(())
 }
@@ -220,6 +230,8 @@ fn put_record(connection: &Connection, record: &Record) -> rusqlite::Result<()> 
         Record::Server(server) => ("server", String::new(), json(server)),
         Record::Lease(lease) => ("lease", String::new(), json(lease)),
         Record::Twin(twin) => ("twin", String::new(), json(twin)),
+        Record::Access(access) => ("access", String::new(), json(access)),
+        Record::Alerts(alerts) => ("alerts", String::new(), json(alerts)),
         Record::Options(options) => ("options", String::new(), json(options)),
         Record::CustomOptions(definitions) => ("custom-options", String::new(), json(definitions)),
         Record::Subnet(subnet) => ("subnet", subnet.network.to_string(), json(subnet)),
@@ -234,6 +246,8 @@ fn remove_record(connection: &Connection, key: &RecordKey) -> rusqlite::Result<(
         RecordKey::Server => ("server", String::new()),
         RecordKey::Lease => ("lease", String::new()),
         RecordKey::Twin => ("twin", String::new()),
+        RecordKey::Access => ("access", String::new()),
+        RecordKey::Alerts => ("alerts", String::new()),
         RecordKey::Options => ("options", String::new()),
         RecordKey::CustomOptions => ("custom-options", String::new()),
         RecordKey::Subnet(network) => ("subnet", network.to_string()),
@@ -298,6 +312,8 @@ fn record_of(kind: &str, body: &str) -> Result<Record, Fault> {
         "server" => Record::Server(parse(body)?),
         "lease" => Record::Lease(parse(body)?),
         "twin" => Record::Twin(parse(body)?),
+        "access" => Record::Access(parse(body)?),
+        "alerts" => Record::Alerts(parse(body)?),
         "options" => Record::Options(parse(body)?),
         "custom-options" => Record::CustomOptions(parse(body)?),
         "subnet" => Record::Subnet(parse(body)?),

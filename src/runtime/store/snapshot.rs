@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use super::{
     Fault, Place, StoreError, connect_to_read, connect_to_read_older, io_told, pair, private_file, private_folder, rows,
 };
-use crate::runtime::clock;
+use crate::{protocol::time::Time, runtime::clock};
 
 const SNAPSHOTS_KEPT: usize = 7;
 const TWINS_KEPT: usize = 2;
@@ -93,6 +93,11 @@ fn check(path: &Path) -> Result<(), Fault> {
 /// The newest snapshot in the data folder. It is never written again, so it can be read while the server runs.
 pub fn newest(folder: &Path) -> Option<PathBuf> {
     by_age(&Place::new(folder)).into_iter().next().map(|(_, path)| path)
+}
+
+/// When it was made, on the node's timeline.
+pub fn newest_made(folder: &Path) -> Option<Time> {
+    newest_ms(&Place::new(folder)).map(|ms| Time(ms.unsigned_abs()))
 }
 
 /// Keeps a snapshot that the twin sent, and gives the path. The newest two stay; the same one again is kept once. It

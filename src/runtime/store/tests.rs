@@ -346,7 +346,7 @@ fn what_cannot_be_used_is_refused_with_a_sentence_and_left_alone() {
     folder.tamper("PRAGMA user_version = 7");
     let before = fs::read(folder.database()).expect("is there");
     let sentence = folder.refusal();
-    assert!(sentence.contains("has version 7, and this twinlease knows versions up to 2"), "{sentence}");
+    assert!(sentence.contains("has version 7, and this twinlease knows versions up to 3"), "{sentence}");
     folder.tamper("PRAGMA user_version = 1; PRAGMA application_id = 5");
     assert!(folder.refusal().contains("belongs to another program"), "{}", folder.refusal());
     assert_eq!(before.len(), fs::read(folder.database()).expect("is there").len());

@@ -257,3 +257,42 @@ fn what_could_not_be_read_causes_no_trouble_further_down() {
     assert!(problem(definition).starts_with("6: `type` in [[custom-option]]"));
     assert!(problem("[lease]\ndefault = \"1x\"\nmin = \"1d\"\n").starts_with("2: "));
 }
+
+#[test]
+fn channels_of_alerts_are_read_with_what_is_usual_where_nothing_is_said() {
+    let text = "[alerts]\npool-percent = 80\n[alerts.ntfy]\ntopic = \"home\"\n[alerts.syslog]\nhost = \"192.0.2.5\"\n\
+                [alerts.mail]\nserver = \"mail.example.org\"\ntls = \"tls\"\nfrom = \"a@example.org\"\nto = \"b@example.org\"\n";
+    let alerts = parse(text).unwrap().alerts;
+    assert_eq!((alerts.pool_percent, alerts.quiet, alerts.webhook), (80, false, None));
+    assert_eq!(alerts.ntfy.unwrap().url, "https://ntfy.sh");
+    assert_eq!(alerts.syslog.unwrap().port, 514);
+    assert_eq!(alerts.mail.unwrap().port, 465);
+}
+
+#[test]
+fn what_is_wrong_with_alerts_is_told_with_its_line() {
+    for (text, told) in [
+        ("[alerts]\npool-percent = 101", "2: `pool-percent` in [alerts]: 101 is out of range."),
+        ("[alerts]\nntfi = 1", "2: `ntfi` is not known in [alerts]. Did you mean `ntfy`?"),
+        ("[alerts.webhook]\nurl = \"example.org\"", "1: `url` in [alerts.webhook] cannot be asked."),
+        ("[alerts.webhook]\nurl = \"https:///x\"", "1: `url` in [alerts.webhook] cannot be asked."),
+        ("[alerts]\n[alerts.webhook]\n", "2: [alerts.webhook] has no `url`. Add for example url ="),
+        ("[alerts.ntfy]\ntopic = \"a b\"", "1: `topic` in [alerts.ntfy] is `a b`."),
+        (
+            "[alerts.syslog]\nhost = \"x\"\nprotocol = \"dup\"",
+            "3: `protocol` in [alerts.syslog]: `dup` is not possible. Did you mean \"udp\"?",
+        ),
+        ("[alerts.syslog]\nhost = \"x\"\nport = 0", "3: `port` in [alerts.syslog]: 0 is out of range."),
+        (
+            "[alerts.mail]\nserver = \"x\"\nfrom = \"a@b.org\"\nto = \"b\"",
+            "1: `to` in [alerts.mail] is `b`, which is no mail address.",
+        ),
+        (
+            "[alerts.mail]\nserver = \"x\"\nfrom = \"a@b.org\"\nto = \"b@c.org\"\nuser = \"u\"",
+            "1: [alerts.mail] has a `user`, but no `password`. Write both, or neither.",
+        ),
+    ] {
+        let problem = problem(text);
+        assert!(problem.starts_with(told), "{text}: {problem}");
+    }
+}

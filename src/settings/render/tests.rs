@@ -8,7 +8,13 @@ use proptest::{collection::vec, option, prelude::*, sample::select};
 use super::{super::AddressRange, *};
 use crate::{
     protocol::lease::HwAddr,
-    settings::{check::check, options::OptionKind, parse::parse},
+    settings::{
+        access::{Scope as TokenScope, Token},
+        alerts::{Mail, MailTls, NTFY_URL, Ntfy, Syslog, SyslogProtocol, Webhook},
+        check::check,
+        options::OptionKind,
+        parse::parse,
+    },
 };
 
 fn address() -> impl Strategy<Value = Ipv4Addr> {
@@ -196,6 +202,33 @@ fn reservations(subnets: u8, custom: &[OptionDefinition]) -> impl Strategy<Value
     })
 }
 
+fn alerts() -> impl Strategy<Value = Alerts> {
+    let host = || "[a-z0-9]{1,9}(\\.[a-z]{2,5}){0,2}";
+    let url = || ("(http|https)://[a-z0-9.]{0,9}[a-z](:8080)?(/[!-~]{0,20})?").prop_filter("labels", |url| !url.contains(".."));
+    let url = move || url().prop_filter("labels", |url| !url.contains("//."));
+    let webhook = url().prop_map(|url| Webhook { url });
+    let ntfy = (url(), "[A-Za-z0-9_-]{1,64}", option::of("[!-~]{1,40}"));
+    let ntfy = ntfy.prop_map(|(url, topic, token)| Ntfy { url, topic, token });
+    let tls = select(vec![MailTls::Starttls, MailTls::Tls, MailTls::None]);
+    let address = || "[a-z.+]{1,9}@[a-z]{1,9}\\.org";
+    let login = option::of(("[ -~]{1,20}", "[ -~äß]{1,20}"));
+    let mail = (host(), 1u16.., tls, login, address(), address()).prop_map(|(server, port, tls, login, from, to)| {
+        let (user, password) = login.unzip();
+        Mail { server, port, tls, user, password, from, to }
+    });
+    let protocols = select(vec![SyslogProtocol::Udp, SyslogProtocol::Tcp]);
+    let syslog = (host(), 1u16.., protocols).prop_map(|(host, port, protocol)| Syslog { host, port, protocol });
+    let channels = (option::of(webhook), option::of(ntfy), option::of(mail), option::of(syslog));
+    (any::<bool>(), 1u8..=100, channels).prop_map(|(quiet, pool_percent, (webhook, ntfy, mail, syslog))| Alerts {
+        quiet,
+        pool_percent,
+        webhook,
+        ntfy,
+        mail,
+        syslog,
+    })
+}
+
 fn settings() -> impl Strategy<Value = Settings> {
     let custom = vec(select(OptionKind::ALL.to_vec()), 0..4).prop_map(|kinds| {
         let definitions = kinds.into_iter().zip(224u8..);
@@ -206,16 +239,18 @@ fn settings() -> impl Strategy<Value = Settings> {
         (
             server(),
             lease_times(),
-            twin(),
+            (twin(), alerts()),
             option_set(&custom_options),
             subnets,
             reservations(count, &custom_options),
             Just(custom_options),
         )
-            .prop_map(|(server, lease, twin, options, subnets, reservations, custom_options)| Settings {
+            .prop_map(|(server, lease, (twin, alerts), options, subnets, reservations, custom_options)| Settings {
                 server,
                 lease,
                 twin,
+                access: Access::default(),
+                alerts,
                 options,
                 custom_options,
                 subnets,
@@ -255,4 +290,45 @@ fn an_option_is_written_by_name_and_a_raw_one_with_its_type() {
     assert_eq!(render_option(43, &OptionValue::Hex(vec![1, 4]), &[]), "vendor = { type = \"hex\", value = \"01:04\" }");
     let definitions = [OptionDefinition { code: 224, name: "my-thing".into(), kind: OptionKind::U8 }];
     assert_eq!(render_option(224, &OptionValue::U8(7), &definitions), "my-thing = 7");
+}
+
+#[test]
+fn no_file_says_who_may_sign_in() {
+    let token = Token { name: "Home Assistant".into(), hash: "ab".repeat(32), scope: TokenScope::Write, created: 1_700_000_000 };
+    let access = Access { password: Some("$argon2id$v=19$x".into()), tokens: vec![token] };
+    let settings = Settings { access: access.clone(), ..Settings::default() };
+    assert_eq!(render(&settings), render(&Settings::default()));
+    assert_eq!(settings.for_file(), Settings::default());
+    let shown = record(&Record::Access(access.clone()));
+    assert!(shown.contains("(set)") && shown.contains("Home Assistant") && !shown.contains("argon2"), "{shown}");
+    let masked = format!("{:?}", Record::Access(access).masked());
+    assert!(masked.contains("Home Assistant") && !masked.contains("argon2") && !masked.contains("abab"), "{masked}");
+    let problems = parse("[access]\npassword = \"x\"").unwrap_err();
+    assert!(problems[0].to_string().starts_with("line 1: `access` is not known"), "{problems:?}");
+}
+
+#[test]
+fn a_file_with_channels_says_that_it_may_hold_passwords() {
+    let mail = Mail {
+        server: "mail.example.org".into(),
+        port: 587,
+        tls: MailTls::Starttls,
+        user: Some("me".into()),
+        password: Some("very secret".into()),
+        from: "dhcp@example.org".into(),
+        to: "me@example.org".into(),
+    };
+    let webhook = Some(Webhook { url: "https://example.org/secret".into() });
+    let ntfy = Some(Ntfy { url: NTFY_URL.into(), topic: "home".into(), token: Some("tk_secret".into()) });
+    let alerts = Alerts { mail: Some(mail), webhook, ntfy, ..Alerts::default() };
+    let settings = Settings { alerts: alerts.clone(), ..Settings::default() };
+    let file = render(&settings);
+    assert!(file.contains("hold passwords") && file.contains("password = \"very secret\""), "{file}");
+    assert!(!render(&Settings::default()).contains("[alerts]"));
+    let masked = alerts.masked();
+    assert!(!format!("{masked:?}").contains("secret"), "{masked:?}");
+    let mut back = masked.clone();
+    assert!(back.unmask(&alerts) && back == alerts);
+    let mut without = masked.clone();
+    assert!(!without.unmask(&Alerts { mail: None, ..alerts }), "the password is nowhere any more");
 }

@@ -7,8 +7,8 @@ use crate::{
         Action, Change, Command, Commit, Datagram, Event, Interface, Node,
         failover::{Envelope, Forgot, GivenUp, Memory, Rank, Session, State},
         lease::{Binding, HwAddr},
-        node::Pair,
-        replica::Entry,
+        node::{Pair, TwinStatus},
+        replica::{Edited, Entry},
         simulation::device::{DISCOVER, Device, Heard, OFFER, REQUEST},
         time::{Epoch, Time},
     },
@@ -38,7 +38,14 @@ impl Disk {
                 Change::Remove(key) => self.settings.remove(&key),
                 Change::Setting(entry) => drop(self.entries.insert(format!("{:?}", entry.key), *entry)),
                 Change::GiveUp(given_up) => drop(self.given_up.insert(given_up.address, given_up)),
-                Change::Pair(memory) => self.memory = memory,
+                Change::Pair(memory) => {
+                    if memory.is_none() {
+                        self.entries.clear();
+                        self.given_up.clear();
+                    }
+                    self.memory = memory;
+                }
+                Change::Noted(_) => {}
             }
         }
     }
@@ -100,14 +107,12 @@ impl House {
         let disk = self.disks[node].clone();
         let bindings = disk.bindings.into_values().collect();
         let mut fresh = Node::new(disk.settings, bindings, Epoch(1), self.now);
-        let pair = Pair {
-            memory: disk.memory.expect("it has a twin"),
-            session: Session(self.sessions),
-            given_up: disk.given_up.into_values().collect(),
-            entries: disk.entries.into_values().collect(),
-        };
         let mut out = Vec::new();
-        fresh.pair(self.now, pair, &mut out);
+        if let Some(memory) = disk.memory {
+            let (given_up, entries) = (disk.given_up.into_values().collect(), disk.entries.into_values().collect());
+            let pair = Pair { memory, session: Session(self.sessions), given_up, entries };
+            fresh.pair(self.now, pair, &mut out);
+        }
         self.nodes[node] = Some(fresh);
         self.perform(node, out);
         let interface = Interface {
@@ -129,6 +134,25 @@ impl House {
         let rank = if node == A { Rank::First } else { Rank::Second };
         let memory = Memory::new(rank, Duration::from_secs(120), Duration::from_secs(600), Some(Forgot::Blank));
         self.disks[node] = Disk { memory: Some(memory), ..Disk::default() };
+    }
+
+    /// The link of this one has found another twin, as `runtime::twin::at_pairing` has it.
+    pub fn pair_anew(&mut self, node: usize) {
+        self.sessions += 1;
+        let rank = if node == A { Rank::First } else { Rank::Second };
+        let memory = self.node(node).memory().cloned();
+        let memory = memory.unwrap_or_else(|| Memory::new(rank, Duration::from_secs(120), Duration::from_secs(600), None));
+        let pair = Pair { memory, session: Session(self.sessions), given_up: Vec::new(), entries: Vec::new() };
+        self.handle(node, Event::Paired(Box::new(pair)));
+    }
+
+    pub fn status(&self, node: usize) -> Option<TwinStatus> {
+        self.node(node).twin_status(self.now)
+    }
+
+    /// Its disk knows of a pair.
+    pub fn remembers_a_twin(&self, node: usize) -> bool {
+        self.disks[node].memory.is_some()
     }
 
     pub fn disk_copy(&self, node: usize) -> Disk {
@@ -235,7 +259,7 @@ impl House {
 
     pub fn command(&mut self, node: usize, command: Command) -> Result<(), String> {
         self.done.clear();
-        self.handle(node, Event::Command { id: 0, command });
+        self.handle(node, Event::Command { id: 0, by: Edited::default(), command });
         self.done.pop().expect("disks here write at once")
     }
 

@@ -7,12 +7,12 @@ use super::super::{
 };
 use crate::{
     protocol::{
-        Action, Change, Commit,
+        Action, Change, Commit, CommitId,
         failover::{
             Body,
             partnership::{BATCH, RESEND_AFTER},
         },
-        replica::{Entry, Keep, Replica},
+        replica::{Edited, Entry, Keep, Replica},
         time::Time,
     },
     settings::{RecordKey, Settings},
@@ -35,25 +35,38 @@ impl Node {
         out.push(Action::Commit(Commit { id, changes: entries.into_iter().map(Box::new).map(Change::Setting).collect() }));
     }
 
-    /// Changes of settings with what the twin must be told of them, in one commit.
+    /// Changes of settings with what the twin must be told of them, in one commit; and their number in the history.
     pub(in crate::protocol::node) fn commit_settings(
         &mut self,
         now: Time,
+        by: &Edited,
         after: Settings,
-        changes: Vec<Change>,
+        mut changes: Vec<Change>,
         out: &mut Vec<Action>,
-    ) -> crate::protocol::CommitId {
+    ) -> (CommitId, Option<u64>) {
         match &self.twin {
-            None => self.put_settings(now, self.plan.settings.clone(), after, None, changes, out),
+            None => {
+                let before = self.plan.settings.clone();
+                let (notes, step) = self.notes(&before, &after, &changes, |_| (by.clone(), false));
+                changes.extend(notes);
+                (self.put_settings(now, before, after, None, changes, out), step)
+            }
             Some(twin) => {
                 let entries = twin.replica.edit(&changes, twin.memory.rank, &mut self.version);
-                self.commit_entries(now, entries, out)
+                self.commit_entries(now, by, entries, out)
             }
         }
     }
 
     /// In force is what all entries come to: an edit may bring back what was set aside because of a clash.
-    fn commit_entries(&mut self, now: Time, entries: Vec<Entry>, out: &mut Vec<Action>) -> crate::protocol::CommitId {
+    fn commit_entries(
+        &mut self,
+        now: Time,
+        by: &Edited,
+        mut entries: Vec<Entry>,
+        out: &mut Vec<Action>,
+    ) -> (CommitId, Option<u64>) {
+        entries.iter_mut().for_each(|entry| entry.edited = Some(by.clone()));
         let before = self.plan.settings.clone();
         let (mut after, mut replica_before) = (before.clone(), None);
         if let Some(twin) = &mut self.twin {
@@ -65,8 +78,9 @@ impl Node {
             after = twin.replica.assemble().settings;
         }
         let mut changes = differences(&before, &after);
-        changes.extend(entries.into_iter().map(Box::new).map(Change::Setting));
-        self.put_settings(now, before, after, replica_before, changes, out)
+        let (notes, step) = self.notes(&before, &after, &changes, |_| (by.clone(), false));
+        changes.extend(entries.into_iter().map(Box::new).map(Change::Setting).chain(notes));
+        (self.put_settings(now, before, after, replica_before, changes, out), step)
     }
 
     /// Edits of this setting contradict, or it clashes with others.
@@ -81,6 +95,7 @@ impl Node {
         &mut self,
         now: Time,
         id: u64,
+        by: &Edited,
         key: &RecordKey,
         keep: Keep,
         out: &mut Vec<Action>,
@@ -93,8 +108,8 @@ impl Node {
             Ok(entry) => entry,
             Err(refusal) => return Some(Err(refusal)),
         };
-        let commit = self.commit_entries(now, vec![entry], out);
-        self.parked.push_back((commit, Parked::Command(id)));
+        let (commit, change) = self.commit_entries(now, by, vec![entry], out);
+        self.parked.push_back((commit, Parked::Command { id, change }));
         None
     }
 
@@ -106,12 +121,14 @@ impl Node {
         replica_before: Option<Box<Replica>>,
         changes: Vec<Change>,
         out: &mut Vec<Action>,
-    ) -> crate::protocol::CommitId {
+    ) -> CommitId {
         let commit = self.next_commit(now);
         if let Some(twin) = &self.twin {
             let numbers = changes.iter().map(|change| match change {
                 Change::Setting(entry) => entry.version.of(twin.me()),
-                Change::Bind(_) | Change::Put(_) | Change::Remove(_) | Change::GiveUp(_) | Change::Pair(_) => 0,
+                Change::Bind(_) | Change::Put(_) | Change::Remove(_) | Change::GiveUp(_) | Change::Pair(_) | Change::Noted(_) => {
+                    0
+                }
             });
             let number = numbers.max().unwrap_or(0);
             self.version = self.version.max(number);
@@ -200,7 +217,7 @@ impl Node {
             }
             if merged.changed {
                 twin.replica.put(merged.entry.clone());
-                changed.push(Change::Setting(Box::new(merged.entry)));
+                changed.push(merged.entry);
             }
         }
         if changed.is_empty() {
@@ -209,17 +226,24 @@ impl Node {
         let after = twin.replica.assemble().settings;
         let before = self.plan.settings.clone();
         let mut changes = differences(&before, &after);
-        changes.extend(changed);
+        let (notes, _) = self.notes(&before, &after, &changes, |key| (edited_there(&changed, key), true));
+        changes.extend(changed.into_iter().map(Box::new).map(Change::Setting).chain(notes));
         self.put_settings(now, before, after, Some(replica_before), changes, out);
     }
 
     /// The other one becomes the active: an edit like any other.
-    pub(super) fn switch_roles(&mut self, now: Time, id: u64, out: &mut Vec<Action>) -> Option<Result<(), String>> {
+    pub(super) fn switch_roles(&mut self, now: Time, id: u64, by: &Edited, out: &mut Vec<Action>) -> Option<Result<(), String>> {
         let mut after = self.plan.settings.clone();
         after.twin.active = after.twin.active.other();
         let changes = differences(&self.plan.settings, &after);
-        self.commit_settings(now, after, changes, out);
-        self.parked.push_back((self.last_commit, Parked::Command(id)));
+        let (commit, change) = self.commit_settings(now, by, after, changes, out);
+        self.parked.push_back((commit, Parked::Command { id, change }));
         None
     }
+}
+
+/// Who made the edit on the twin that changed this setting here: its own one, or one that it clashes with.
+fn edited_there(changed: &[Entry], key: &RecordKey) -> Edited {
+    let entry = changed.iter().find(|entry| entry.key == *key).or(changed.first());
+    entry.and_then(|entry| entry.edited.clone()).unwrap_or_default()
 }

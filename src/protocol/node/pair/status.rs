@@ -26,6 +26,10 @@ pub struct TwinStatus {
     pub forgot: Option<Forgot>,
     /// Until it may serve, or give the twin's half.
     pub wait_secs: Option<u64>,
+    /// The admin said that the twin is one no more.
+    pub is_unpaired: bool,
+    /// Unpaired, and serving: until this node is one alone.
+    pub alone_in_secs: Option<u64>,
     pub partner: Option<PartnerStatus>,
     /// Records and settings that the twin has not confirmed.
     pub unconfirmed: usize,
@@ -54,9 +58,16 @@ impl Node {
         twin.replica.to_reconcile(&twin.replica.assemble())
     }
 
+    /// How long the record that has waited longest for the twin's word has waited; zero where none does.
+    pub fn replication_lag(&self, now: Time) -> Duration {
+        let waiting = self.twin.iter().flat_map(|twin| twin.unconfirmed.keys());
+        let oldest = waiting.filter_map(|address| self.table.get(*address)).map(|binding| binding.since).min();
+        oldest.map_or(Duration::ZERO, |since| now - since)
+    }
+
     pub fn twin_status(&self, now: Time) -> Option<TwinStatus> {
         let twin = self.twin.as_ref()?;
-        let partner = twin.partner.as_ref().map(|partner| PartnerStatus {
+        let partner = twin.partner.as_ref().filter(|_| !twin.memory.unpaired).map(|partner| PartnerStatus {
             state: partner.state,
             in_contact: twin.in_contact(now),
             silent_ms: twin.last_heard.map_or(u64::MAX, |heard| (now - heard).as_millis() as u64),
@@ -94,6 +105,8 @@ impl Node {
             is_serving: twin.is_serving(),
             forgot: twin.memory.forgot,
             wait_secs: wait.map(|wait| wait.as_secs()),
+            is_unpaired: twin.memory.unpaired,
+            alone_in_secs: twin.dissolves_at().map(|at| now.until(at).as_secs()),
             partner,
             unconfirmed: twin.unconfirmed.len() + twin.unconfirmed_settings.len(),
             is_level: (twin.in_contact(now) && (is_same || differs)).then_some(is_same),

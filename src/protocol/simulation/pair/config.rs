@@ -9,8 +9,8 @@ use crate::{
 };
 
 pub fn settings(setup: &Setup) -> Settings {
-    thread_local!(static PARSED: RefCell<HashMap<(u8, u32, u32, bool), Settings>> = RefCell::default());
-    let key = (setup.addresses, setup.lease_secs, setup.mclt_secs, setup.balanced);
+    thread_local!(static PARSED: RefCell<HashMap<(u8, u32, u32, bool, bool), Settings>> = RefCell::default());
+    let key = (setup.addresses, setup.lease_secs, setup.mclt_secs, setup.balanced, setup.assumes);
     PARSED.with_borrow_mut(|parsed| parsed.entry(key).or_insert_with(|| parse_settings(setup)).clone())
 }
 
@@ -18,11 +18,12 @@ fn parse_settings(setup: &Setup) -> Settings {
     let last = POOL + setup.addresses - 1;
     let text = format!(
         "[server]\nprobe = false\ndecline-quarantine = \"1m\"\n[lease]\nmin = \"10s\"\ndefault = \"{0}s\"\nmax = \"{0}s\"\n\
-         [twin]\nmode = \"{1}\"\nmclt = \"{2}s\"\n\
+         [twin]\nmode = \"{1}\"\nmclt = \"{2}s\"\n{3}\
          [[subnet]]\nnetwork = \"192.0.2.0/24\"\npools = [\"192.0.2.{POOL}-192.0.2.{last}\"]\n",
         setup.lease_secs,
         if setup.balanced { "load-balancing" } else { "hot-standby" },
-        setup.mclt_secs
+        setup.mclt_secs,
+        if setup.assumes { "assume-partner-down-after = \"1m\"\n" } else { "" },
     );
     parse::parse(&text).unwrap_or_else(|problems| panic!("{problems:?}"))
 }

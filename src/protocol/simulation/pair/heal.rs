@@ -54,7 +54,7 @@ impl World {
             self.take(&Step::Disk { at, does: DiskDoes::Heal });
         }
         // Whoever declared the other down is switched on first.
-        let first = if self.machines[A].declared { B } else { A };
+        let first = if self.machines[A].must_be_told() || self.machines[B].key_is_forgotten { B } else { A };
         for at in [first, 1 - first] {
             self.take(&Step::Power { at, does: PowerDoes::On(Clock::Right) });
             self.confirm_clock(at);

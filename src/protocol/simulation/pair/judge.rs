@@ -103,7 +103,7 @@ impl World {
                 if memory.rank != rank(at) {
                     self.fail(|| format!("RANK: {} changes its rank", name(at)));
                 }
-                let is_false = memory.forgot.is_some() && before.is_none() && !self.machines[at].has_lost;
+                let is_false = memory.forgot.is_some() && before.is_none() && !self.machines[at].has_lost_numbers;
                 if is_false {
                     self.fail(|| {
                         format!("FALSE-RECOVER: {} believes to have forgotten ({:?}), and has its disk", name(at), memory.forgot)

@@ -70,8 +70,14 @@ pub struct Machine {
     pub write_is_due: bool,
     /// It has lost promises: wiped, or an older disk. Until it serves again.
     pub has_lost: bool,
+    /// Numbers of its own are lost, of which the other may have heard. Until the two are together again.
+    pub has_lost_numbers: bool,
     /// The admin said that this one is off (and it is): when it starts, it reaches the other first (e10).
     pub declared: bool,
+    /// It has heard that it was declared down.
+    pub was_told: bool,
+    /// Its link has forgotten the other's key: whoever starts in the other's place is paired anew.
+    pub key_is_forgotten: bool,
     pub said: Option<Heartbeat>,
     pub last_state: State,
 }
@@ -98,7 +104,10 @@ impl Machine {
             disk_is_stalled: false,
             write_is_due: false,
             has_lost: false,
+            has_lost_numbers: false,
             declared: false,
+            was_told: false,
+            key_is_forgotten: false,
             said: None,
             last_state: State::Startup,
         }
@@ -151,14 +160,19 @@ impl Machine {
         if !self.clock.is_confirmed {
             node.set_sleep_unknown();
         }
-        let pair = Pair {
-            memory: disk.memory_after_crash().expect("it has a twin"),
-            session: Session(self.setup.salt ^ ((self.starts << 8) | (self.side as u64 + 1)).wrapping_mul(0x9e37_79b9_7f4a_7c15)),
-            given_up: disk.given_up.values().copied().collect(),
-            entries: disk.entries.values().cloned().collect(),
+        // As `runtime::twin::at_start` has it.
+        let memory = match (disk.memory_after_crash(), self.key_is_forgotten) {
+            (memory, true) => memory,
+            (Some(memory), false) => Some(Memory { unpaired: false, ..memory }),
+            (None, false) => {
+                self.has_lost_numbers = true;
+                Some(Memory { forgot: Some(Forgot::Blank), ..first_memory(self.side, &self.setup) })
+            }
         };
-        if !self.setup.strangers {
-            node.pair(at, pair, out);
+        if let Some(memory) = memory.filter(|_| !self.setup.strangers) {
+            let given_up = disk.given_up.values().copied().collect();
+            let entries = disk.entries.values().cloned().collect();
+            node.pair(at, Pair { memory, session: self.session(0), given_up, entries }, out);
         }
         let addresses = vec![Ipv4Net::new(own_address(self.side), 24).expect("a prefix of 24 bits")];
         let mac = Some([2, 0, 0, 0, 1, self.side as u8]);
@@ -166,6 +180,26 @@ impl Machine {
         node.handle(at, Event::Interfaces(vec![interface]), out);
         self.node = Some(node);
         (self.paused_until, self.write_is_due, self.disk_is_stalled) = (None, false, false);
+    }
+
+    /// Another one for each start, and for a pairing within it.
+    fn session(&self, nth: u64) -> Session {
+        let number = (self.starts << 8) | (nth << 4) | (self.side as u64 + 1);
+        Session(self.setup.salt ^ number.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    }
+
+    /// What the node is told when its link has found another twin, as `runtime::twin::at_pairing` has it.
+    pub fn paired_anew(&mut self) -> Option<Pair> {
+        self.key_is_forgotten = false;
+        let memory = self.node.as_ref()?.memory().cloned();
+        let memory = memory.unwrap_or_else(|| first_memory(self.side, &self.setup));
+        Some(Pair { memory, session: self.session(1), given_up: Vec::new(), entries: Vec::new() })
+    }
+
+    /// It begins as the twin of one that is alone by now, and may have leases.
+    pub fn joins(&mut self, one_with_leases: bool) {
+        let memory = Memory { shut_down: one_with_leases, ..first_memory(self.side, &self.setup) };
+        self.drive.disk.memory = Some(memory);
     }
 
     fn confirm_at_start(&mut self, now: Time, ahead: Duration) {
@@ -183,6 +217,7 @@ impl Machine {
         self.drive.stamp = self.clock.stamp(now);
         self.node = None;
         (self.said, self.last_state) = (None, State::Startup);
+        self.was_told &= self.drive.disk.memory.as_ref().is_some_and(|memory| memory.shut_down);
         self.inbox.clear();
     }
 
@@ -192,7 +227,7 @@ impl Machine {
         let mut disk = Disk::new(config::settings(&self.setup));
         disk.memory = Some(Memory { forgot: Some(Forgot::Blank), ..first_memory(self.side, &self.setup) });
         self.drive = Drive { disk, known: BTreeMap::new(), stamp: fresh.stamp(now) };
-        (self.has_lost, self.copy) = (true, None);
+        (self.has_lost, self.has_lost_numbers, self.was_told, self.copy) = (true, true, false, None);
     }
 
     pub fn restore(&mut self, marked: bool) {
@@ -202,7 +237,12 @@ impl Machine {
             memory.forgot = Some(memory.forgot.unwrap_or(Forgot::Restored));
         }
         self.drive = drive;
-        self.has_lost = true;
+        (self.has_lost, self.has_lost_numbers, self.was_told) = (true, true, false);
+    }
+
+    /// It was declared down, and has not heard of that yet.
+    pub fn must_be_told(&self) -> bool {
+        self.declared && !self.was_told
     }
 
     /// Notes what was just written, by true time.

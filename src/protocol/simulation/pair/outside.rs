@@ -8,13 +8,13 @@ use super::{
     world::World,
 };
 use crate::{
-    protocol::{Command, Event, TwinCommand, failover::State},
+    protocol::{Command, Event, TwinCommand, failover::State, replica::Edited},
     settings::{Record, RecordKey, Twin},
 };
 
 impl World {
     pub fn start(&mut self, at: usize, mode: Clock) {
-        if self.machines[at].declared {
+        if self.machines[at].must_be_told() || self.machines[1 - at].key_is_forgotten {
             // It reaches the other, which is on: that is what the admin's word rests on.
             if !self.machines[1 - at].is_on() {
                 return;
@@ -25,6 +25,12 @@ impl World {
         if self.machines[at].is_on() {
             return;
         }
+        if self.machines[1 - at].key_is_forgotten {
+            if self.machines[1 - at].has_lost && !self.setup.both_may_be_lost {
+                return;
+            }
+            self.pair_anew(at);
+        }
         tell!(self, "{} is switched on, clock: {mode:?}", name(at));
         let mut out = std::mem::take(&mut self.spare);
         self.machines[at].start(self.now, mode, &mut out);
@@ -34,7 +40,7 @@ impl World {
 
     pub fn stop(&mut self, at: usize) -> bool {
         // Whoever declared the other down is there when it starts.
-        if self.machines[1 - at].declared && self.machines[1 - at].is_on() {
+        if self.machines[1 - at].must_be_told() && self.machines[1 - at].is_on() {
             return false;
         }
         if self.machines[at].is_on() {
@@ -45,7 +51,8 @@ impl World {
     }
 
     pub fn power(&mut self, at: usize, does: PowerDoes) {
-        let may_be_lost = self.setup.both_may_be_lost || !self.machines[1 - at].has_lost;
+        // Whoever was unpaired and loses its disk as well has nothing in common with anybody.
+        let may_be_lost = (self.setup.both_may_be_lost || !self.machines[1 - at].has_lost) && !self.machines[at].key_is_forgotten;
         match does {
             PowerDoes::Off => drop(self.stop(at)),
             PowerDoes::On(mode) => self.start(at, mode),
@@ -58,7 +65,8 @@ impl World {
             }
             PowerDoes::OffAndRestore { marked } => {
                 // An unmarked copy is noticed only where the other can be reached, and has heard of more.
-                let noticed = marked || (self.is_linked() && self.partner_knows_all(at));
+                // And one over a marked one takes the mark away.
+                let noticed = marked || (self.is_linked() && self.partner_knows_all(at) && !self.machines[at].has_lost);
                 if may_be_lost && noticed && self.machines[at].copy.is_some() && self.stop(at) {
                     tell!(self, "{} gets an old copy of its disk, {}", name(at), if marked { "marked" } else { "unmarked" });
                     self.machines[at].restore(marked);
@@ -67,6 +75,24 @@ impl World {
                     self.forget_claims(at);
                 }
             }
+        }
+    }
+
+    /// Somebody with a blank disk takes this one's place, and is paired with the other.
+    fn pair_anew(&mut self, at: usize) {
+        let other = 1 - at;
+        tell!(self, "{} gets a blank disk, and is paired with {} anew", name(at), name(other));
+        let (has_twin, has_leases) = match &self.machines[other].node {
+            Some(node) => (node.memory().is_some(), !node.leases().is_empty()),
+            None => return,
+        };
+        self.machines[at].wipe(self.now);
+        if !has_twin {
+            self.machines[at].joins(has_leases);
+        }
+        self.forget_claims(at);
+        if let Some(pair) = self.machines[other].paired_anew() {
+            self.handle(other, Event::Paired(Box::new(pair)));
         }
     }
 
@@ -109,7 +135,7 @@ impl World {
         self.commands += 1;
         self.last_result_is_ok = false;
         tell!(self, "admin at {}, command {}: {}", name(at), self.commands, tell::command(&command));
-        self.handle(at, Event::Command { id: self.commands, command });
+        self.handle(at, Event::Command { id: self.commands, by: Edited::default(), command });
     }
 
     pub fn edit(&mut self, at: usize, does: Edit) {
@@ -136,6 +162,12 @@ impl World {
                     self.command(at, Command::Remove(RecordKey::Reservation(reservation.identifier)));
                 }
             }
+            Edit::Reconcile(keep) => {
+                let first = self.machines[at].node.as_ref().and_then(|node| node.to_reconcile().into_iter().next());
+                if let Some(item) = first {
+                    self.command(at, Command::Reconcile { key: item.key, keep });
+                }
+            }
             Edit::Free { address: last } => {
                 let now = self.now;
                 if last >= POOL && !self.clients.iter().any(|client| client.claims_any(address(last), now)) {
@@ -145,9 +177,13 @@ impl World {
         }
     }
 
+    pub fn is_declared(&mut self, at: usize) {
+        (self.machines[at].declared, self.machines[at].was_told) = (true, false);
+    }
+
     pub fn twin(&mut self, at: usize, says: TwinCommand) {
         match says {
-            TwinCommand::DeclareDown | TwinCommand::Serve => {
+            TwinCommand::DeclareDown | TwinCommand::Serve | TwinCommand::Unpair => {
                 // The admin says only what is true, and only where the node can hear it.
                 let can = self.machines[at].is_on() && self.machines[at].paused_until.is_none();
                 if self.machines[1 - at].is_on() || !can {
@@ -157,17 +193,27 @@ impl World {
                 {
                     return;
                 }
+                // The other one's place is taken by somebody with a blank disk.
+                if says == TwinCommand::Unpair && self.machines[at].has_lost && !self.setup.both_may_be_lost {
+                    return;
+                }
             }
             // Whoever declared the other down is there when that one comes back.
             TwinCommand::ShutDown if self.machines[1 - at].declared => return,
-            TwinCommand::Switch | TwinCommand::ShutDown | TwinCommand::Unpair => {}
+            TwinCommand::Switch | TwinCommand::ShutDown => {}
         }
         self.command(at, Command::Twin(says));
         let is_taken = match says {
             TwinCommand::DeclareDown => self.machines[at].state() == Some(State::PartnerDown),
             TwinCommand::Serve => self.last_result_is_ok,
-            TwinCommand::Switch | TwinCommand::ShutDown | TwinCommand::Unpair => false,
+            TwinCommand::Unpair => {
+                self.machines[at].key_is_forgotten = true;
+                true
+            }
+            TwinCommand::Switch | TwinCommand::ShutDown => false,
         };
-        self.machines[1 - at].declared |= is_taken;
+        if is_taken {
+            self.is_declared(1 - at);
+        }
     }
 }

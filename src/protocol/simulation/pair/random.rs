@@ -6,7 +6,7 @@ use super::{
     step::{A, B, Clock, DiskDoes, Does, Edit, Fate, Kinds, LinkDoes, POOL, PowerDoes, Reach, Setup, Step, Which},
     world::{CLIENTS, World, mix},
 };
-use crate::protocol::{TwinCommand, seeds::Telling};
+use crate::protocol::{TwinCommand, replica::Keep, seeds::Telling};
 
 pub struct Random(u64);
 
@@ -139,7 +139,8 @@ fn random_setup(random: &mut Random, salt: u64) -> Setup {
         drift_ppm: [random.of(&[-500, 0, 500]), random.of(&[-500, 0, 500])],
         loss_permille: random.of(&[0, 0, 0, 50, 200]),
         salt,
-        both_may_be_lost: false,
+        both_may_be_lost: random.one_in(8),
+        assumes: random.one_in(10),
         strangers: false,
     }
 }
@@ -151,6 +152,7 @@ fn random_wait(random: &mut Random, setup: &Setup) -> Step {
         8..12 => random.below(300),
         12..16 => random.below(3000),
         16..18 => random.below(20_000),
+        18 if random.one_in(3) => (setup.mclt_secs + setup.lease_secs) as usize * 1000 + random.below(12_000),
         18 => setup.mclt_secs as usize * 1000 + random.below(12_000),
         _ => setup.lease_secs as usize * 1000 + random.below(8_000),
     };
@@ -248,7 +250,8 @@ impl Swarm {
             Class::Clock => Some(Step::Clock { at }),
             Class::Pause => Some(Step::Pause { at, ms: random.of(&[300, 1600, 4000, 30_000]) }),
             Class::Admin => {
-                let does = match random.below(7) {
+                let does = match random.below(8) {
+                    7 => Edit::Reconcile(random.of(&[Keep::InForce, Keep::Waiting])),
                     0..3 => Edit::Keep { address: address(random), who },
                     3 => Edit::Unkeep { who },
                     4 => Edit::Free { address: address(random) },
@@ -259,10 +262,11 @@ impl Swarm {
             }
             Class::Twin => {
                 let is_other_on = world.machines[1 - at].is_on();
-                let says = match random.below(6) {
+                let says = match random.below(8) {
                     0 => TwinCommand::ShutDown,
                     1 => TwinCommand::Switch,
                     2 => TwinCommand::Serve,
+                    3 => TwinCommand::Unpair,
                     _ => TwinCommand::DeclareDown,
                 };
                 let makes_sense = matches!(says, TwinCommand::ShutDown | TwinCommand::Switch) || !is_other_on;

@@ -331,7 +331,37 @@ fn declarations() -> Vec<Scenario> {
         &FLOW,
         &[DECLARED_LONG_ENOUGH, acquire(0, 11, A), wait(400), on(B), wait(4000), acquire(1, 11, B), wait(400)],
     ];
-    vec![scenario(&[W35], "DOUBLE", &same_generation)]
+    // What the owner promised after the release is known to nobody here.
+    let alone_too_early = [
+        &[acquire(1, 10, A), wait(100)][..],
+        &CUT,
+        &[client(1, Does::Release, B), wait(100), acquire(1, 10, A), wait(400), power(A, PowerDoes::Off), wait(2500)],
+        &[twin(B, TwinCommand::Unpair), DECLARED_LONG_ENOUGH, wait(2000), acquire(2, 10, B), wait(400)],
+    ];
+    // A hears that B has counted it as down, and then no more: it does not know that B has given .10.
+    let short_contact =
+        [&declared_down(A, 2, 10)[..], &[on(A), wait(460)], &CUT, &[wait(12_000), acquire(1, 10, A), wait(400)]].concat();
+    let slow = Setup { link_ms: [200, 200], ..Setup::QUIET };
+    // B's last promise is one that A, its disk in trouble, has not taken in.
+    let assumed = [
+        disk(A, DiskDoes::Stall),
+        acquire(0, 10, A),
+        wait(6000),
+        acquire(1, 11, B),
+        wait(400),
+        power(B, PowerDoes::Off),
+        disk(A, DiskDoes::Flow),
+        wait(62_500),
+        acquire(2, 11, A),
+        wait(400),
+    ];
+    let assumes = Setup { assumes: true, mclt_secs: 120, ..Setup::QUIET };
+    vec![
+        scenario(&[W35], "DOUBLE", &same_generation),
+        scenario(&[W37], "DOUBLE", &alone_too_early),
+        Scenario { setup: slow, ..scenario(&[W38], "DOUBLE", &[&short_contact]) },
+        Scenario { setup: assumes, ..scenario(&[W39], "DOUBLE", &[&assumed]) },
+    ]
 }
 
 /// Histories that went wrong once with all rules in force, found by random runs and by thinking, cut to their core.
@@ -348,7 +378,73 @@ fn once_wrong() -> Vec<(Setup, Vec<Step>)> {
         &[acquire(3, 10, A), acquire(0, 11, A), Step::Next(3), wait(3), disk(A, DiskDoes::Stall), wait(1994)],
         &[acquire(0, 11, B), wait(1875), disk(A, DiskDoes::Write(1))],
     ]);
-    vec![asks_both, raised, overtaken]
+    // A marked copy, and another one over it without a mark, which nobody can notice: the world does not do that any more.
+    let mark_removed = quiet(&[&[
+        Step::Copy { at: B },
+        link(B, Kinds::ALL, LinkDoes::Cut),
+        acquire(1, 11, B),
+        wait(400),
+        power(B, PowerDoes::OffAndRestore { marked: true }),
+        link(B, Kinds::ALL, LinkDoes::Flow),
+        on(B),
+        power(B, PowerDoes::OffAndRestore { marked: false }),
+    ]]);
+    // Wiped, sent to serve without the other: it has lost numbers that the other has heard of, and is silent once more.
+    let slow_disk_of_b =
+        Setup { lease_secs: 40, disk_ms: [1500, 1], drift_ppm: [-500, 500], loss_permille: 50, salt: 505_929, ..Setup::QUIET };
+    let numbers_lost = [
+        Step::Client { who: 3, does: Does::Acquire(None), reach: Reach::Only(B), is_deaf: false },
+        wait(40_331),
+        power(A, PowerDoes::Off),
+        power(B, PowerDoes::OffAndWipe),
+        on(B),
+        wait(68_443),
+        twin(B, TwinCommand::Serve),
+        power(B, PowerDoes::Off),
+        wait(235),
+    ];
+    // Sent to serve after its own goodbye, while what the other gave of its half may still be in force.
+    let said_goodbye = quiet(&[
+        &[
+            twin(B, TwinCommand::ShutDown),
+            wait(600),
+            power(B, PowerDoes::Off),
+            DECLARED_LONG_ENOUGH,
+            acquire(1, 11, A),
+            wait(400),
+        ],
+        &[power(A, PowerDoes::OffAndWipe), on(B), twin(B, TwinCommand::Serve)],
+        &[Step::Client { who: 3, does: Does::Acquire(None), reach: Reach::Both, is_deaf: false }],
+    ]);
+    let lossy = Setup {
+        addresses: 4,
+        lease_secs: 120,
+        link_ms: [20, 2],
+        disk_ms: [1, 5],
+        loss_permille: 50,
+        salt: 508_009,
+        ..Setup::QUIET
+    };
+    let recycled_meanwhile = [
+        Step::Client { who: 2, does: Does::Acquire(None), reach: Reach::Both, is_deaf: false },
+        Step::Next(4),
+        twin(A, TwinCommand::ShutDown),
+        wait(132_518),
+        power(B, PowerDoes::Off),
+        power(A, PowerDoes::Off),
+        power(A, PowerDoes::On(Clock::Ahead)),
+        twin(A, TwinCommand::Serve),
+        acquire(2, 10, A),
+    ];
+    vec![
+        asks_both,
+        raised,
+        overtaken,
+        mark_removed,
+        (slow_disk_of_b, numbers_lost.to_vec()),
+        said_goodbye,
+        (lossy, recycled_meanwhile.to_vec()),
+    ]
 }
 
 #[test]

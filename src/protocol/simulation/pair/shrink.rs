@@ -16,8 +16,8 @@ pub fn shrink(setup: Setup, steps: Vec<Step>, fails: impl Fn(Setup, &[Step]) -> 
     };
     loop {
         let before = (setup, steps.len());
-        let quiet =
-            Setup { addresses: setup.addresses, lease_secs: setup.lease_secs, mclt_secs: setup.mclt_secs, ..Setup::QUIET };
+        let Setup { addresses, lease_secs, mclt_secs, both_may_be_lost, assumes, .. } = setup;
+        let quiet = Setup { addresses, lease_secs, mclt_secs, both_may_be_lost, assumes, ..Setup::QUIET };
         let candidates = [
             quiet,
             Setup { loss_permille: 0, ..setup },

@@ -4,6 +4,7 @@
 use crate::protocol::{
     TwinCommand,
     failover::{Body, Rank},
+    replica::Keep,
 };
 
 /// The first node (rank First, 192.0.2.1), and the second.
@@ -32,6 +33,8 @@ pub struct Setup {
     pub salt: u64,
     /// Both disks may be lost (w14).
     pub both_may_be_lost: bool,
+    /// Each counts the other as down after a minute without it: so the link between them is always whole.
+    pub assumes: bool,
     /// They are no pair: two servers that know nothing of each other.
     pub strangers: bool,
 }
@@ -48,6 +51,7 @@ impl Setup {
         loss_permille: 0,
         salt: 0,
         both_may_be_lost: false,
+        assumes: false,
         strangers: false,
     };
 }
@@ -258,6 +262,8 @@ pub enum Edit {
     Free {
         address: u8,
     },
+    /// The first thing that is to be reconciled, if there is one.
+    Reconcile(Keep),
 }
 
 pub fn name(at: usize) -> &'static str {

@@ -61,6 +61,7 @@ pub fn changes(changes: &[Change]) -> String {
         Change::Setting(entry) => format!("setting {:?} v{}", entry.key, version(entry.version)),
         Change::GiveUp(given) => format!("gives up {} gen {} v{}", given.address, given.generation, version(given.version)),
         Change::Pair(memory) => format!("pair {memory:?}"),
+        Change::Noted(noted) => format!("notes {:?}", noted.key),
     };
     changes.iter().map(one).collect::<Vec<_>>().join("; ")
 }
@@ -73,6 +74,7 @@ pub fn command(command: &Command) -> String {
         Command::Replace(_) => "replace all settings".into(),
         Command::Free(address) => format!("free {address}"),
         Command::Reconcile { .. } => "reconcile".into(),
+        Command::Revert(_) => "revert".into(),
         Command::Twin(command) => format!("{command:?}"),
     }
 }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::protocol::{
     Action, Datagram, Event, StoreTrouble,
-    failover::{Body, Envelope},
+    failover::{Body, Envelope, State},
     seeds::Telling,
     time::Time,
 };
@@ -243,7 +243,9 @@ impl World {
         match what {
             Incoming::Packet(packet) => self.hear_packet(at, &packet),
             Incoming::Partner(envelope) => {
-                if !matches!(envelope.body, Body::Heartbeat(_)) {
+                if let Body::Heartbeat(heartbeat) = &envelope.body {
+                    self.machines[at].was_told |= heartbeat.state == State::PartnerDown;
+                } else {
                     tell!(self, "          {} hears: {}", name(at), tell::body(&envelope.body));
                 }
                 self.handle(at, Event::Partner(envelope));
@@ -294,7 +296,7 @@ impl World {
                     self.write_soon(at);
                 }
                 Action::Send(envelope) => self.send(at, envelope),
-                Action::Done { id, result } => {
+                Action::Done { id, result, .. } => {
                     self.last_result_is_ok = result.is_ok();
                     tell!(
                         self,
@@ -321,6 +323,11 @@ impl World {
             if self.machines[at].serves() {
                 let machine = &mut self.machines[at];
                 (machine.declared, machine.has_lost) = (false, false);
+            }
+            match state {
+                State::Normal => self.machines[at].has_lost_numbers = false,
+                State::PartnerDown if self.setup.assumes && !self.machines[1 - at].is_on() => self.is_declared(1 - at),
+                _ => {}
             }
         }
     }
@@ -354,7 +361,7 @@ impl World {
 
     /// One of them was declared down and has started: it reaches the other (e10).
     fn must_reach(&self) -> bool {
-        self.machines.iter().any(|machine| machine.declared && machine.is_on())
+        self.setup.assumes || self.machines.iter().any(|machine| machine.must_be_told() && machine.is_on())
     }
 
     fn set_link(&mut self, from: usize, kinds: Kinds, does: LinkDoes) {

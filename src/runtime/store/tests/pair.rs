@@ -4,9 +4,13 @@ use super::*;
 use crate::{
     protocol::{
         failover::{Forgot, GivenUp, Memory, Rank},
-        replica::{Entry, Other},
+        replica::{Edited, Entry, Other},
     },
-    settings::{LeaseTimes, Twin},
+    settings::{
+        LeaseTimes, Twin,
+        access::{Access, LOCKED},
+        alerts::Alerts,
+    },
 };
 
 fn memory() -> Memory {
@@ -15,6 +19,7 @@ fn memory() -> Memory {
         partner_down: None,
         shut_down: true,
         forgot: None,
+        unpaired: true,
         own_number: 7,
         partner_number: 7,
         longest_mclt: Duration::from_secs(3600),
@@ -25,7 +30,8 @@ fn memory() -> Memory {
 }
 
 fn entry(record: Record, first: u64, second: u64) -> Entry {
-    Entry { key: record.key(), version: Version { first, second }, record: Some(record), other: None }
+    let edited = Some(Edited { by: "dashboard".into(), wall_ms: 1_700_000_000_000 });
+    Entry { key: record.key(), version: Version { first, second }, record: Some(record), other: None, edited }
 }
 
 fn entries() -> Vec<Entry> {
@@ -34,7 +40,7 @@ fn entries() -> Vec<Entry> {
     vec![
         entry(Record::Lease(LeaseTimes::default()), 3, 0),
         Entry { other: Some(Other { record: None }), ..entry(twin, 1, 41) },
-        Entry { record: None, ..entry(Record::Subnet(subnet("192.0.2.0/24")), 1, 1) },
+        Entry { record: None, edited: None, ..entry(Record::Subnet(subnet("192.0.2.0/24")), 1, 1) },
         Entry { other: Some(Other { record: Some(Record::Reservation(reservation(1, 6))) }), ..kept },
     ]
 }
@@ -134,6 +140,11 @@ fn the_mark_of_a_restore_goes_when_nothing_is_forgotten_any_more() {
 
 /// A database as the first version made it, with a setting and a lease.
 fn first_version(folder: &Folder) {
+    old_version(folder, 1, &["epoch", "clock", "binding", "setting"]);
+}
+
+/// The same as version `version` made it, which had these tables.
+fn old_version(folder: &Folder, version: usize, tables: &[&'static str]) {
     let (mut store, _) = folder.open();
     let changes = [Change::Bind(lease(1)), Change::Put(Record::Server(Server { bootp: true, ..Server::default() }))];
     store.commit_now(&changes).expect("commits");
@@ -147,14 +158,16 @@ fn first_version(folder: &Folder) {
         });
         rows.expect("rows").collect::<rusqlite::Result<Vec<_>>>().expect("values")
     };
-    let tables = ["epoch", "clock", "binding", "setting"].map(|table| (table, rows(table)));
+    let tables: Vec<_> = tables.iter().map(|table| (table, rows(table))).collect();
     for path in Place::companions(&folder.database()) {
         let _ = fs::remove_file(path);
     }
     let connection = Connection::open(folder.database()).expect("opens");
-    connection.execute_batch(MIGRATIONS[0]).expect("the tables of the first version");
+    for tables in &MIGRATIONS[..version] {
+        connection.execute_batch(tables).expect("the tables of that version");
+    }
     connection.pragma_update(None, "application_id", APPLICATION_ID).expect("ours");
-    connection.pragma_update(None, "user_version", 1).expect("the first");
+    connection.pragma_update(None, "user_version", version as i64).expect("that version");
     for (table, rows) in tables {
         for row in rows {
             let marks = vec!["?"; row.len()].join(",");
@@ -181,6 +194,30 @@ fn a_database_from_before_there_were_pairs_is_brought_up_to_date() {
     let (_, loaded) = folder.open();
     assert_eq!((loaded.settings.twin, loaded.memory), (twin, Some(memory())));
     assert!(loaded.settings.server.bootp);
+}
+
+#[test]
+fn a_database_from_before_there_was_access_is_brought_up_to_date() {
+    let folder = Folder::new();
+    old_version(&folder, 2, &["epoch", "clock", "binding", "setting"]);
+    let connection = Connection::open(folder.database()).expect("opens");
+    let key = r#"INSERT INTO entry VALUES ('"lease"', 3, 0, NULL, NULL)"#;
+    connection.execute(key, []).expect("an entry of then");
+    drop(connection);
+    let (mut store, loaded) = folder.open();
+    assert!(loaded.notices.is_empty() && loaded.settings.server.bootp);
+    assert_eq!((loaded.entries.len(), &loaded.entries[0].edited), (1, &None));
+    assert_eq!((&loaded.settings.access, &loaded.settings.alerts), (&Access::default(), &Alerts::default()));
+    let access = Access { password: Some(LOCKED.into()), tokens: Vec::new() };
+    let alerts = Alerts { quiet: true, ..Alerts::default() };
+    let changes = [Change::Put(Record::Access(access.clone())), Change::Put(Record::Alerts(alerts.clone()))];
+    store.commit_now(&changes).expect("there is room for both");
+    drop(store);
+    let (mut store, loaded) = folder.open();
+    assert_eq!((loaded.settings.access, loaded.settings.alerts), (access, alerts));
+    store.commit_now(&[Change::Remove(RecordKey::Access), Change::Remove(RecordKey::Alerts)]).expect("removes");
+    drop(store);
+    assert_eq!(folder.open().1.settings.access, Access::default());
 }
 
 #[test]

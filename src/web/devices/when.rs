@@ -1,0 +1,43 @@
+//! Moments as people say them: "4 min ago", "in 11 h", with the date beside it for machines.
+
+use crate::{
+    protocol::{explain::spell, time::Time},
+    web::House,
+};
+
+/// A moment, to be shown as `<time datetime=…>`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct When {
+    pub words: String,
+    /// RFC 3339; `None` while the wall clock is not to be believed.
+    pub date: Option<String>,
+}
+
+impl When {
+    pub fn of(house: &House, time: Time) -> When {
+        let words = if time == Time::NEVER {
+            "never".into()
+        } else if time > house.now {
+            format!("in {}", spell(house.now.until(time).as_secs()))
+        } else {
+            ago((house.now - time).as_secs())
+        };
+        When { words, date: date(house, time) }
+    }
+}
+
+pub fn ago(secs: u64) -> String {
+    match secs {
+        0..10 => "just now".into(),
+        _ => format!("{} ago", spell(secs)),
+    }
+}
+
+/// RFC 3339 in UTC, whole seconds.
+pub fn date(house: &House, time: Time) -> Option<String> {
+    if time == Time::NEVER || !house.clock.wall_trusted() {
+        return None;
+    }
+    let timestamp = jiff::Timestamp::try_from(house.clock.wall_of(time)).ok()?;
+    timestamp.round(jiff::Unit::Second).ok().map(|rounded| rounded.to_string())
+}

@@ -1,0 +1,69 @@
+//! A house with twins, their dashboards and some devices. The browser runs in the world's own network, which has a leg on
+//! the same segment.
+
+use std::cell::Cell;
+use std::process::Command;
+use std::time::Duration;
+
+use crate::lab::{Client, Kind, Lab, wait_until};
+use crate::pair::{Pair, Side};
+use crate::twins::Twins;
+
+pub struct House<'l> {
+    pub lab: &'l Lab,
+    #[allow(dead_code, reason = "kept running")]
+    pub twins: Twins<'l>,
+    /// Ports for the browsers' drivers.
+    next_port: Cell<u16>,
+}
+
+/// A small network, as a home has it.
+pub const SETTINGS: &str = r#"
+[lease]
+default = "1h"
+[[subnet]]
+network = "10.77.0.0/24"
+pools = ["10.77.0.100-10.77.0.199"]
+[subnet.options]
+router = "10.77.0.254"
+dns = ["10.77.0.254"]
+"#;
+
+impl<'l> House<'l> {
+    /// Both twins run, together, with their dashboards.
+    pub fn new(lab: &'l Lab, name: &str) -> House<'l> {
+        lab.bridge("lan");
+        for side in Side::BOTH {
+            lab.host(side.host(), "lan", &[&format!("{}/24", side.address())]);
+        }
+        let status = Command::new("ip").args(["address", "add", "10.77.0.9/24", "dev", "lan"]).status().expect("ip starts");
+        assert!(status.success(), "the world's own leg has no address");
+        let mut twins = Twins::new(lab, &format!("browser-{name}"), SETTINGS);
+        twins.flags.extend(["--web-listen".into(), "0.0.0.0:80".into()]);
+        twins.start_both();
+        let house = House { lab, twins, next_port: Cell::new(9515) };
+        for side in Side::BOTH {
+            wait_until("the dashboard answers", Duration::from_secs(5), || {
+                std::net::TcpStream::connect((side.address(), 80)).is_ok()
+            });
+        }
+        house
+    }
+
+    pub fn port(&self) -> u16 {
+        self.next_port.replace(self.next_port.get() + 1)
+    }
+
+    /// A device on the LAN; its client is started by the caller.
+    pub fn device(&self, host: &str) -> Client<'l> {
+        self.lab.host(host, "lan", &[]);
+        self.lab.client(Kind::Udhcpc, host)
+    }
+
+    /// Three devices with leases.
+    pub fn furnish(&self) {
+        for name in ["phone", "printer", "tv"] {
+            self.device(name).start(&[&format!("hostname={name}")]);
+        }
+    }
+}
