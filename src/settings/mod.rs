@@ -8,6 +8,7 @@ pub mod dictionary;
 pub mod options;
 pub mod parse;
 pub mod render;
+pub mod setup;
 pub mod words;
 
 use std::{net::Ipv4Addr, time::Duration};
