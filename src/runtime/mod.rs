@@ -19,6 +19,7 @@ pub mod alerts;
 pub mod led;
 pub mod partner;
 pub mod twin;
+pub mod appliance;
 
 // What sockets are made of.
 pub mod served;
