@@ -1,1 +1,191 @@
 // Live updates, search as you type, the map. Every page works without it.
+
+/* Live: parts of the page that the server sends again when they have changed (src/web/live.rs) */
+
+const page = document.body.dataset.page;
+const STALL_MS = 35_000; // Two heartbeats, and some.
+const AGAIN_MS = 3_000;
+const GRACE_MS = 1_500; // A stream that comes back at once was never away.
+
+let stream = null;
+let heard = Date.now();
+let stall = 0;
+let again = 0;
+const waiting = new Map(); // What would have replaced the element that somebody is at.
+
+function clock(at) {
+  return new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+}
+
+function alive() {
+  heard = Date.now();
+  clearTimeout(stall);
+  stall = setTimeout(stalled, STALL_MS);
+  if (document.body.classList.contains("is-stale")) {
+    document.body.classList.remove("is-stale");
+    document.getElementById("not-live").hidden = true;
+  }
+}
+
+function stalled() {
+  document.body.classList.add("is-stale");
+  const line = document.getElementById("not-live");
+  line.textContent = `Not live since ${clock(heard)}, reconnecting`;
+  line.hidden = false;
+}
+
+function isBusy(element) {
+  const at = document.activeElement;
+  if (at && at !== document.body && element.contains(at)) return true;
+  // Somebody opened it, ticked it or typed into it.
+  return [...element.querySelectorAll("input, textarea, select")].some((field) =>
+    field.type === "checkbox" || field.type === "radio" ? field.checked !== field.defaultChecked
+      : "defaultValue" in field && field.type !== "hidden" && field.value !== field.defaultValue);
+}
+
+// Rows with an id are kept, moved or replaced one by one, so that the row that somebody is at stays as it is.
+function renewRows(before, after) {
+  let place = before.firstElementChild;
+  const staying = new Set([...after.children].map((row) => row.id));
+  for (const row of [...before.children]) {
+    if (!staying.has(row.id) && !isBusy(row)) {
+      if (place === row) place = row.nextElementSibling;
+      row.remove();
+    }
+  }
+  for (const row of [...after.children]) {
+    const known = document.getElementById(row.id);
+    let now = row;
+    if (known && before.contains(known)) {
+      now = known;
+      if (!known.isEqualNode(row) && !isBusy(known)) {
+        if (place === known) place = row;
+        known.replaceWith(row);
+        now = row;
+      }
+    }
+    if (now === place) place = place.nextElementSibling;
+    else before.insertBefore(now, place);
+  }
+}
+
+function renew(id, html) {
+  const before = document.getElementById(id);
+  if (!before) return;
+  const holder = document.createElement("template");
+  holder.innerHTML = html.trim();
+  const after = holder.content.firstElementChild;
+  if (!after || before.isEqualNode(after)) return;
+  const rows = after.matches("[data-rows]") ? after : after.querySelector("[data-rows]");
+  const old = rows && (before.matches("[data-rows]") ? before : before.querySelector("[data-rows]"));
+  if (rows && old && isBusy(before)) {
+    renewRows(old, rows);
+  } else if (isBusy(before)) {
+    waiting.set(id, html);
+  } else {
+    for (const open of before.querySelectorAll("details[open][id]")) {
+      after.querySelector(`#${CSS.escape(open.id)}`)?.setAttribute("open", "");
+    }
+    before.replaceWith(after);
+    after.dispatchEvent(new CustomEvent("renewed", { bubbles: true }));
+  }
+}
+
+function open() {
+  clearTimeout(again);
+  if (stream || document.hidden) return;
+  const own = location.search.slice(1);
+  stream = new EventSource(`/live?live=${page}&at=${encodeURIComponent(location.pathname)}${own ? `&${own}` : ""}`);
+  stream.addEventListener("parts", (event) => {
+    alive();
+    for (const [id, html] of JSON.parse(event.data)) {
+      waiting.delete(id);
+      renew(id, html);
+    }
+  });
+  stream.addEventListener("beat", alive);
+  stream.addEventListener("bye", () => location.reload());
+  stream.onopen = alive;
+  stream.onerror = () => {
+    close();
+    clearTimeout(stall);
+    stall = setTimeout(stalled, GRACE_MS);
+    again = setTimeout(open, AGAIN_MS);
+  };
+}
+
+function close() {
+  stream?.close();
+  stream = null;
+  clearTimeout(again);
+}
+
+if (page !== undefined) {
+  document.addEventListener("visibilitychange", () => {
+    clearTimeout(stall);
+    if (document.hidden) close();
+    else {
+      stall = setTimeout(stalled, AGAIN_MS + GRACE_MS);
+      open();
+    }
+  });
+  document.addEventListener("focusout", () => setTimeout(() => {
+    for (const [id, html] of [...waiting]) {
+      waiting.delete(id);
+      renew(id, html);
+    }
+  }, 200));
+  addEventListener("pagehide", close);
+  addEventListener("pageshow", (event) => {
+    // From the memory of the browser: as it was, perhaps before the sign-out.
+    if (event.persisted) location.reload();
+  });
+  open();
+}
+
+/* Home, Devices: search while somebody types; `/` leads to the box */
+
+const SEARCH_PAUSE_MS = 150;
+
+function searchAsYouType(box) {
+  let pause = 0;
+  let running = null;
+  const into = box.dataset.into;
+  const onDevices = location.pathname === "/devices";
+  const ask = async () => {
+    running?.abort();
+    running = new AbortController();
+    const wanted = new URLSearchParams(new FormData(box.form)).toString();
+    try {
+      // Home shows what was found only while something is searched for.
+      const empty = !onDevices && box.value.trim() === "";
+      const answer = empty ? null : await fetch(`${box.dataset.search}?${wanted}`, { signal: running.signal });
+      if (answer && !answer.ok) return;
+      const text = answer ? await answer.text() : `<div id="${into}"></div>`;
+      const found = new DOMParser().parseFromString(text, "text/html").getElementById(into);
+      const shown = document.getElementById(into);
+      if (!found || !shown) return;
+      if (onDevices) history.replaceState(null, "", `/devices?${wanted}`);
+      shown.replaceWith(document.adoptNode(found));
+    } catch (error) {
+      // Out of reach, or asked anew: the form still works.
+      if (error.name !== "AbortError") console.warn(error);
+    }
+  };
+  box.addEventListener("input", () => {
+    clearTimeout(pause);
+    pause = setTimeout(ask, SEARCH_PAUSE_MS);
+  });
+}
+
+document.querySelectorAll("input[data-search]").forEach(searchAsYouType);
+
+document.addEventListener("keydown", (event) => {
+  const isTyping = event.target.closest?.("input, textarea, select, [contenteditable]");
+  if (event.key !== "/" || isTyping || event.ctrlKey || event.altKey || event.metaKey) return;
+  const box = document.querySelector("input[data-search]");
+  if (!box) return;
+  event.preventDefault();
+  box.focus();
+  box.select();
+});

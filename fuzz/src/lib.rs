@@ -3,6 +3,7 @@
 
 pub mod decode;
 pub mod link;
+pub mod paired;
 pub mod reply;
 pub mod rules;
 pub mod seeds;

@@ -18,6 +18,8 @@ use twinlease::{
     },
 };
 
+use super::paired;
+
 /// Whether these bytes are anything that one twin says to the other.
 pub fn is_said(bytes: &[u8]) -> bool {
     fn reads<T: DeserializeOwned>(bytes: &[u8]) -> bool {
@@ -29,7 +31,9 @@ pub fn is_said(bytes: &[u8]) -> bool {
 }
 
 pub fn run(bytes: &[u8]) {
-    reads_again::<Vec<Envelope>>(bytes);
+    if let Some(messages) = reads_again::<Vec<Envelope>>(bytes) {
+        paired::hears(&messages);
+    }
     if let Some(beacon) = Beacon::decode(bytes) {
         let encoded = beacon.encode();
         assert!(bytes.len() <= BEACON_BYTES_MAX && beacon.name.chars().count() <= NAME_CHARS_MAX);

@@ -182,6 +182,10 @@ fn messages() -> Vec<(&'static str, String)> {
     let record = record.replace("CLIENT", &json(&client)).replace("HW", &hw);
     let given = record.replace(&json(&client), &json(&ClientId::Given([0, 1, 2].into())));
     let message = |body: &str| format!(r#"[{{"from":1,"to":2,"body":{body}}}]"#);
+    // What one that has just started hears of a twin that has served meanwhile.
+    let conversation = |bodies: &[&str]| {
+        format!("[{}]", bodies.iter().map(|body| message(body).trim_matches(['[', ']']).to_owned()).collect::<Vec<_>>().join(","))
+    };
     let heartbeat = r#"{"heartbeat":{"state":"normal","forgot":null,"digest":18446744073709551615,"settings_digest":1,"number":7,"heard_number":5,"longest_mclt_ms":3600000,"longest_lease_ms":86400000,"clients_heard":12,"in_trouble":false,"unconfirmed":0}}"#;
     let introduction = r#"{"protocol":[1,1],"software":"0.1.0","name":"attic","serial":"10000000deadbeef","fixed_rank":"second","has_leases":true,"is_blank_first":false,"link_port":8067}"#;
     // The base point, compressed: a share that a curve has.
@@ -202,6 +206,19 @@ fn messages() -> Vec<(&'static str, String)> {
         ("pull-next", message(r#"{"pull":{"number":1,"after":"192.0.2.100"}}"#)),
         ("page", message(&format!(r#"{{"page":{{"pull":1,"after":null,"records":[{record},{given}],"settings":null,"more":true,"state":"normal","forgot":null}}}}"#))),
         ("page-last", message(r#"{"page":{"pull":1,"after":"192.0.2.100","records":[],"settings":[],"more":false,"state":"recover","forgot":"blank"}}"#)),
+        (
+            "conversation",
+            conversation(&[
+                &heartbeat.replace("normal", "communications-interrupted"),
+                r#"{"pull":{"number":1,"after":null}}"#,
+                &format!(r#"{{"page":{{"pull":1,"after":null,"records":[{record}],"settings":[],"more":false,"state":"communications-interrupted","forgot":null}}}}"#),
+                heartbeat,
+                &format!(r#"{{"update":{{"record":{given},"expiry":3600000}}}}"#),
+                r#"{"give-up":{"address":"192.0.2.101","generation":3,"version":{"first":7,"second":9}}}"#,
+                heartbeat,
+                r#""shutting-down""#,
+            ]),
+        ),
         ("several", format!("[{0},{0}]", message(r#""shutting-down""#).trim_matches(['[', ']']))),
         ("beacon", r#"TWINLEASE {"version":1,"id":"0123456789abcdef","session":5,"port":8067,"name":"attic","paired":false,"asks":true}"#.into()),
         ("hello", r#"{"protocol":[1,1],"software":"0.1.0","session":5,"paired":true}"#.into()),

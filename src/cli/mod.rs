@@ -3,12 +3,14 @@
 mod check;
 mod door;
 mod leases;
+mod password;
 mod probe;
 mod reservations;
 mod settings;
 mod show;
 mod status;
 mod twin;
+mod web;
 
 use std::{
     fs,
@@ -28,7 +30,7 @@ use twinlease::{
         server::{self, Ways},
         twin::TwinOptions,
     },
-    web::{self, Site},
+    web::{Options as WebOptions, Site, start as start_web},
 };
 
 /// Exit codes, documented in `--help`.
@@ -102,6 +104,13 @@ enum Command {
     Twin {
         #[command(subcommand)]
         action: twin::Action,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// The password of the dashboard. Whoever may run this on the device needs no other.
+    Password {
+        #[command(subcommand)]
+        action: password::Action,
         #[command(flatten)]
         place: Place,
     },
@@ -192,9 +201,15 @@ struct RunArgs {
     /// A file with the same words on both: they become twins without a code. Keep it private.
     #[arg(long, value_name = "FILE")]
     pair_key_file: Option<PathBuf>,
-    /// Where browsers find the dashboard (address:port). May be repeated; without it there is none.
-    #[arg(long = "web-listen", value_name = "ADDRESS")]
-    web_listen: Vec<SocketAddr>,
+    /// Where browsers find the dashboard (address, or address:port); `off`: nowhere. May be repeated.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:80", value_parser = web::http)]
+    web_listen: Vec<web::Listen>,
+    /// The same for https, with a certificate of the device's own making.
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:443", value_parser = web::https)]
+    web_tls_listen: Vec<web::Listen>,
+    /// A further name by which the dashboard is opened. Its host name, with and without `.local`, is known. May be repeated.
+    #[arg(long = "web-name", value_name = "NAME")]
+    web_names: Vec<String>,
 }
 
 pub fn run(args: Args) -> ExitCode {
@@ -215,6 +230,7 @@ pub fn run(args: Args) -> ExitCode {
         Command::Why { what, place, json } => status::why(&place, &what, json),
         Command::Status { place, json } => status::run(&place, json),
         Command::Twin { action, place } => twin::run(&place, action),
+        Command::Password { action, place } => password::run(&place, action),
         Command::Probe { interfaces, wait, json } => probe::run(&interfaces, wait, json),
         Command::Export { file, place, json } => settings::export(&place, file.as_deref(), json),
         Command::Import { file, dry_run, place } => settings::import(&place, &file, dry_run),
@@ -255,10 +271,12 @@ fn serve(args: RunArgs) -> anyhow::Result<u8> {
     let wall_trust = if args.trust_clock { WallTrust::Always } else { WallTrust::Kernel };
     let _lines = log::start(&args.log);
     let twin = TwinOptions { listen: args.twin_listen.0, addresses: args.twins, pair_key };
-    let web_options = web::Options { http: args.web_listen };
+    let (data, names) = (args.place.data.clone(), args.web_names);
+    let on = |listen: Vec<web::Listen>| listen.into_iter().filter_map(|listen| listen.0).collect();
+    let web_options = WebOptions { http: on(args.web_listen), https: on(args.web_tls_listen), data, names: names.clone() };
     let options = server::Options { data: args.place.data, first_settings, wall_trust, twin };
-    server::run(options, |Ways { handle, link, data }| {
-        web::start(web_options, Site::new(data, handle, link))
+    server::run(options, |Ways { handle, link, archive, data }| {
+        start_web(web_options, Site::new(data, handle, link, archive, names))
             .inspect_err(|error| tracing::error!("There is no dashboard: its thread cannot be started ({error})."))
     })?;
     Ok(DONE)

@@ -64,7 +64,7 @@ fn write(path: &Path, text: &[u8]) -> io::Result<()> {
 }
 
 pub fn import(place: &Place, file: &Path, dry_run: bool) -> anyhow::Result<u8> {
-    let settings = match read(file)? {
+    let mut settings = match read(file)? {
         Ok(settings) => settings,
         Err(problems) => {
             show::problems(file, &problems);
@@ -77,6 +77,11 @@ pub fn import(place: &Place, file: &Path, dry_run: bool) -> anyhow::Result<u8> {
         Err(error) if matches!(error.downcast_ref(), Some(StoreError::Missing(_))) => Settings::default(),
         Err(error) => return Err(error),
     };
+    // Which of the two answers, and how far a promise may run ahead, is the pair's own: a file from before it knows nothing of that.
+    if settings.twin != before.twin && !fs::read_to_string(file).is_ok_and(|text| parse::names_twin(&text)) {
+        settings.twin = before.twin;
+        println!("keep   [twin] as it is: the file does not name it");
+    }
     let changes = differences(&before.for_file(), &settings);
     for change in &changes {
         println!("{}", describe(change, &before));

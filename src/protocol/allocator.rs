@@ -9,6 +9,7 @@ use super::{
     lease::{Binding, BindingState, ClientId},
     node::Node,
     probe::ProbeResult,
+    table::Halves,
     time::Time,
 };
 use crate::settings::{Identifier, Reservation};
@@ -78,7 +79,7 @@ impl Node {
                 return Ok(self.choice(now, client, address));
             }
         }
-        Err(self.none_free(subnets))
+        Err(self.none_free(now, subnets))
     }
 
     /// What `choose` would say, and nothing changes. What has run out by `now` must have been noted.
@@ -100,7 +101,7 @@ impl Node {
                 return Ok(self.choice(now, client, address));
             }
         }
-        Err(self.none_free(subnets))
+        Err(self.none_free(now, subnets))
     }
 
     /// An address with which this client has something to do; `None`: any free one will do.
@@ -177,11 +178,12 @@ impl Node {
         Step::NextFree { address, network: self.plan.subnets()[subnet].subnet.network }
     }
 
-    fn none_free(&self, subnets: &[usize]) -> Silence {
+    fn none_free(&self, now: Time, subnets: &[usize]) -> Silence {
         let largest = subnets.iter().map(|&subnet| &self.plan.subnets()[subnet]).max_by_key(|plan| plan.pool_size);
         match largest {
             Some(plan) if plan.pool_size > 0 => {
-                Silence::PoolFull { network: plan.subnet.network, size: plan.pool_size, aside: self.table.aside_len() }
+                let is_half = matches!(self.halves(now), Halves::Own(_));
+                Silence::PoolFull { network: plan.subnet.network, size: plan.pool_size, aside: self.table.aside_len(), is_half }
             }
             Some(plan) => Silence::NoPool { network: plan.subnet.network },
             None => Silence::NoSubnet,

@@ -245,6 +245,8 @@ pub enum Silence {
         size: u64,
         /// Addresses of all pools that rest because a stranger answered under them.
         aside: usize,
+        /// It could give from its own half only; the other one is the twin's.
+        is_half: bool,
     },
     NoPool {
         network: Ipv4Net,

@@ -71,10 +71,12 @@ pub enum State {
     /// The link is back: both pull, both go on serving as if apart.
     Reconcile,
     ShuttingDown,
+    /// Silent as if it had died, for a time that it ends itself.
+    Drilled,
 }
 
 impl State {
-    pub const ALL: [State; 8] = [
+    pub const ALL: [State; 9] = [
         State::Alone,
         State::Startup,
         State::Recover,
@@ -83,6 +85,7 @@ impl State {
         State::PartnerDown,
         State::Reconcile,
         State::ShuttingDown,
+        State::Drilled,
     ];
 
     /// As it stands in messages for machines.
@@ -96,6 +99,7 @@ impl State {
             State::PartnerDown => "partner-down",
             State::Reconcile => "reconcile",
             State::ShuttingDown => "shutting-down",
+            State::Drilled => "drilled",
         }
     }
 }
@@ -112,6 +116,7 @@ impl std::fmt::Display for State {
             State::PartnerDown => "serving alone, its twin is down",
             State::Reconcile => "serving, and comparing notes with its twin",
             State::ShuttingDown => "shut down, and can be switched off",
+            State::Drilled => "in a drill: silent as if it had died",
         })
     }
 }

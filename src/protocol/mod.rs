@@ -13,6 +13,7 @@ pub mod replica;
 pub mod failover;
 pub mod probe;
 pub mod limit;
+mod digest;
 pub mod explain;
 pub mod alerts;
 #[cfg(test)]
@@ -142,6 +143,11 @@ pub enum TwinCommand {
     Unpair,
     /// Goes on without the twin after a shutdown of its own, or though it may have forgotten (rules 11, 12).
     Serve,
+    /// This one is silent for so long, as if it had died: people shall see the twin take over.
+    Drill {
+        secs: u32,
+    },
+    EndDrill,
 }
 
 /// One durable step: the after-image of one record. Bindings and settings travel the same way, to the disk

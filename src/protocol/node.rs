@@ -36,7 +36,7 @@ use durable::{Parked, Undo};
 use history::History;
 pub use history::{Noted, Reversal};
 pub(in crate::protocol) use pair::secs_until;
-pub use pair::{Pair, PartnerStatus, TwinStatus};
+pub use pair::{DRILL_SECS, Pair, PartnerStatus, Precheck, TwinStatus};
 pub(in crate::protocol) use probing::MAX_STRANGERS;
 use probing::Probing;
 pub use status::{Status, SubnetStatus};
@@ -128,6 +128,7 @@ impl Node {
 
     /// Decides. Actions are added to `out`, to be performed in order.
     pub fn handle(&mut self, now: Time, event: Event<'_>, out: &mut Vec<Action>) {
+        let (was_drilled, before) = (self.is_drilled(), out.len());
         match event {
             Event::Datagram(datagram) => self.datagram(now, &datagram, out),
             Event::Interfaces(interfaces) => self.set_interfaces(now, interfaces),
@@ -147,6 +148,9 @@ impl Node {
             Event::Partner(envelope) => self.partner_said(now, envelope, out),
             Event::Timer => self.timer(now, out),
         }
+        if was_drilled && self.is_drilled() {
+            self.hold_tongue(before, out);
+        }
     }
 
     /// The store could not write from the start: nothing new is promised until `Event::StoreRecovered`.
@@ -155,8 +159,12 @@ impl Node {
     }
 
     /// It shall be one of two, and knows nothing of anybody: until it has met its twin it answers nobody.
-    pub fn wait_for_twin(&mut self) {
+    pub fn set_waiting_for_twin(&mut self) {
         self.waits_for_twin = true;
+    }
+
+    pub fn waits_for_twin(&self) -> bool {
+        self.waits_for_twin
     }
 
     /// The clock is not confirmed since the boot: `Event::Slept` will tell.

@@ -10,11 +10,14 @@ mod reconcile;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Change, failover::Rank, lease::Version};
+use super::{Change, digest::Digest, failover::Rank, lease::Version};
 use crate::settings::{Identifier, LeaseTimes, Record, RecordKey, Server, Settings, Twin, access::Access, alerts::Alerts};
 pub use assemble::{Assembled, SetAside};
 pub use merge::Merged;
@@ -91,14 +94,33 @@ impl Entry {
 
 /// All settings of a pair, as this node holds them. `merge`, `edit` and `settle` only say what an entry becomes: `put`
 /// it when it goes to the disk, and put back what `put` returned if the disk refuses.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Replica {
-    pub entries: BTreeMap<RecordKey, Entry>,
+    entries: BTreeMap<RecordKey, Entry>,
+    /// The sum of `digest_of` of all entries: every heartbeat tells it.
+    digest: u64,
+    /// What they come to, once somebody has asked since the last change.
+    assembled: OnceLock<Arc<Assembled>>,
+}
+
+/// What follows from the entries does not count.
+impl PartialEq for Replica {
+    fn eq(&self, other: &Replica) -> bool {
+        self.entries == other.entries
+    }
 }
 
 impl Replica {
     pub fn new(entries: impl IntoIterator<Item = Entry>) -> Replica {
-        Replica { entries: entries.into_iter().map(|entry| (entry.key.clone(), entry)).collect() }
+        let mut replica = Replica::default();
+        for entry in entries {
+            replica.put(entry);
+        }
+        replica
+    }
+
+    pub fn entries(&self) -> &BTreeMap<RecordKey, Entry> {
+        &self.entries
     }
 
     /// The settings of a node that has been alone, as its own edits. `number`: its counter, which they raise.
@@ -132,21 +154,29 @@ impl Replica {
 
     /// Takes the entry in. The one before it comes back.
     pub fn put(&mut self, entry: Entry) -> Option<Entry> {
-        self.entries.insert(entry.key.clone(), entry)
+        self.assembled = OnceLock::new();
+        self.digest = self.digest.wrapping_add(digest_of(&entry));
+        let before = self.entries.insert(entry.key.clone(), entry);
+        self.digest = self.digest.wrapping_sub(before.as_ref().map_or(0, digest_of));
+        before
     }
 
     /// Undoes a `put`: the entry is as it was before.
     pub fn put_back(&mut self, key: &RecordKey, before: Option<Entry>) {
         match before {
-            Some(before) => self.entries.insert(key.clone(), before),
-            None => self.entries.remove(key),
-        };
+            Some(before) => drop(self.put(before)),
+            None => {
+                self.assembled = OnceLock::new();
+                let removed = self.entries.remove(key);
+                self.digest = self.digest.wrapping_sub(removed.as_ref().map_or(0, digest_of));
+            }
+        }
     }
 
     /// Equal where both hold the same versions of the same settings. The same on every machine and in every build, in
     /// whatever order, and for settings of which another version of the program knows more.
     pub fn digest(&self) -> u64 {
-        self.entries.values().map(digest_of).fold(0, u64::wrapping_add)
+        self.digest
     }
 }
 
@@ -178,7 +208,7 @@ fn is_default(record: &Record) -> bool {
 fn digest_of(entry: &Entry) -> u64 {
     // The version says what the rest is.
     let Entry { key, version, record: _, other: _, edited: _ } = entry;
-    let mut hash = Fnv::default();
+    let mut hash = Digest::default();
     match key {
         RecordKey::Server => hash.bytes(0, &[]),
         RecordKey::Lease => hash.bytes(1, &[]),
@@ -201,31 +231,4 @@ fn digest_of(entry: &Entry) -> u64 {
     hash.bytes(0, &version.first.to_be_bytes());
     hash.bytes(0, &version.second.to_be_bytes());
     hash.mixed()
-}
-
-/// FNV-1a, 64 bits: small, and the same everywhere. Against accidents, not against liars.
-struct Fnv(u64);
-
-impl Default for Fnv {
-    fn default() -> Fnv {
-        Fnv(0xcbf2_9ce4_8422_2325)
-    }
-}
-
-impl Fnv {
-    /// A tag, the length and the bytes: no two sequences run together.
-    fn bytes(&mut self, tag: u8, bytes: &[u8]) {
-        let length = (bytes.len() as u64).to_be_bytes();
-        for byte in [tag].iter().chain(&length).chain(bytes) {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-    }
-
-    /// FNV's last bytes stir the low bits only, and sums of such numbers meet too often (splitmix64's end).
-    fn mixed(self) -> u64 {
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
 }

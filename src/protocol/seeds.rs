@@ -21,10 +21,7 @@ pub fn for_seeds<S: Strategy>(default_count: u64, strategy: &S, run: impl Fn(&S:
         bytes[..8].copy_from_slice(&u64::to_le_bytes(seed));
         let config = Config { cases: 1, failure_persistence: None, max_shrink_iters: 4096, ..Config::default() };
         let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes));
-        let outcome = runner.run(strategy, |case| {
-            let passed = silently(|| run(&case, Telling::Silent));
-            if passed { Ok(()) } else { Err(TestCaseError::fail("see below")) }
-        });
+        let outcome = runner.run(strategy, |case| silently(|| run(&case, Telling::Silent)).map_err(TestCaseError::fail));
         match outcome {
             Ok(()) => {}
             Err(TestError::Fail(_, case)) => {
@@ -37,8 +34,8 @@ pub fn for_seeds<S: Strategy>(default_count: u64, strategy: &S, run: impl Fn(&S:
     }
 }
 
-/// Whether it ran without a panic. What the panic says is kept back: shrinking has hundreds of them.
-fn silently(run: impl FnOnce()) -> bool {
+/// A panic comes back as what it says, and is said nowhere else: shrinking has hundreds of them.
+pub fn silently<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     thread_local!(static IS_SILENT: Cell<bool> = const { Cell::new(false) });
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -49,10 +46,13 @@ fn silently(run: impl FnOnce()) -> bool {
             }
         }));
     });
-    IS_SILENT.set(true);
+    let before = IS_SILENT.replace(true);
     let outcome = panic::catch_unwind(panic::AssertUnwindSafe(run));
-    IS_SILENT.set(false);
-    outcome.is_ok()
+    IS_SILENT.set(before);
+    outcome.map_err(|what| {
+        let text = what.downcast_ref::<String>().cloned();
+        text.or_else(|| what.downcast_ref::<&str>().map(|text| text.to_string())).unwrap_or_default()
+    })
 }
 
 /// Whether a run prints what happens, line by line.

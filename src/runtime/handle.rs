@@ -4,7 +4,13 @@ use std::{net::Ipv4Addr, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, oneshot};
 
-use super::{alerts::Board, clock::Clock, metrics::Metrics, who_has::Answer};
+use super::{
+    alerts::Board,
+    clock::Clock,
+    live::{Beat, Pulse},
+    metrics::Metrics,
+    who_has::Answer,
+};
 use crate::protocol::{Command, Node};
 
 /// Messages that wait for the loop; further senders wait.
@@ -26,6 +32,7 @@ pub struct Handle {
     inbox: mpsc::Sender<Message>,
     metrics: Arc<Metrics>,
     board: Arc<Board>,
+    pulse: Pulse,
 }
 
 /// A command is done, and durable.
@@ -46,7 +53,17 @@ pub struct Stopped;
 impl Handle {
     pub(super) fn new() -> (Handle, mpsc::Receiver<Message>) {
         let (inbox, messages) = mpsc::channel(INBOX);
-        (Handle { inbox, metrics: Arc::default(), board: Arc::default() }, messages)
+        (Handle { inbox, metrics: Arc::default(), board: Arc::default(), pulse: Pulse::default() }, messages)
+    }
+
+    /// By which whoever shows something learns that it may have changed.
+    pub fn pulse(&self) -> &Pulse {
+        &self.pulse
+    }
+
+    /// The loop's end of it.
+    pub(super) fn beat(&self) -> Beat {
+        self.pulse.beat()
     }
 
     /// What the loop counts.

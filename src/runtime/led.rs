@@ -31,12 +31,14 @@ pub enum Sign {
     Fault,
     /// "This one", while somebody looks for it or pairs it.
     Locating,
+    /// Silent on purpose: people try out whether the twin takes over.
+    Drilled,
     /// Nobody is at home; or it was told to shut down, and may be unplugged.
     Off,
 }
 
 impl Sign {
-    pub const ALL: [Sign; 11] = [
+    pub const ALL: [Sign; 12] = [
         Sign::Booting,
         Sign::NotConfigured,
         Sign::Active,
@@ -47,6 +49,7 @@ impl Sign {
         Sign::Conflict,
         Sign::Fault,
         Sign::Locating,
+        Sign::Drilled,
         Sign::Off,
     ];
 
@@ -63,6 +66,7 @@ impl Sign {
             Sign::Conflict => "conflict",
             Sign::Fault => "fault",
             Sign::Locating => "locating",
+            Sign::Drilled => "drilled",
             Sign::Off => "off",
         }
     }
@@ -100,6 +104,9 @@ pub fn sign(status: &Status, around: Around) -> Sign {
     if state == State::ShuttingDown {
         return Sign::Off;
     }
+    if state == State::Drilled {
+        return Sign::Drilled;
+    }
     let in_contact = status.twin.as_ref().and_then(|twin| twin.partner.as_ref()).is_some_and(|partner| partner.in_contact);
     // In contact, a node without settings is about to get them.
     if status.subnets.is_empty() && !in_contact {
@@ -108,7 +115,12 @@ pub fn sign(status: &Status, around: Around) -> Sign {
     let is_learning = match state {
         State::Startup | State::Reconcile => true,
         State::Recover => in_contact,
-        State::Alone | State::Normal | State::CommunicationsInterrupted | State::PartnerDown | State::ShuttingDown => false,
+        State::Alone
+        | State::Normal
+        | State::CommunicationsInterrupted
+        | State::PartnerDown
+        | State::ShuttingDown
+        | State::Drilled => false,
     };
     let is_mute = state == State::Recover && !in_contact;
     // One that learns answers nobody yet, and that is no fault; one that no packet reaches is.
@@ -133,6 +145,7 @@ pub fn sign(status: &Status, around: Around) -> Sign {
             State::Normal => Sign::Standby,
             State::Alone => Sign::Active,
             State::Startup | State::Reconcile | State::Recover => Sign::Syncing,
+            State::Drilled => Sign::Drilled,
             State::ShuttingDown => Sign::Off,
         },
     };
@@ -190,6 +203,7 @@ pub fn pattern(sign: Sign) -> Pattern {
             let gap = off(200, Colour::White);
             ("long, short, long", vec![long, gap, short, gap, long, off(900, Colour::White)])
         }
+        Sign::Drilled => ("two seconds on, two seconds off", vec![on(2000, Colour::White), off(2000, Colour::White)]),
         Sign::Off => ("off", vec![off(1000, Colour::White)]),
     };
     Pattern { name, steps }

@@ -2,12 +2,15 @@
 
 pub mod server;
 pub mod handle;
+pub mod live;
 pub mod control;
 pub mod report;
 pub mod metrics;
 pub mod disk;
 pub mod oui;
 pub mod log;
+pub mod journal;
+pub mod presence;
 pub mod clock;
 pub mod store;
 pub mod links;
@@ -16,6 +19,8 @@ pub mod arp;
 pub mod who_has;
 pub mod rivals;
 pub mod alerts;
+#[cfg(test)]
+pub mod stand_in;
 pub mod led;
 pub mod partner;
 pub mod twin;

@@ -16,7 +16,7 @@ mod refusal;
 pub mod desk;
 pub mod beacon;
 pub mod tls;
-mod file;
+pub mod file;
 
 mod keeper;
 mod meet;
@@ -58,7 +58,6 @@ use self::{
     keeper::{Keeper, Order},
     key::random,
     pairing::Secret,
-    record::Step,
     shared::Shared,
     snapshot::Snapshots,
 };
@@ -212,7 +211,7 @@ impl LinkHandle {
 
     pub fn record(&self) -> Option<Record> {
         let record = self.shared.live.borrow().record.clone();
-        record.filter(|record| record.step == Step::Paired)
+        record.and_then(|record| record.in_force().cloned())
     }
 
     /// A new code to be typed on the other node. Five wrong tries, and `facts` shows another one.

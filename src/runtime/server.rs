@@ -21,25 +21,30 @@ use super::{
     clock::{self, Clock, Sleep, Slept, WallTrust},
     control::{self, Control, twin::TwinLink},
     handle::{Handle, Message, Saved},
+    journal::{Journal, Kind},
     links::Links,
+    live::Beat,
     log::DecisionLog,
     metrics::{InFlight, Metrics, UnderWay},
     outbox::SendTrouble,
     partner::Inbound,
+    presence::Presence,
     served,
     socket::{DHCP_PORTS, Sockets},
-    store::{self, Report, StoreHandle},
+    store::{self, Archive, Report, StoreHandle},
     twin::{self, Twin, TwinOptions},
     who_has::{Answer, Questions},
 };
 use crate::{
     protocol::{
         Action, Event, Interface, Node, Reply,
+        explain::spell,
         failover::{Body, State},
+        lease::HwAddr,
         node::differences,
         replica::Edited,
     },
-    settings::Settings,
+    settings::{self, Settings},
 };
 
 /// How often what failed is tried again: sockets, interfaces without an address, the wall clock.
@@ -64,7 +69,17 @@ pub struct Ways {
     pub handle: Handle,
     /// `None`: the link to a twin is off.
     pub link: Option<Arc<dyn TwinLink>>,
+    /// What was, and where what happens is noted.
+    pub archive: Archive,
     pub data: PathBuf,
+}
+
+/// The roles of a pair are switched every day, and no file hears of it.
+fn as_switched(file: Settings, loaded: &store::Loaded) -> Settings {
+    match &loaded.memory {
+        Some(_) => Settings { twin: settings::Twin { active: loaded.settings.twin.active, ..file.twin }, ..file },
+        None => file,
+    }
 }
 
 /// Serves until SIGTERM or SIGINT. `open` is called once, when the node can be asked; what it returns is dropped when the
@@ -82,7 +97,7 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
             let changes = differences(&loaded.settings, &settings);
             store.commit_now(&changes).map_err(|trouble| anyhow::anyhow!("The settings could not be stored: {trouble}"))?;
             loaded.settings = settings;
-        } else if loaded.settings.for_file() != settings {
+        } else if loaded.settings.for_file() != as_switched(settings, &loaded) {
             tracing::warn!(
                 "The settings file is used at the first start only, and differs from what this server has. `twinlease import FILE` takes it over."
             );
@@ -112,7 +127,7 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
     match pair {
         Some(pair) => node.pair(clock.now(), pair, &mut first_actions),
         // A first start and a wiped card look the same from here.
-        None if options.twin.pair_key.is_some() && node.leases().is_empty() => node.wait_for_twin(),
+        None if options.twin.pair_key.is_some() && node.leases().is_empty() => node.set_waiting_for_twin(),
         None => {}
     }
     if loaded.slept == Slept::Unknown {
@@ -122,8 +137,10 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
         node.set_trouble(trouble);
     }
     let (report_sender, reports) = mpsc::unbounded_channel();
+    let archive = store.archive();
     let store = store.start(move |report| drop(report_sender.send(report)))?;
     let (handle, inbox) = Handle::new();
+    let beat = handle.beat();
     let (twin, notices) =
         Twin::start(&options.data, prepared, options.twin, twin::standing(&node, clock.now()), options.wall_trust);
     for notice in notices {
@@ -135,7 +152,7 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
     if let Err(error) = alerts::start(options.data.clone(), handle.clone(), link.clone()) {
         tracing::error!("There are no alerts: their thread cannot be started ({error}).");
     }
-    let shown = open(Ways { handle: handle.clone(), link: link.clone(), data: options.data.clone() });
+    let shown = open(Ways { handle: handle.clone(), link: link.clone(), archive: archive.clone(), data: options.data.clone() });
     // Without this door DHCP is served all the same: a disk too full for a socket file takes nobody's address.
     let control = control::start(&options.data, handle, link).inspect_err(|error| {
         tracing::error!(
@@ -165,9 +182,14 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
             under_way: UnderWay::default(),
             told_trouble: false,
             told_state: State::Alone,
+            beat,
+            journal: archive.journal,
+            presence: archive.presence,
         };
+        server.journal.note(Kind::Run, format!("twinlease {} starts.", env!("CARGO_PKG_VERSION")));
         server.perform();
         for notice in loaded.notices {
+            server.journal.note(Kind::Other, notice.as_str());
             server.handle(Event::Notice(notice));
         }
         server.serve(reports, inbox, control.as_ref()).await
@@ -202,6 +224,10 @@ struct Server {
     told_trouble: bool,
     /// The state of the pair that was logged last.
     told_state: State,
+    /// For those who show what has changed.
+    beat: Beat,
+    journal: Journal,
+    presence: Presence,
 }
 
 impl Server {
@@ -258,6 +284,7 @@ impl Server {
             self.send();
         }
         tracing::info!("twinlease stops");
+        self.journal.note(Kind::Run, "twinlease stops.");
         control.inspect(|control| control.hide());
         self.store.begin_close();
         // What becomes durable while the store closes is still told, to each as soon as it is true.
@@ -297,19 +324,27 @@ impl Server {
         // One look at the clock for the batch.
         let arrived = std::time::Instant::now();
         let (node, actions, in_flight) = (&mut self.node, &mut self.actions, &mut self.in_flight);
+        // Locked for this batch: whoever looks on has to wait, and holds it for a copy only.
+        let mut ear = self.presence.listen();
         self.sockets.receive(|datagram| {
+            ear.datagram(datagram.payload);
             in_flight.asked(datagram.payload, arrived);
             node.handle(now, Event::Datagram(datagram), actions);
         });
         let questions = &mut self.questions;
         self.arp.receive(|heard| {
             questions.heard(&heard);
+            ear.device(HwAddr::ethernet(heard.mac));
             node.handle(now, Event::ArpHeard { address: heard.address, mac: heard.mac }, actions);
         });
+        drop(ear);
         self.perform();
     }
 
     fn perform(&mut self) {
+        if !self.actions.is_empty() {
+            self.beat.beat();
+        }
         let now = self.clock.now();
         let mut actions = std::mem::take(&mut self.actions);
         for action in actions.drain(..) {
@@ -368,11 +403,16 @@ impl Server {
             }
             Report::SnapshotMade(path) => {
                 tracing::info!("snapshot made: {}", path.display());
+                self.journal.note(Kind::Backup, "A backup was made.");
                 self.twin.send_snapshot(path);
             }
-            Report::SnapshotFailed(why) => tracing::warn!("{why}"),
+            Report::SnapshotFailed(why) => {
+                tracing::warn!("{why}");
+                self.journal.note(Kind::Backup, format!("No backup could be made: {why}"));
+            }
             Report::Damaged(why) => {
                 tracing::error!("{why}");
+                self.journal.note(Kind::Disk, why.as_str());
                 self.handle(Event::Notice(why));
             }
         }
@@ -392,16 +432,21 @@ impl Server {
             }
             Inbound::Paired(record) => {
                 tracing::info!("paired with {}", record.name);
+                self.journal.note(Kind::Pair, format!("Paired with {}.", record.name));
                 let pair = twin::at_pairing(&self.node, &record);
                 self.handle(Event::Paired(Box::new(pair)));
             }
-            Inbound::Unpaired => tracing::info!("the pairing is undone"),
+            Inbound::Unpaired => {
+                tracing::info!("the pairing is undone");
+                self.journal.note(Kind::Pair, "The pairing is undone.");
+            }
             Inbound::PartnerWall(wall_ms) => {
                 let sleep = self.clock.confirm_by_twin(wall_ms);
                 self.slept(sleep);
             }
             Inbound::Notice(notice) => {
                 tracing::warn!("{notice}");
+                self.journal.note(Kind::Pair, notice.as_str());
                 self.handle(Event::Notice(notice));
             }
         }
@@ -410,7 +455,9 @@ impl Server {
 
     fn slept(&mut self, sleep: Option<Sleep>) {
         if let Some(sleep) = sleep {
-            tracing::info!("the clock is confirmed: this machine was off for {} s", sleep.duration.as_secs());
+            let off_secs = sleep.duration.as_secs();
+            tracing::info!("the clock is confirmed: this machine was off for {off_secs} s");
+            self.journal.note(Kind::Clock, format!("The clock is confirmed: this machine was off for {}.", spell(off_secs)));
             self.store.set_slept(sleep, self.clock.clone());
             self.handle(Event::Slept { before: sleep.before, duration: sleep.duration });
         }
@@ -422,6 +469,7 @@ impl Server {
         if state != self.told_state {
             self.told_state = state;
             tracing::info!("this one is {state}");
+            self.journal.note(Kind::Pair, format!("This one is {state}."));
         }
     }
 
@@ -458,6 +506,9 @@ impl Server {
         self.update_sockets();
         self.log.tick(self.clock.now());
         self.tell_trouble();
+        if self.journal.is_due() || self.presence.is_due() {
+            self.store.flush();
+        }
         let sleep = self.clock.confirm_now();
         self.slept(sleep);
         self.twin.stand(&self.node, self.clock.now());
@@ -476,8 +527,13 @@ impl Server {
             match trouble {
                 Some(trouble) => {
                     tracing::error!("clients are confirmed what they have, and nothing new is promised: {trouble}");
+                    let text = format!("Devices are confirmed what they have, and nothing new is promised: {trouble}");
+                    self.journal.note(Kind::Disk, text);
                 }
-                None => tracing::info!("the disk takes changes again"),
+                None => {
+                    tracing::info!("the disk takes changes again");
+                    self.journal.note(Kind::Disk, "The disk takes changes again.");
+                }
             }
         }
     }
@@ -485,6 +541,7 @@ impl Server {
     fn update_sockets(&mut self) {
         let wanted = self.node.wanted_interfaces();
         for notice in self.sockets.update(&self.interfaces, &wanted) {
+            self.journal.note(Kind::Interface, notice.to_string());
             match notice.state {
                 served::State::Failed(_) => tracing::error!("{notice}"),
                 served::State::Absent | served::State::Down | served::State::NoAddress => tracing::warn!("{notice}"),

@@ -5,6 +5,7 @@
 //! takes its place; a database that is not ours, or newer, or in use, is refused with a sentence.
 
 mod archive;
+mod diary;
 mod error;
 mod history;
 mod log;
@@ -36,6 +37,7 @@ use crate::{
     settings::Settings,
 };
 pub use archive::{Archive, Step};
+use diary::Diary;
 pub use error::StoreError;
 use error::{Fault, io_told};
 use pair::PairRows;
@@ -102,6 +104,9 @@ pub struct Store {
     /// this epoch, and why it is not written yet.
     epoch_unwritten: Option<StoreTrouble>,
     sleeps: BTreeMap<Epoch, Sleep>,
+    /// Taken along by the next transaction.
+    diary: Diary,
+    is_closing: bool,
 }
 
 /// Makes the data folder where there is none, for its owner alone.
@@ -171,6 +176,11 @@ pub fn view(folder: &Path, trust: WallTrust) -> Result<Loaded, StoreError> {
 }
 
 impl Store {
+    /// For those who show it, and who note what happens.
+    pub fn archive(&self) -> Archive {
+        Archive::new(&self.place.folder, self.diary.journal.clone(), self.diary.presence.clone())
+    }
+
     /// Makes the changes durable, together or not at all, before it returns: for work without a running server.
     pub fn commit_now(&mut self, changes: &[Change]) -> Result<(), StoreTrouble> {
         self.write(&[changes])
@@ -193,8 +203,13 @@ impl Store {
             Slept::SameBoot | Slept::Unknown => BTreeMap::new(),
         };
         let clock = loaded.clock.clone();
+        let diary = match diary::known(&connection) {
+            Ok(known) => Diary::new(known),
+            Err(fault) => return Err((place, lock, fault)),
+        };
         let epoch_unwritten = Some(StoreTrouble::Other("Nothing was written yet.".into()));
-        Ok((Store { place, connection, lock, clock, ages, epoch_unwritten, sleeps }, loaded))
+        let store = Store { place, connection, lock, clock, ages, epoch_unwritten, sleeps, diary, is_closing: false };
+        Ok((store, loaded))
     }
 
     /// One transaction for all of the groups of changes.
@@ -204,7 +219,11 @@ impl Store {
 
     /// As `write`; on failure tells which group could not be written (their count: the commit itself).
     fn write_groups(&mut self, groups: &[&[Change]]) -> Result<(), (usize, rusqlite::Error)> {
-        let written = self.try_write(groups);
+        let batch = self.diary.take(self.is_closing);
+        let written = self.try_write(groups, &batch);
+        if written.is_err() {
+            self.diary.put_back(batch);
+        }
         match &written {
             Ok(()) => {
                 self.epoch_unwritten = None;
@@ -221,7 +240,7 @@ impl Store {
         written
     }
 
-    fn try_write(&self, groups: &[&[Change]]) -> Result<(), (usize, rusqlite::Error)> {
+    fn try_write(&mut self, groups: &[&[Change]], batch: &diary::Batch) -> Result<(), (usize, rusqlite::Error)> {
         let connection = &self.connection;
         let first = |error| (0, error);
         connection.prepare_cached("BEGIN IMMEDIATE").and_then(|mut begin| begin.execute([])).map_err(first)?;
@@ -236,6 +255,7 @@ impl Store {
             rows::write_changes(connection, changes, &self.ages).map_err(|error| (nth, error))?;
         }
         let last = |error| (groups.len(), error);
+        self.diary.write(connection, batch).map_err(last)?;
         rows::write_stamp(connection, &stamp).map_err(last)?;
         connection.prepare_cached("COMMIT").and_then(|mut commit| commit.execute([])).map_err(last)?;
         Ok(())

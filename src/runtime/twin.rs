@@ -16,7 +16,7 @@ use super::{
         identity::{self, Identity},
         key::random,
         pairing::Secret,
-        record::{self, Step},
+        record,
     },
     store,
 };
@@ -162,7 +162,7 @@ pub fn standing(node: &Node, now: Time) -> Standing {
 pub fn paired(data: &Path) -> Option<Record> {
     // What cannot be read is told and set aside by the link.
     let (record, _) = record::load(data).ok()?;
-    record.filter(|record| record.step == Step::Paired)
+    record.and_then(|record| record.in_force().cloned())
 }
 
 /// The link as the command line reaches it.

@@ -5,11 +5,13 @@ pub mod access;
 pub mod alerts;
 pub mod check;
 pub mod dictionary;
+pub mod import;
 pub mod options;
 pub mod parse;
 pub mod render;
 pub mod setup;
 pub mod words;
+pub mod written;
 
 use std::{net::Ipv4Addr, time::Duration};
 

@@ -88,6 +88,11 @@ pub fn parse(text: &str) -> Result<Settings, Vec<Problem>> {
     if problems.is_empty() { Ok(file.settings) } else { Err(problems) }
 }
 
+/// Whether the file says anything of the pair.
+pub fn names_twin(text: &str) -> bool {
+    Document::parse(text).is_ok_and(|document| document.as_table().contains_key("twin"))
+}
+
 /// What could be read, and where it stood.
 struct File {
     settings: Settings,

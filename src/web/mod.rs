@@ -2,13 +2,23 @@
 //!
 //! The web holds a `Site` only: it reads a `House`, submits commands and asks the link. It decides nothing about leases.
 
+pub mod access;
+pub mod api;
 pub mod assets;
+mod certificate;
+mod crowd;
 pub mod form;
+mod guard;
 pub mod health;
 pub mod home;
+pub mod devices;
+pub mod device;
+pub mod host;
 pub mod listen;
+pub mod live;
 pub mod metrics;
 pub mod notice;
+pub mod revision;
 pub mod shell;
 pub mod site;
 pub mod visitor;
@@ -19,6 +29,20 @@ pub use listen::{Options, Web, start};
 pub use site::{House, Site};
 
 /// All that is served; each page brings its own.
-fn routes(site: Site) -> Router {
-    Router::new().merge(home::routes()).merge(assets::routes()).merge(health::routes()).merge(metrics::routes()).with_state(site)
+fn pages() -> Router<Site> {
+    Router::new()
+        .merge(home::routes())
+        .merge(devices::routes())
+        .merge(device::routes())
+        .merge(access::routes())
+        .merge(live::routes())
+        .merge(assets::routes())
+        .merge(health::routes())
+        .merge(metrics::routes())
+        .merge(api::routes())
+}
+
+/// The pages behind their guards.
+fn router(site: Site) -> Router {
+    guard::guarded(pages().with_state(site.clone()), &site, guard::Guards::ALL)
 }

@@ -19,6 +19,7 @@ impl Notice {
 }
 
 /// Done: on to the page `to`, which says so.
-pub fn see(_visitor: &Visitor, to: &str, _notice: Notice) -> Response {
+pub fn see(visitor: &Visitor, to: &str, notice: Notice) -> Response {
+    visitor.leave_notice(notice);
     Redirect::to(to).into_response()
 }

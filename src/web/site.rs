@@ -6,14 +6,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::visitor::Visitor;
+use super::{
+    access::Door,
+    devices::device::{self, Asked},
+    host,
+    live::Streams,
+    visitor::Visitor,
+};
 use crate::{
     protocol::{Command, lease::Binding, node::Status, replica::ToReconcile, time::Time},
     runtime::{
         clock::Clock,
         control::twin::TwinLink,
         handle::{Handle, Saved, Stopped},
-        store::Archive,
+        store::{Archive, StoreError},
     },
     settings::Settings,
 };
@@ -29,8 +35,13 @@ pub struct Site {
 struct Inner {
     handle: Handle,
     link: Option<Arc<dyn TwinLink>>,
+    archive: Archive,
     data: PathBuf,
     house: Mutex<Option<(Instant, Arc<House>)>>,
+    door: Door,
+    streams: Streams,
+    /// Further names by which this device may be opened.
+    names: Vec<String>,
 }
 
 /// The node as it was a moment ago: all that pages show of it.
@@ -49,12 +60,16 @@ pub struct House {
     pub bindings: Vec<Binding>,
     pub status: Status,
     pub to_reconcile: Vec<ToReconcile>,
+    /// The latest decision about each device that asked since the start.
+    pub asked: Asked,
 }
 
 impl Site {
     /// `link`: to the twin; `None` where it is off.
-    pub fn new(data: PathBuf, handle: Handle, link: Option<Arc<dyn TwinLink>>) -> Site {
-        Site { inner: Arc::new(Inner { handle, link, data, house: Mutex::new(None) }) }
+    /// `names`: by which this device is opened, beside its own.
+    pub fn new(data: PathBuf, handle: Handle, link: Option<Arc<dyn TwinLink>>, archive: Archive, names: Vec<String>) -> Site {
+        let (door, streams) = (Door::default(), Streams::default());
+        Site { inner: Arc::new(Inner { handle, link, archive, data, house: Mutex::new(None), door, streams, names }) }
     }
 
     /// At most `HOUSE_AGE_MAX` old.
@@ -85,6 +100,7 @@ impl Site {
                 bindings: node.leases().iter().cloned().collect(),
                 status: node.status(clock.now()),
                 to_reconcile: node.to_reconcile(),
+                asked: device::asked(node),
             })
             .await?;
         let last = self.inner.house.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, house)| Arc::clone(house));
@@ -113,9 +129,35 @@ impl Site {
         self.inner.link.as_ref()
     }
 
-    /// What was: changes of settings and what happened here.
-    pub fn archive(&self) -> Archive {
-        Archive::new(&self.inner.data)
+    /// Who may come in.
+    pub fn door(&self) -> &Door {
+        &self.inner.door
+    }
+
+    pub fn streams(&self) -> &Streams {
+        &self.inner.streams
+    }
+
+    /// By which this device may be opened, in small letters.
+    pub fn names(&self) -> Vec<String> {
+        host::names(&host_name(), &self.inner.names)
+    }
+
+    /// What was: changes of settings, the journal, presence. Whatever of it reads the disk belongs into `look`.
+    pub fn archive(&self) -> &Archive {
+        &self.inner.archive
+    }
+
+    /// Looks something up in the archive, beside whatever else the web does. The error is a sentence.
+    pub async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Archive) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, String> {
+        let archive = self.inner.archive.clone();
+        match tokio::task::spawn_blocking(move || look(&archive)).await {
+            Ok(seen) => seen.map_err(|error| error.to_string()),
+            Err(error) => Err(format!("What was written down cannot be read ({error}). Load the page again.")),
+        }
     }
 
     /// Where the database and the snapshots lie.

@@ -43,15 +43,10 @@ pub struct Impostor {
     pub manner: Manner,
 }
 
-/// What the twin said inside TLS to who answered it.
-#[derive(Debug, Default)]
-pub struct Said {
-    /// The question by which two nodes learn whether they can talk at all; it tells nothing.
-    pub greetings: usize,
-    pub more: usize,
-}
-
+/// The question by which two nodes learn whether they can talk at all; it tells nothing, and inside TLS each impostor
+/// answers it like a twin. What it is told next shows for whom it was taken.
 const GREETING: &[u8] = b"GET /twin/hello ";
+const GREETING_BACK: &str = r#"{"protocol":[1,1],"software":"0.1.0","session":5,"paired":true}"#;
 
 impl Impostor {
     pub const ALL: [Impostor; 10] = {
@@ -88,8 +83,8 @@ impl Impostor {
         format!("{voice}{manner}")
     }
 
-    /// Runs on the host of the one that is gone, until it is over; what the twin said to it.
-    pub fn stand_in(self, gone: Side, folder: &Path, over: &AtomicBool) -> Said {
+    /// Runs on the host of the one that is gone, until it is over; how many bytes the twin entrusted to it.
+    pub fn stand_in(self, gone: Side, folder: &Path, over: &AtomicBool) -> usize {
         let identity = match self.voice {
             Voice::Plain => None,
             Voice::Stranger => Some(Identity::generate(None)),
@@ -98,14 +93,11 @@ impl Impostor {
         let listener = TcpListener::bind((gone.address(), LINK_PORT)).expect("the twin that was there is gone");
         listener.set_nonblocking(true).expect("a socket option");
         let twin = SocketAddr::from((gone.other().address(), LINK_PORT));
-        let (mut kept, mut heard, mut said) = (Vec::new(), Vec::new(), Said::default());
+        let (mut kept, mut heard, mut entrusted) = (Vec::new(), Vec::new(), 0);
         while !over.load(Ordering::Relaxed) {
             if let Ok((stream, _)) = listener.accept() {
                 let read = self.converse(&stream, identity.as_ref().map(|identity| (identity, Role::Answers)), &heard);
-                if identity.is_some() {
-                    said.greetings += usize::from(read.starts_with(GREETING));
-                    said.more += usize::from(!read.is_empty() && !read.starts_with(GREETING));
-                }
+                entrusted += if identity.is_some() { read.len() } else { 0 };
                 heard = if read.is_empty() { heard } else { read };
                 kept.push(stream);
             }
@@ -119,7 +111,7 @@ impl Impostor {
             kept.drain(..kept.len().saturating_sub(most));
             std::thread::sleep(Duration::from_millis(10));
         }
-        said
+        entrusted
     }
 
     /// What it hears on this connection, through TLS where it speaks that.
@@ -146,7 +138,13 @@ impl Impostor {
 
     fn talk(self, stream: &mut (impl Read + Write), heard: &[u8]) -> Vec<u8> {
         let mut buffer = [0; 4096];
-        let read = stream.read(&mut buffer).unwrap_or(0);
+        let mut read = stream.read(&mut buffer).unwrap_or(0);
+        if buffer[..read].starts_with(GREETING) {
+            let length = GREETING_BACK.len();
+            let answer = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{GREETING_BACK}");
+            let answered = stream.write_all(answer.as_bytes()).and_then(|()| stream.flush());
+            read = answered.and_then(|()| stream.read(&mut buffer)).unwrap_or(0);
+        }
         // A twin that has hung up already is what is hoped for.
         let _ = match self.manner {
             Manner::Garbage => stream.write_all(&[0xA5; 4096]),

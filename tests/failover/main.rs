@@ -26,6 +26,7 @@ mod world;
 mod back;
 mod clocks;
 mod forget;
+mod found;
 mod impostor;
 mod link;
 mod loss;

@@ -25,6 +25,8 @@ pub struct Twins<'l> {
     key: PathBuf,
     /// Variables of each node's environment.
     pub environment: [Vec<(String, String)>; 2],
+    /// Each is told no address, neither its own nor the other's.
+    pub finds_by_itself: bool,
     /// More words of `twinlease run`.
     pub flags: Vec<String>,
     processes: Processes,
@@ -58,6 +60,7 @@ impl<'l> Twins<'l> {
             settings,
             key,
             environment: [Vec::new(), Vec::new()],
+            finds_by_itself: false,
             flags: vec!["--trust-clock".into()],
             processes: Processes::default(),
         }
@@ -99,6 +102,10 @@ impl<'l> Twins<'l> {
         }
     }
 
+    pub fn is_paired(&self) -> bool {
+        Side::BOTH.into_iter().all(|side| self.status(side).is_object())
+    }
+
     pub fn digests_agree(&self) -> bool {
         let [a, b] = Side::BOTH.map(|side| self.status(side)["digest"].clone());
         !a.is_null() && a == b
@@ -127,7 +134,9 @@ impl Pair for Twins<'_> {
         words.extend(environment.iter().map(|(name, value)| format!("{name}={value}")));
         words.extend([text(&program()), "run".into(), "--data".into(), text(&self.folders[side as usize])]);
         words.extend(["--settings".into(), text(&self.settings), "--pair-key-file".into(), text(&self.key)]);
-        words.extend(["--twin-listen".into(), at(side), "--twin".into(), at(side.other())]);
+        if !self.finds_by_itself {
+            words.extend(["--twin-listen".into(), at(side), "--twin".into(), at(side.other())]);
+        }
         words.extend(self.flags.iter().cloned());
         self.processes.start(self.lab, side, &words);
     }

@@ -43,7 +43,12 @@ fn is_well(report: &Value) -> bool {
 fn tell(report: &Value) {
     let (node, link) = (&report["node"], &report["link"]);
     let text = |value: &Value| value.as_str().unwrap_or_default().to_string();
-    if node.is_null() {
+    if node.is_null() && report["waits_for_twin"] == true {
+        println!(
+            "This server shall be one of two and has not met the other yet, so it answers nobody. Start the twin; or \
+             `twinlease twin serve`, if no device here has an address of it."
+        );
+    } else if node.is_null() {
         println!("This server has no twin. `twinlease twin pair` makes it one of two.");
     } else {
         let twin = match link["twin"]["name"].as_str() {
@@ -76,7 +81,9 @@ fn tell(report: &Value) {
             println!("The twin has not confirmed {count} changes yet.");
         }
         if node["partner"]["in_trouble"] == true {
-            println!("The twin's disk is in trouble: it promises nothing new. `twinlease status` there says more.");
+            println!(
+                "The twin's disk is in trouble or slow, so this one answers new devices. `twinlease status` there says more."
+            );
         }
         if node["partner"]["is_deaf"] == true {
             println!("The twin hears no DHCP requests, though this one does: look at its cable and its interfaces.");

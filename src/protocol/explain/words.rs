@@ -108,10 +108,15 @@ impl fmt::Display for Silence {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Silence::NoSubnet => write!(f, "no subnet is set up where it was heard. Add a [[subnet]] for its network"),
-            Silence::PoolFull { network, size, aside: 0 } => {
+            Silence::PoolFull { network, size, is_half: true, .. } => write!(
+                f,
+                "this one's half of the pool of {network} ({size} addresses in all) is full, and the twin cannot be asked for one of \
+                 the other half. See to the twin (`twinlease twin status`), or grow the pool"
+            ),
+            Silence::PoolFull { network, size, aside: 0, .. } => {
                 write!(f, "the pool of {network} is full, {size} of {size}. Grow the pool, or shorten the leases")
             }
-            Silence::PoolFull { network, size, aside } => write!(
+            Silence::PoolFull { network, size, aside, .. } => write!(
                 f,
                 "the pool of {network} is full, {size} of {size}. {aside} addresses rest because devices without a lease \
                  answered under them: look for a router with proxy ARP, or for addresses set by hand"

@@ -8,6 +8,7 @@ use super::{
     message::WireBinding,
 };
 use crate::protocol::{
+    digest::Digest,
     lease::{Binding, BindingState, ClientId, Version},
     time::{Epoch, Time},
 };
@@ -206,41 +207,20 @@ pub fn from_wire(wire: WireBinding, now: Time, epoch: Epoch) -> Binding {
 
 /// What a record adds to its table's digest: all but its times (rule 15). The same on every build.
 pub fn digest(record: &Binding) -> u64 {
-    let mut hash = Fnv::new();
-    hash.write(&record.address.octets());
+    let mut hash = Digest::default();
     match &record.client {
-        ClientId::Given(id) => hash.write(id),
-        ClientId::Hardware(hw) => hash.write(hw.bytes()),
+        ClientId::Given(id) => hash.bytes(0, id),
+        ClientId::Hardware(hw) => hash.bytes(1, hw.bytes()),
         ClientId::Clone(id, hw) => {
-            hash.write(id);
-            hash.write(hw.bytes());
+            hash.bytes(2, id);
+            hash.bytes(hw.htype(), hw.bytes());
         }
     }
-    hash.write(&[state_told(record.state) as u8]);
-    hash.write(&record.generation.to_be_bytes());
-    hash.write(&record.version.first.to_be_bytes());
-    hash.write(&record.version.second.to_be_bytes());
-    hash.end()
-}
-
-/// FNV-1a, mixed at the end so that sums of it do not cancel out.
-struct Fnv(u64);
-
-impl Fnv {
-    fn new() -> Fnv {
-        Fnv(0xcbf2_9ce4_8422_2325)
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0000_0100_0000_01b3);
-        }
-    }
-
-    fn end(self) -> u64 {
-        let mixed = (self.0 ^ self.0 >> 33).wrapping_mul(0xff51_afd7_ed55_8ccd);
-        mixed ^ mixed >> 33
-    }
+    hash.bytes(state_told(record.state) as u8, &record.address.octets());
+    hash.bytes(0, &record.generation.to_be_bytes());
+    hash.bytes(0, &record.version.first.to_be_bytes());
+    hash.bytes(0, &record.version.second.to_be_bytes());
+    hash.mixed()
 }
 
 /// Whether an address is one that this rank may give when apart.

@@ -60,10 +60,14 @@ pub struct Heartbeat {
     pub longest_lease_ms: u64,
     /// Requests of clients heard since its start: a count that stands still while others hear clients shows a deaf port.
     pub clients_heard: u64,
-    /// It cannot promise anything now (its disk).
+    /// It cannot promise anything now, or not soon (its disk): the receiver answers new clients.
     pub in_trouble: bool,
     /// Records whose last change the receiver has not confirmed.
     pub unconfirmed: u64,
+    /// The sender falls silent for so long, in a drill. For people: no rule of failover heeds it, but that nobody can declare
+    /// one down that says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill_secs: Option<u32>,
 }
 
 /// A record as it travels: durations count from the moment of sending.

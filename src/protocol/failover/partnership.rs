@@ -120,6 +120,8 @@ pub struct Partnership {
     /// after that.
     pub partner_heard_moved: Time,
     pub unheard_since: Option<Time>,
+    /// In `Drilled`: when this node ends it.
+    pub drill_ends: Time,
     /// The admin's word, and when it came: go on without the partner.
     pub may_serve_alone: Option<Time>,
     /// The digests differ, though nothing is under way, since then.
@@ -129,6 +131,8 @@ pub struct Partnership {
     pub stored_partner_number: u64,
     pub memory_stored: Time,
     pub sweep_due: Time,
+    /// When a commit of this node was last seen to take too long.
+    pub disk_was_slow: Option<Time>,
 }
 
 impl Partnership {
@@ -146,7 +150,7 @@ impl Partnership {
     }
 
     fn second_is_active(&self) -> bool {
-        let entry = self.replica.entries.get(&RecordKey::Twin).and_then(|entry| entry.record.as_ref());
+        let entry = self.replica.entries().get(&RecordKey::Twin).and_then(|entry| entry.record.as_ref());
         matches!(entry, Some(Record::Twin(twin)) if twin.active == Rank::Second)
     }
 
@@ -154,7 +158,7 @@ impl Partnership {
     pub fn is_serving(&self) -> bool {
         match self.state {
             State::Alone | State::Normal | State::CommunicationsInterrupted | State::PartnerDown | State::Reconcile => true,
-            State::Startup | State::Recover | State::ShuttingDown => false,
+            State::Startup | State::Recover | State::ShuttingDown | State::Drilled => false,
         }
     }
 

@@ -1,5 +1,7 @@
 //! Two nodes, step by step, as a capture would show them. The simulation tries everything; this shows what is meant.
 
+mod history;
+mod drill;
 mod house;
 
 use std::time::Duration;
@@ -346,4 +348,55 @@ fn one_that_is_unpaired_before_it_knows_what_it_may_have_forgotten_stays_silent(
     house.wait(Duration::from_secs(2 * u64::from(FULL)));
     assert_eq!(house.states()[A], State::Recover);
     assert!(house.status(A).is_some_and(|status| status.is_unpaired && status.alone_in_secs.is_none()));
+}
+
+#[test]
+fn while_the_disk_of_the_active_stands_still_the_standby_answers_new_clients() {
+    let mut house = House::together();
+    house.stall_disk(A);
+    let offered = house.own_offer(1, A);
+    house.client(1).takes(A, offered);
+    // It asks just before anybody can know.
+    house.wait(Duration::from_millis(900));
+    house.client(2).asks_all();
+    assert_eq!(house.servers_heard(2), [A]);
+    house.wait(Duration::from_millis(400));
+    house.client(3).asks_all();
+    let offer = house.expect_offer(3);
+    assert_eq!((offer.server, Rank::of(offer.address)), (Some(house.address(B)), Rank::Second));
+    house.client(3).takes(B, offer.address);
+    house.wait(Duration::from_millis(250));
+    assert_eq!(house.expect_ack(3).secs, MCLT, "the other disk cannot confirm it");
+    house.client(4).asks_all();
+    assert_eq!(house.servers_heard(4), [B], "an offer of the active could only be waited for");
+    house.let_disk_go(A);
+    assert_eq!(house.expect_ack(1).address, offered);
+    house.wait(Duration::from_secs(4));
+    house.client(5).asks_all();
+    assert_eq!(house.servers_heard(5), [A], "and when its disk is well it answers again");
+}
+
+#[test]
+fn a_disk_that_is_slow_with_each_commit_is_slow_all_the_time() {
+    let mut house = House::together();
+    let in_trouble = |house: &House| house.status(B).and_then(|status| status.partner).is_some_and(|partner| partner.in_trouble);
+    let mut seen = Vec::new();
+    for client in 1..=3 {
+        house.stall_disk(A);
+        house.client(client).asks_only(A);
+        house.client(client).asks_until_served(A);
+        let offered = house.expect_offer(client).address;
+        house.client(client).takes(A, offered);
+        for _ in 0..10 {
+            house.wait(Duration::from_millis(250));
+            seen.push(in_trouble(&house));
+            if seen.len() % 10 == 6 {
+                house.let_disk_go(A);
+            }
+        }
+    }
+    let first = seen.iter().position(|told| *told).expect("told");
+    assert!(first <= 5 && seen[first..].iter().all(|told| *told), "{seen:?}");
+    house.wait(Duration::from_secs(4));
+    assert!(!in_trouble(&house));
 }

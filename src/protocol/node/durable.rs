@@ -275,7 +275,7 @@ impl Node {
                     self.set_settings(now, *settings);
                     if let (Some(twin), Some(replica)) = (&mut self.twin, replica) {
                         twin.replica = *replica;
-                        twin.unconfirmed_settings.retain(|key, _| twin.replica.entries.contains_key(key));
+                        twin.unconfirmed_settings.retain(|key, _| twin.replica.entries().contains_key(key));
                     }
                 }
             }

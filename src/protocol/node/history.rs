@@ -144,3 +144,6 @@ fn in_short(record: Option<&Record>) -> String {
     let lines = text.lines().map(|line| line.split(" # ").next().unwrap_or(line).trim());
     lines.filter(|line| !line.is_empty() && !line.starts_with(['[', '#'])).collect::<Vec<_>>().join(", ")
 }
+
+#[cfg(test)]
+mod tests;

@@ -18,13 +18,17 @@
 //!                                                     └────────┘
 //! ```
 //!
+//! `Normal` → `Drilled` for the time of a drill, and from there to `Startup` as after a restart.
+//!
 //! Serving: `CommunicationsInterrupted`, `PartnerDown`, `Reconcile` (all of them "apart"), and `Normal` ("together").
 
 mod answering;
+mod drill;
 mod promise;
 mod pull;
 mod records;
 mod settings;
+mod slow_disk;
 mod status;
 mod unpair;
 
@@ -41,6 +45,7 @@ use crate::protocol::{
     replica::{Edited, Entry, Replica},
     time::{Epoch, Time},
 };
+pub use drill::{DRILL_SECS, Precheck};
 pub(in crate::protocol) use promise::secs_until;
 pub use status::{PartnerStatus, TwinStatus};
 
@@ -105,11 +110,13 @@ impl Node {
             clients_heard: 0,
             partner_heard_moved: now,
             unheard_since: None,
+            drill_ends: now,
             may_serve_alone: None,
             mismatch_since: None,
             repairs: 0,
             memory_stored: now,
             sweep_due: now,
+            disk_was_slow: None,
         };
         self.durable_number = self.version;
         self.twin = Some(Box::new(twin));
@@ -171,7 +178,7 @@ impl Node {
             return;
         }
         match (envelope.body, twin.state) {
-            (_, State::Startup | State::ShuttingDown | State::Alone) | (Body::Heartbeat(_), _) => {}
+            (_, State::Startup | State::ShuttingDown | State::Drilled | State::Alone) | (Body::Heartbeat(_), _) => {}
             (Body::Update(update), _) => self.updated(now, *update, out),
             (Body::Ack(ack), _) => self.acked(now, *ack, out),
             (Body::Setting(entry), _) => self.setting_came(now, *entry, out),
@@ -192,7 +199,7 @@ impl Node {
     fn heartbeat(&mut self, now: Time, from: Session, to: Option<Session>, heartbeat: Heartbeat, out: &mut Vec<Action>) {
         let durable_number = self.durable_number;
         let Some(twin) = &mut self.twin else { return };
-        if twin.state == State::ShuttingDown {
+        if matches!(twin.state, State::ShuttingDown | State::Drilled) {
             return;
         }
         let is_new_session = twin.partner_session != Some(from);
@@ -268,9 +275,11 @@ impl Node {
                 }
             }
             State::Reconcile | State::Recover => {}
-            State::Alone | State::ShuttingDown => {}
+            State::Alone | State::ShuttingDown | State::Drilled => {}
         }
         self.keep_pulling(now, out);
+        // Whoever waits for a partner that says now that it cannot.
+        self.answer_unserved(now, out);
     }
 
     fn reconcile(&mut self, now: Time, out: &mut Vec<Action>) {
@@ -354,6 +363,10 @@ impl Node {
         if now < twin.next_heartbeat {
             return;
         }
+        if twin.state == State::Drilled {
+            // Nothing but the drill's end has been due.
+            return self.end_drill(now, out);
+        }
         twin.next_heartbeat = now + HEARTBEAT_INTERVAL;
         if twin.network_since.is_none()
             && self.interfaces.values().any(|plan| plan.interface.up && !plan.interface.addresses.is_empty())
@@ -365,7 +378,8 @@ impl Node {
         }
         self.move_on(now, out);
         self.without_twin(now, out);
-        self.beat(now, out);
+        self.watch_disk(now);
+        self.beat(now, None, out);
         self.keep_pulling(now, out);
         self.answer_unserved(now, out);
         self.watch_digests(now);
@@ -415,10 +429,17 @@ impl Node {
                     self.enter(now, State::CommunicationsInterrupted, out);
                 }
             }
-            State::CommunicationsInterrupted if assume_after.is_some_and(|after| now - twin.since >= after) => {
+            State::CommunicationsInterrupted
+                if assume_after.is_some_and(|after| now - twin.since >= after) && twin.partner_drill_left(now).is_none() =>
+            {
                 self.partner_is_down(now, out);
             }
-            State::Startup | State::CommunicationsInterrupted | State::PartnerDown | State::Alone | State::ShuttingDown => {}
+            State::Startup
+            | State::CommunicationsInterrupted
+            | State::PartnerDown
+            | State::Alone
+            | State::ShuttingDown
+            | State::Drilled => {}
         }
     }
 
@@ -456,7 +477,7 @@ impl Node {
                     State::Normal | State::Reconcile => true,
                     State::Recover | State::Startup | State::PartnerDown => is_loose(Rule::W12),
                     State::CommunicationsInterrupted => true,
-                    State::Alone | State::ShuttingDown => false,
+                    State::Alone | State::ShuttingDown | State::Drilled => false,
                 });
                 let is_level = twin.pulled.is_some() && !twin.needs_sending();
                 if twin.in_contact(now) && partner_serves && (is_level || is_loose(Rule::W12)) {
@@ -468,13 +489,14 @@ impl Node {
             | State::CommunicationsInterrupted
             | State::PartnerDown
             | State::Alone
-            | State::ShuttingDown => {}
+            | State::ShuttingDown
+            | State::Drilled => {}
         }
     }
 
-    /// From memory: a heartbeat waits for no disk.
-    fn beat(&mut self, now: Time, out: &mut Vec<Action>) {
-        let in_trouble = self.disk_trouble(now).is_some();
+    /// From memory: a heartbeat waits for no disk. `drill_secs`: it is the last for so long.
+    fn beat(&mut self, now: Time, drill_secs: Option<u32>, out: &mut Vec<Action>) {
+        let in_trouble = self.disk_trouble(now).is_some() || self.disk_is_slow(now);
         let number = if is_loose(Rule::W22) { self.version } else { self.durable_number };
         let digest = self.table.digest();
         let Some(twin) = self.twin.as_ref().filter(|twin| !twin.memory.unpaired) else { return };
@@ -496,6 +518,7 @@ impl Node {
             clients_heard: twin.clients_heard,
             in_trouble,
             unconfirmed: twin.unconfirmed.len() as u64,
+            drill_secs,
         };
         let (from, to) = (twin.session, twin.partner_session);
         out.push(Action::Send(Envelope { from, to, body: Body::Heartbeat(heartbeat) }));
@@ -559,20 +582,39 @@ impl Node {
             return Some(Err("This server has no twin. `twinlease twin pair` makes it one of two.".into()));
         };
         let (state, in_contact) = (twin.state, twin.in_contact(now));
+        if command == TwinCommand::EndDrill {
+            let is_drilled = state == State::Drilled;
+            self.end_drill(now, out);
+            return Some(if is_drilled { Ok(()) } else { Err("This one is in no drill. Nothing to do.".into()) });
+        }
+        if state == State::Drilled {
+            return Some(Err("This one is in a drill. End the drill first, or wait until it is over.".into()));
+        }
         if let Some(trouble) = in_trouble {
             return Some(Err(format!("Nothing was changed: {trouble}")));
         }
         match command {
             TwinCommand::Switch => return self.switch_roles(now, id, by, out),
+            TwinCommand::Drill { secs } => return Some(self.start_drill(now, secs, out)),
+            // Dealt with above.
+            TwinCommand::EndDrill => return Some(Ok(())),
             TwinCommand::DeclareDown => {
                 if in_contact {
                     return Some(Err("The twin answers: it is not off. Nothing was changed.".into()));
+                }
+                if let Some(left) = twin.partner_drill_left(now) {
+                    return Some(Err(format!(
+                        "The twin is in a drill and comes back by itself in {} s: it is not off. Nothing was changed.",
+                        left.as_secs()
+                    )));
                 }
                 let may = match state {
                     State::CommunicationsInterrupted => true,
                     State::Recover => is_loose(Rule::W13),
                     State::PartnerDown => return Some(Ok(())),
-                    State::Startup | State::Normal | State::Reconcile | State::Alone | State::ShuttingDown => false,
+                    State::Startup | State::Normal | State::Reconcile | State::Alone | State::ShuttingDown | State::Drilled => {
+                        false
+                    }
                 };
                 if !may {
                     return Some(Err(format!(

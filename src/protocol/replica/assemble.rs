@@ -1,7 +1,10 @@
 //! The settings that all entries come to. What cannot be served beside the rest, though each edit was sound where it
 //! was made, is left out in as small a piece as possible, and told; it comes into force when the clash is gone.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use serde::Serialize;
 
@@ -36,8 +39,12 @@ pub struct SetAside {
 }
 
 impl Replica {
-    /// The same on both nodes, once they hold the same entries.
-    pub fn assemble(&self) -> Assembled {
+    /// The same on both nodes, once they hold the same entries. Found once after each change.
+    pub fn assemble(&self) -> &Assembled {
+        self.assembled.get_or_init(|| Arc::new(self.assemble_anew()))
+    }
+
+    pub(super) fn assemble_anew(&self) -> Assembled {
         let mut settings = self.all();
         let mut reasons: BTreeMap<RecordKey, Vec<String>> = BTreeMap::new();
         loop {

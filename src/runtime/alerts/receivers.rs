@@ -63,7 +63,7 @@ fn read_request(stream: &TcpStream) -> String {
     }
     let mut body = vec![0; length];
     let _ = reader.read_exact(&mut body);
-    text + &String::from_utf8_lossy(&body)
+    text + String::from_utf8_lossy(&body).as_ref()
 }
 
 pub struct SmtpServer {

@@ -14,8 +14,9 @@ use tokio::time::Instant;
 
 use super::{CommandOutcome, Door};
 use crate::{
-    protocol::{Command, TwinCommand, failover, node::TwinStatus, replica::ToReconcile},
+    protocol::{Command, Node, TwinCommand, failover, node::TwinStatus, replica::ToReconcile},
     runtime::{
+        clock::Clock,
         handle::Stopped,
         led::{self, Around, Sign},
     },
@@ -66,6 +67,8 @@ pub struct CodeOutcome {
 pub struct TwinReport {
     /// `None`: no twin.
     pub node: Option<TwinStatus>,
+    /// It shall be one of two, has met nobody yet, and answers nobody until then.
+    pub waits_for_twin: bool,
     /// Hears clients on at least one interface.
     pub serving: bool,
     /// Why nothing new can be promised here, as a sentence.
@@ -94,11 +97,13 @@ pub(super) fn routes() -> Router<Door> {
 }
 
 async fn report(State(door): State<Door>) -> Result<Json<TwinReport>, Stopped> {
-    let (status, to_reconcile) = door.handle.read(|node, clock| (node.status(clock.now()), node.to_reconcile())).await?;
+    let look = |node: &Node, clock: &Clock| (node.status(clock.now()), node.to_reconcile(), node.waits_for_twin());
+    let (status, to_reconcile, waits_for_twin) = door.handle.read(look).await?;
     let sign = led::sign(&status, Around::default());
     let light = Light { sign, rhythm: led::pattern(sign).name };
     let link = door.link.as_ref().map(|link| link.facts());
-    Ok(Json(TwinReport { node: status.twin, serving: status.serving, trouble: status.trouble, link, light, to_reconcile }))
+    let (serving, trouble) = (status.serving, status.trouble);
+    Ok(Json(TwinReport { node: status.twin, waits_for_twin, serving, trouble, link, light, to_reconcile }))
 }
 
 async fn show_code(State(door): State<Door>) -> Json<CodeOutcome> {

@@ -32,13 +32,21 @@ fn paired(state: State, is_active: bool) -> Status {
         | State::Recover
         | State::CommunicationsInterrupted
         | State::PartnerDown
-        | State::ShuttingDown => false,
+        | State::ShuttingDown
+        | State::Drilled => false,
     };
     let is_serving = match state {
         State::Alone | State::Normal | State::CommunicationsInterrupted | State::PartnerDown | State::Reconcile => true,
-        State::Startup | State::Recover | State::ShuttingDown => false,
+        State::Startup | State::Recover | State::ShuttingDown | State::Drilled => false,
     };
-    let partner = PartnerStatus { state: State::Normal, in_contact, silent_ms: 0, is_deaf: false, in_trouble: false };
+    let partner = PartnerStatus {
+        state: State::Normal,
+        in_contact,
+        silent_ms: 0,
+        is_deaf: false,
+        in_trouble: false,
+        drill_secs_left: None,
+    };
     let twin = TwinStatus {
         rank: Rank::First,
         state,
@@ -91,6 +99,7 @@ fn every_state_has_its_sign() {
         ("back", paired(Reconcile, true), quiet, Sign::Syncing),
         ("rebuilds", partner_with(paired(Recover, false), |p| p.in_contact = true), quiet, Sign::Syncing),
         ("forgot, and nobody to ask", paired(Recover, false), quiet, Sign::Fault),
+        ("in a drill", paired(Drilled, true), quiet, Sign::Drilled),
         ("told to stop", paired(ShuttingDown, true), quiet, Sign::Off),
         ("the twin's disk", partner_with(paired(Normal, true), |p| p.in_trouble = true), quiet, Sign::TwinLost),
         ("the twin is deaf", partner_with(paired(Normal, false), |p| p.is_deaf = true), quiet, Sign::TwinLost),
@@ -122,7 +131,7 @@ fn the_more_urgent_sign_wins() {
     assert_eq!(sign(&lost, Around { has_rival: true, ..quiet }), Sign::Conflict);
 }
 
-const SIGNS: [Sign; 11] = [
+const SIGNS: [Sign; 12] = [
     Sign::Booting,
     Sign::NotConfigured,
     Sign::Active,
@@ -133,6 +142,7 @@ const SIGNS: [Sign; 11] = [
     Sign::Conflict,
     Sign::Fault,
     Sign::Locating,
+    Sign::Drilled,
     Sign::Off,
 ];
 

@@ -67,8 +67,13 @@ impl Desk {
         self.record.as_ref()
     }
 
+    /// The twin that counts now.
+    pub fn paired(&self) -> Option<&Record> {
+        self.record.as_ref().and_then(Record::in_force)
+    }
+
     pub fn is_paired(&self) -> bool {
-        self.record.as_ref().is_some_and(|record| record.step == Step::Paired)
+        self.paired().is_some()
     }
 
     pub fn pair_key(&self) -> Option<&Secret> {
@@ -162,7 +167,7 @@ impl Desk {
         match &self.record {
             Some(record) if record.key == peer => {
                 if record.step != Step::Paired {
-                    let record = Record { step: Step::Paired, ..record.clone() };
+                    let record = Record { step: Step::Paired, replaces: None, ..record.clone() };
                     self.keep(record)?;
                 }
                 self.code = None;
@@ -191,13 +196,20 @@ impl Desk {
         };
         match &self.record {
             Some(record) if record.step == Step::Paired && !(takes_back && is_same_box(record)) => Err(Refusal::HasTwin),
-            Some(record) if record.step == Step::Paired => {
-                let record = record_of(Step::Agreed, peer, rank, Some(address), other);
+            Some(before) if before.step == Step::Paired => {
+                let replaces = Some(Box::new(before.clone()));
+                let record = Record { replaces, ..record_of(Step::Agreed, peer, rank, Some(address), other) };
                 self.keep(record.clone())?;
                 Ok(record)
             }
             Some(record) if record.key != peer => Err(Refusal::Busy),
-            Some(_) | None => {
+            Some(before) => {
+                let replaces = before.replaces.clone();
+                let record = Record { replaces, ..record_of(Step::Agreed, peer, rank, Some(address), other) };
+                self.keep(record.clone())?;
+                Ok(record)
+            }
+            None => {
                 let record = record_of(Step::Agreed, peer, rank, Some(address), other);
                 self.keep(record.clone())?;
                 Ok(record)
@@ -218,6 +230,15 @@ impl Desk {
 
     pub fn set_pair_key(&mut self, pair_key: Option<Secret>) {
         self.pair_key = pair_key;
+    }
+
+    /// Nothing comes of what was agreed: the twin is who it was before, if there was one.
+    pub fn break_off(&mut self) -> Result<(), Refusal> {
+        match self.record.as_ref().filter(|record| record.step == Step::Agreed).map(|record| record.replaces.clone()) {
+            Some(Some(before)) => self.keep(*before),
+            Some(None) => self.unpair(),
+            None => Ok(()),
+        }
     }
 
     pub fn unpair(&mut self) -> Result<(), Refusal> {
@@ -266,6 +287,7 @@ fn record_of(step: Step, key: PublicKey, rank: Rank, address: Option<SocketAddr>
         partner_has_leases: other.has_leases,
         partner_is_blank_first: other.is_blank_first,
         address,
+        replaces: None,
     }
 }
 

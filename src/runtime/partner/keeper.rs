@@ -186,6 +186,8 @@ impl Keeper {
         }
         desk.unpair().map_err(|refusal| refusal.to_string())?;
         desk.set_pair_key(None);
+        // What came of an earlier attempt is of the past.
+        self.shared.live.send_modify(|live| live.pairing = None);
         self.shared.publish(&desk, Instant::now());
         drop(desk);
         self.settle().await;
@@ -231,7 +233,8 @@ impl Keeper {
         self.settle().await;
         self.remember_address();
         let has_twin = self.shared.partner.borrow().is_some() && !self.shared.standing.borrow().may_take_back;
-        if self.meeting.is_some() || has_twin || Instant::now() < self.pair_key_after {
+        let is_agreed = self.shared.live.borrow().record.as_ref().is_some_and(|record| record.step == Step::Agreed);
+        if self.meeting.is_some() || (has_twin && !is_agreed) || Instant::now() < self.pair_key_after {
             return;
         }
         // Two that call each other at the same moments would find each other busy again and again.
@@ -302,7 +305,7 @@ impl Keeper {
 
     /// Makes the link what the record on disk says.
     async fn settle(&mut self) {
-        let record = self.shared.desk.lock().await.record().cloned().filter(|record| record.step == Step::Paired);
+        let record = self.shared.desk.lock().await.paired().cloned();
         let key = record.as_ref().map(|record| record.key);
         if self.told == key {
             return;

@@ -124,7 +124,7 @@ async fn commit_over(shared: &Arc<Shared>, connection: &mut Connection, record: 
     let is_meant = desk.record().is_some_and(|now| now.key == record.key && now.step != Step::Proposed);
     match &outcome {
         Ok(()) if is_meant => drop(desk.commit(record.key)?),
-        Err(Failure::Refused(Refusal::Forgotten | Refusal::HasTwin)) if is_meant && !desk.is_paired() => desk.unpair()?,
+        Err(Failure::Refused(Refusal::Forgotten | Refusal::HasTwin)) if is_meant => desk.break_off()?,
         Ok(()) | Err(_) => {}
     }
     shared.publish(&desk, Instant::now());

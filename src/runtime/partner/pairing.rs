@@ -25,8 +25,10 @@ use super::key::{PublicKey, hex, unhex};
 pub use super::refusal::Refusal;
 use crate::protocol::failover::Rank;
 
-/// Spoken here. A pair is updated one node at a time: this version and the one before it understand each other.
-pub const PROTOCOL: [u32; 2] = [1, 1];
+/// Spoken here, the lowest and the highest. A pair is updated one node at a time, and this version and the one before it
+/// understand each other; but not where the settings have a kind of record that the older one does not know. It would be lost on
+/// its way, and the two would never agree: then both ends are raised, each goes on alone, and says which one to update.
+pub const PROTOCOL: [u32; 2] = [2, 2];
 pub const CODE_DIGITS: usize = 6;
 /// A pair key guards every automatic pairing for as long as it stands in the file.
 pub const PAIR_KEY_CHARS_MIN: usize = 12;
@@ -339,12 +341,34 @@ mod tests {
         assert_eq!(Secret::pair_key("correct horse battery\n"), Secret::pair_key("correct horse battery"));
     }
 
+    /// A new kind of setting does not compile here: raise both ends of `PROTOCOL`, then name it with the version that it came with.
+    #[test]
+    fn every_kind_of_setting_is_known_to_all_who_speak_with_this_one() {
+        use crate::settings::{Record, Settings};
+        let since = |record: &Record| match record {
+            Record::Server(_)
+            | Record::Lease(_)
+            | Record::Twin(_)
+            | Record::Options(_)
+            | Record::CustomOptions(_)
+            | Record::Subnet(_)
+            | Record::Reservation(_) => 1,
+            Record::Access(_) | Record::Alerts(_) => 2,
+        };
+        let newest = Settings::default().records().iter().map(since).max();
+        assert!(newest.is_some_and(|newest| newest <= PROTOCOL[0]));
+    }
+
     #[test]
     fn versions_meet_or_are_refused() {
         let hello = |protocol| Hello { protocol, software: "9".into(), session: 1, paired: false };
-        assert_eq!(hello([1, 3]).common_version(), Ok(1));
-        let refused = hello([2, 3]).common_version().expect_err("too new").to_string();
-        assert!(refused.contains("version 2 to 3") && refused.contains("Update"), "{refused}");
-        assert!(hello([0, 0]).common_version().is_err());
+        let [low, high] = PROTOCOL;
+        assert_eq!(hello([low, high + 2]).common_version(), Ok(high));
+        assert_eq!(hello([low - 1, low]).common_version(), Ok(low));
+        let refused = hello([high + 1, high + 2]).common_version().expect_err("too new").to_string();
+        let versions = format!("version {} to {}", high + 1, high + 2);
+        assert!(refused.contains(&versions) && refused.ends_with("Update this one."), "{refused}");
+        let refused = hello([low - 1, low - 1]).common_version().expect_err("too old").to_string();
+        assert!(refused.ends_with("Update the other one."), "{refused}");
     }
 }

@@ -165,6 +165,7 @@ mod tests {
             clients_heard: 0,
             in_trouble: false,
             unconfirmed: 0,
+            drill_secs: None,
         }))
     }
 

@@ -3,6 +3,7 @@
 //! ```text
 //!  responder:   (none) ──confirm──► Proposed ──commit──► Paired
 //!  initiator:   (none) ──confirmed─► Agreed ──committed──► Paired
+//!               Paired ──confirmed─► Agreed, the one before still in force ──committed──► Paired
 //! ```
 //!
 //! The initiator decides: once `Agreed` is on its disk, it asks the other to commit until that has answered. A responder
@@ -48,6 +49,19 @@ pub struct Record {
     pub partner_is_blank_first: bool,
     /// Where it answered last.
     pub address: Option<SocketAddr>,
+    /// Until it is `Paired`: the twin in whose place it comes. That one counts, should nothing come of this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<Box<Record>>,
+}
+
+impl Record {
+    /// The twin that counts now.
+    pub fn in_force(&self) -> Option<&Record> {
+        match self.step {
+            Step::Paired => Some(self),
+            Step::Proposed | Step::Agreed => self.replaces.as_deref(),
+        }
+    }
 }
 
 /// The record in this data folder, and a notice where there was one that cannot be read.
@@ -93,6 +107,7 @@ mod tests {
             partner_has_leases: true,
             partner_is_blank_first: false,
             address: Some("192.0.2.2:8067".parse().expect("an address")),
+            replaces: None,
         };
         save(data.path(), &record).expect("saved");
         assert_eq!(load(data.path()).expect("read"), (Some(record), None));

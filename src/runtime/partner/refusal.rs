@@ -51,10 +51,11 @@ impl std::fmt::Display for Refusal {
             }
             Refusal::Version { theirs: [low, high], software } => write!(
                 f,
-                "The other one speaks version {low} to {high} of the link (twinlease {software}), this node {} to {} (twinlease {}). Update the older one.",
+                "The other one speaks version {low} to {high} of the link (twinlease {software}), this node {} to {} (twinlease {}). Update {}.",
                 PROTOCOL[0],
                 PROTOCOL[1],
-                env!("CARGO_PKG_VERSION")
+                env!("CARGO_PKG_VERSION"),
+                if *low > PROTOCOL[1] { "this one" } else { "the other one" }
             ),
             Refusal::BothHaveLeases => f.write_str(
                 "Both nodes have given addresses on their own, and the two lists may contradict. Choose the one to keep; on the \

@@ -22,7 +22,7 @@ use super::{
     key::PublicKey,
     pairing::{Hello, Introduction, PROTOCOL},
     queue::Queue,
-    record::{Record, Step},
+    record::Record,
     snapshot::Snapshots,
 };
 use crate::{
@@ -127,7 +127,7 @@ impl Shared {
         news: mpsc::Sender<News>,
     ) -> Shared {
         let record = desk.record().cloned();
-        let partner = record.as_ref().filter(|record| record.step == Step::Paired).map(|record| record.key);
+        let partner = record.as_ref().and_then(Record::in_force).map(|record| record.key);
         Shared {
             identity,
             session,

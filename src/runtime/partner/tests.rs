@@ -159,6 +159,7 @@ fn was_paired(data: &Scratch, step: Step, key: PublicKey, address: Option<Socket
         partner_has_leases: false,
         partner_is_blank_first: true,
         address,
+        replaces: None,
     };
     record::save(data.path(), &record).expect("a record");
 }
@@ -182,6 +183,7 @@ fn beat(number: u64) -> Envelope {
         clients_heard: 0,
         in_trouble: false,
         unconfirmed: 0,
+        drill_secs: None,
     };
     Envelope { from: Session(1), to: None, body: Body::Heartbeat(heartbeat) }
 }

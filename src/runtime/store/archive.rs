@@ -1,4 +1,5 @@
-//! What was, for those who show it: changes of settings, read beside the running server. Nothing is written here.
+//! What was, for those who show it: changes of settings, the journal, presence. Read beside the running server; nothing is
+//! written here.
 //!
 //! Each look opens the database and closes it again: a reader that stays would keep the log from being copied.
 
@@ -6,8 +7,17 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Connection;
 
-use super::{Fault, StoreError, connect_to_read, history, place::Place, rows};
-use crate::protocol::node::{Noted, Reversal};
+use super::{Fault, StoreError, connect_to_read, diary, history, place::Place, rows};
+use crate::{
+    protocol::{
+        lease::HwAddr,
+        node::{Noted, Reversal},
+    },
+    runtime::{
+        journal::{Journal, Kind, Note},
+        presence::{DAYS_KEPT, Day, Presence},
+    },
+};
 
 /// Records of one step that a list shows; `Step::total` counts all.
 pub const LISTED_MAX: usize = 50;
@@ -16,6 +26,9 @@ pub const LISTED_MAX: usize = 50;
 #[derive(Debug, Clone)]
 pub struct Archive {
     database: PathBuf,
+    /// What happens is noted here.
+    pub journal: Journal,
+    pub presence: Presence,
 }
 
 /// What was changed at once.
@@ -40,8 +53,9 @@ impl Step {
 }
 
 impl Archive {
-    pub fn new(folder: &Path) -> Archive {
-        Archive { database: Place::new(folder).database }
+    /// `journal`, `presence`: with what the disk does not have yet.
+    pub fn new(folder: &Path, journal: Journal, presence: Presence) -> Archive {
+        Archive { database: Place::new(folder).database, journal, presence }
     }
 
     /// Newest first, from before the step `before` on. `text`: only steps by this author or about records that have it in
@@ -64,6 +78,39 @@ impl Archive {
             }
             Ok(step)
         })
+    }
+
+    /// Newest first, from before the note `before` on. What is not on the disk yet comes first, without a number.
+    pub fn notes(
+        &self,
+        limit: usize,
+        before: Option<u64>,
+        kind: Option<Kind>,
+        text: &str,
+    ) -> Result<Vec<(Option<u64>, Note)>, StoreError> {
+        let wanted = text.trim().to_lowercase();
+        let matches = |note: &Note| {
+            kind.is_none_or(|kind| note.kind == kind) && (wanted.is_empty() || note.text.to_lowercase().contains(&wanted))
+        };
+        let waiting = if before.is_none() { self.journal.waiting() } else { Vec::new() };
+        let mut notes: Vec<_> = waiting.into_iter().rev().filter(&matches).map(|note| (None, note)).take(limit).collect();
+        let room = limit - notes.len();
+        let written = self.look(|connection| diary::notes(connection, room, before, matches))?;
+        notes.extend(written.into_iter().map(|(id, note)| (Some(id), note)));
+        Ok(notes)
+    }
+
+    /// The hours of each day in which the device was heard, in the order of the days; at most `DAYS_KEPT` of them.
+    pub fn presence_of(&self, hw: HwAddr) -> Result<Vec<Day>, StoreError> {
+        let mut days = self.look(|connection| diary::days(connection, &hw))?;
+        for Day { day, hours } in self.presence.unwritten(hw) {
+            match days.binary_search_by_key(&day, |known| known.day) {
+                Ok(at) => days[at].hours |= hours,
+                Err(at) => days.insert(at, Day { day, hours }),
+            }
+        }
+        let surplus = days.len().saturating_sub(DAYS_KEPT as usize);
+        Ok(days.split_off(surplus))
     }
 
     pub(super) fn look<T>(&self, look: impl FnOnce(&Connection) -> Result<T, Fault>) -> Result<T, StoreError> {

@@ -194,11 +194,11 @@ fn client_of_blob(blob: &[u8], hw: HwAddr) -> Result<ClientId, Fault> {
     }
 }
 
-fn hw_to_blob(hw: &HwAddr) -> Vec<u8> {
+pub fn hw_to_blob(hw: &HwAddr) -> Vec<u8> {
     [&[hw.htype()], hw.bytes()].concat()
 }
 
-fn hw_of_blob(blob: &[u8]) -> Result<HwAddr, Fault> {
+pub fn hw_of_blob(blob: &[u8]) -> Result<HwAddr, Fault> {
     let hw = blob.split_first().and_then(|(&htype, addr)| HwAddr::new(htype, addr));
     hw.ok_or_else(|| Fault::Damage("its hardware address cannot be read".into()))
 }

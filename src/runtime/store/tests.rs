@@ -24,6 +24,8 @@ use crate::{
     },
 };
 
+mod diary;
+mod history;
 mod pair;
 
 /// A folder of its own for each test, gone when the test has passed.

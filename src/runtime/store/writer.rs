@@ -124,6 +124,11 @@ impl StoreHandle {
         self.queue.push(Message::Slept(sleep, clock));
     }
 
+    /// Asks for what waits beside the commits to be written now.
+    pub fn flush(&self) {
+        self.queue.push(Message::Flush);
+    }
+
     /// Asks for a snapshot now; `Report` tells the outcome.
     pub fn snapshot_now(&self) {
         self.queue.push(Message::Snapshot);
@@ -173,6 +178,7 @@ enum Message {
     Commit(Commit),
     Resume,
     Slept(Sleep, Clock),
+    Flush,
     Snapshot,
     /// What the thread aside has done.
     SnapshotDone(Result<PathBuf, String>),
@@ -305,6 +311,11 @@ impl<F: FnMut(Report)> Writer<F> {
                     self.store.ages.put(sleep);
                     self.store.sleeps.insert(sleep.before, sleep);
                     self.store.clock = clock;
+                    if self.mode == Mode::Serving {
+                        self.write_stamp();
+                    }
+                }
+                Message::Flush => {
                     if self.mode == Mode::Serving {
                         self.write_stamp();
                     }
@@ -445,6 +456,7 @@ impl<F: FnMut(Report)> Writer<F> {
     }
 
     fn close(mut self) {
+        self.store.is_closing = true;
         if self.mode == Mode::Serving {
             self.write_stamp();
         }

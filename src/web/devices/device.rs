@@ -158,7 +158,7 @@ impl<'h> Device<'h> {
 }
 
 /// Every device that is known, in no order.
-pub fn gather<'h>(house: &'h House, asked: &'h Asked) -> Vec<Device<'h>> {
+pub fn gather(house: &House) -> Vec<Device<'_>> {
     let mut devices = of_leases(house);
     let mut by_hw: HashMap<HwAddr, usize> = HashMap::with_capacity(devices.len());
     let mut by_client: HashMap<&[u8], usize> = HashMap::new();
@@ -195,10 +195,9 @@ pub fn gather<'h>(house: &'h House, asked: &'h Asked) -> Vec<Device<'h>> {
             }
         }
     }
-    for (&hw, decision) in asked {
-        let heard = |device: &mut Device<'h>| device.asked = Some(decision);
+    for (&hw, decision) in &house.asked {
         match by_hw.get(&hw) {
-            Some(&i) => heard(&mut devices[i]),
+            Some(&i) => devices[i].asked = Some(decision),
             None if hw.bytes().is_empty() => {}
             None => devices.push(Device { id: DeviceId::Hw(hw), hw: Some(hw), kept: None, lease: None, asked: Some(decision) }),
         }

@@ -57,7 +57,8 @@ impl fmt::Display for DeviceId {
 impl FromStr for DeviceId {
     type Err = String;
     fn from_str(text: &str) -> Result<DeviceId, String> {
-        let bytes = |hex: &str| data_encoding::HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).ok().filter(|id| (1..=255).contains(&id.len()));
+        let bytes =
+            |hex: &str| data_encoding::HEXLOWER_PERMISSIVE.decode(hex.as_bytes()).ok().filter(|id| (1..=255).contains(&id.len()));
         let wrong = || format!("`{text}` names no device. Search for it by name, address or MAC.");
         if let Some(hex) = text.strip_prefix("id-") {
             return bytes(hex).map(|id| DeviceId::Client(id.into())).ok_or_else(wrong);

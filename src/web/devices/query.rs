@@ -5,7 +5,10 @@ use std::{cmp::Ordering, fmt::Write, net::Ipv4Addr};
 use ipnet::Ipv4Net;
 
 use super::device::{Device, Standing};
-use crate::{protocol::{lease::HwAddr, time::Time}, web::House};
+use crate::{
+    protocol::{lease::HwAddr, time::Time},
+    web::House,
+};
 
 /// Rows on a page: what a phone and a Pi can take.
 pub const PAGE_ROWS: usize = 100;
@@ -49,16 +52,8 @@ pub enum Column {
 }
 
 impl Show {
-    pub const ALL: [Show; 8] = [
-        Show::All,
-        Show::Active,
-        Show::Kept,
-        Show::Dynamic,
-        Show::Waiting,
-        Show::Private,
-        Show::Expired,
-        Show::Unanswered,
-    ];
+    pub const ALL: [Show; 8] =
+        [Show::All, Show::Active, Show::Kept, Show::Dynamic, Show::Waiting, Show::Private, Show::Expired, Show::Unanswered];
 
     pub fn word(self) -> &'static str {
         match self {

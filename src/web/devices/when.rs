@@ -26,6 +26,16 @@ impl When {
     }
 }
 
+impl When {
+    /// Made of nothing that a stranger has said.
+    pub fn html(&self) -> String {
+        match &self.date {
+            Some(date) => format!("<time datetime=\"{date}\" title=\"{date}\">{}</time>", self.words),
+            None => self.words.clone(),
+        }
+    }
+}
+
 pub fn ago(secs: u64) -> String {
     match secs {
         0..10 => "just now".into(),

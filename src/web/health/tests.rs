@@ -5,7 +5,14 @@ use crate::protocol::{
 };
 
 fn well() -> Status {
-    let partner = PartnerStatus { state: State::Normal, in_contact: true, silent_ms: 100, is_deaf: false, in_trouble: false };
+    let partner = PartnerStatus {
+        state: State::Normal,
+        in_contact: true,
+        silent_ms: 100,
+        is_deaf: false,
+        in_trouble: false,
+        drill_secs_left: None,
+    };
     let twin = TwinStatus {
         rank: Rank::First,
         state: State::Normal,

@@ -7,7 +7,7 @@ use crate::{
         Action, Change, Command, Commit, Datagram, Event, Interface, Node,
         failover::{Envelope, Forgot, GivenUp, Memory, Rank, Session, State},
         lease::{Binding, HwAddr},
-        node::{Pair, TwinStatus},
+        node::{Noted, Pair, TwinStatus},
         replica::{Edited, Entry},
         simulation::device::{DISCOVER, Device, Heard, OFFER, REQUEST},
         time::{Epoch, Time},
@@ -27,6 +27,7 @@ pub struct Disk {
     entries: BTreeMap<String, Entry>,
     given_up: BTreeMap<Ipv4Addr, GivenUp>,
     memory: Option<Memory>,
+    notes: Vec<Noted>,
 }
 
 impl Disk {
@@ -45,7 +46,7 @@ impl Disk {
                     }
                     self.memory = memory;
                 }
-                Change::Noted(_) => {}
+                Change::Noted(noted) => self.notes.push(*noted),
             }
         }
     }
@@ -60,6 +61,8 @@ pub struct House {
     /// Nothing reaches this one.
     cut_towards: Option<usize>,
     is_held: bool,
+    /// What the disk of each has not written yet, while it stands still.
+    stalled: [Option<Vec<Commit>>; 2],
     sessions: u64,
     heard: BTreeMap<u8, Vec<Heard>>,
     done: Vec<Result<(), String>>,
@@ -82,6 +85,7 @@ impl House {
             is_cut: false,
             cut_towards: None,
             is_held: false,
+            stalled: [None, None],
             sessions: 0,
             heard: BTreeMap::new(),
             done: Vec::new(),
@@ -235,19 +239,35 @@ impl House {
                     let heard = Heard::read(&reply).expect("a reply with a type");
                     self.heard.entry(heard.mac[5]).or_default().push(heard);
                 }
-                Action::Commit(commit) => {
-                    self.disks[node].write(&commit);
-                    let mut out = Vec::new();
-                    let running = self.nodes[node].as_mut().expect("it runs");
-                    running.handle(self.now, Event::Committed { up_to: commit.id }, &mut out);
-                    self.perform(node, out);
-                }
+                Action::Commit(commit) => match &mut self.stalled[node] {
+                    Some(waiting) => waiting.push(commit),
+                    None => self.write(node, &commit),
+                },
                 Action::Send(_) if self.is_cut || self.cut_towards == Some(1 - node) => {}
                 Action::Send(envelope) => self.link.push((1 - node, envelope)),
                 Action::Done { result, .. } => self.done.push(result),
                 Action::Probe { .. } | Action::Decided(_) => {}
             }
         }
+    }
+
+    fn write(&mut self, node: usize, commit: &Commit) {
+        self.disks[node].write(commit);
+        let mut out = Vec::new();
+        let running = self.nodes[node].as_mut().expect("it runs");
+        running.handle(self.now, Event::Committed { up_to: commit.id }, &mut out);
+        self.perform(node, out);
+    }
+
+    pub fn stall_disk(&mut self, node: usize) {
+        self.stalled[node] = Some(Vec::new());
+    }
+
+    pub fn let_disk_go(&mut self, node: usize) {
+        for commit in self.stalled[node].take().into_iter().flatten() {
+            self.write(node, &commit);
+        }
+        self.deliver();
     }
 
     fn deliver(&mut self) {
@@ -258,8 +278,17 @@ impl House {
     }
 
     pub fn command(&mut self, node: usize, command: Command) -> Result<(), String> {
+        self.command_by(node, Edited::default(), command)
+    }
+
+    /// All that the history of this node has, oldest first.
+    pub fn notes(&self, node: usize) -> &[Noted] {
+        &self.disks[node].notes
+    }
+
+    pub fn command_by(&mut self, node: usize, by: Edited, command: Command) -> Result<(), String> {
         self.done.clear();
-        self.handle(node, Event::Command { id: 0, by: Edited::default(), command });
+        self.handle(node, Event::Command { id: 0, by, command });
         self.done.pop().expect("disks here write at once")
     }
 
@@ -280,6 +309,10 @@ impl House {
         self.reserve(node, mac, "192.0.2.10", name).expect("a name");
     }
 
+    pub fn settings(&self, node: usize) -> &Settings {
+        self.node(node).settings()
+    }
+
     pub fn kept_names(&self, node: usize) -> Vec<String> {
         self.node(node).settings().reservations.iter().filter_map(|kept| kept.name.clone()).collect()
     }
@@ -290,6 +323,11 @@ impl House {
 
     pub fn is_level(&self, node: usize) -> Option<bool> {
         self.node(node).twin_status(self.now).expect("it has a twin").is_level
+    }
+
+    /// Messages of this one that are held on the link.
+    pub fn held_of(&self, node: usize) -> usize {
+        self.link.iter().filter(|(to, _)| *to == 1 - node).count()
     }
 
     pub fn client(&mut self, number: u8) -> Client<'_> {
@@ -316,6 +354,12 @@ impl House {
 
     fn last(&mut self, number: u8) -> Option<Heard> {
         self.heard.remove(&number).and_then(|heard| heard.last().copied())
+    }
+
+    /// Who has answered it since it was last looked at.
+    pub fn servers_heard(&mut self, number: u8) -> Vec<usize> {
+        let heard = self.heard.remove(&number).unwrap_or_default();
+        [A, B].into_iter().filter(|node| heard.iter().any(|heard| heard.server == Some(self.address(*node)))).collect()
     }
 
     #[track_caller]

@@ -90,7 +90,9 @@ impl Node {
         }
         let names_a_server = request.message.server_id().is_some();
         let partner_is_well = twin.is_together() && !twin.partner_is_deaf(now) && !twin.partner_in_trouble();
-        if !is_broadcast || names_a_server || !partner_is_well || self.is_mine_to_answer(&request) {
+        // What is offered here would have to wait for the disk.
+        let is_mine = self.is_mine_to_answer(&request) && !(asked == Asked::Discover && self.disk_is_slow(now));
+        if !is_broadcast || names_a_server || !partner_is_well || is_mine {
             return Some(request);
         }
         let twin = self.twin.as_mut().expect("looked at above");
@@ -147,7 +149,7 @@ impl Node {
         let must_answer = match twin.state {
             State::Normal => twin.partner_is_deaf(now) || twin.partner_in_trouble(),
             State::CommunicationsInterrupted | State::PartnerDown | State::Reconcile => true,
-            State::Alone | State::Startup | State::Recover | State::ShuttingDown => false,
+            State::Alone | State::Startup | State::Recover | State::ShuttingDown | State::Drilled => false,
         };
         if !must_answer || twin.unserved.is_empty() {
             return;
@@ -166,7 +168,7 @@ impl Node {
 }
 
 impl Partnership {
-    fn partner_in_trouble(&self) -> bool {
+    pub(in crate::protocol) fn partner_in_trouble(&self) -> bool {
         self.partner.as_ref().is_some_and(|partner| partner.in_trouble)
     }
 }

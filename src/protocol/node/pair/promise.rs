@@ -28,6 +28,8 @@ impl Node {
         match &self.twin {
             None => Halves::Any,
             Some(twin) if twin.may_give_partners_half(now) => Halves::Both(twin.half()),
+            // Its word on its half cannot come.
+            Some(twin) if twin.is_together() && twin.partner_in_trouble() => Halves::Own(twin.half()),
             Some(twin) if twin.is_together() && twin.is_word_late(now) => Halves::OwnFirst(twin.half()),
             Some(twin) if twin.is_together() => Halves::Both(twin.half()),
             Some(twin) => Halves::Own(twin.half()),

@@ -29,7 +29,7 @@ impl Node {
         for address in records {
             twin.unconfirmed.entry(address).or_insert(None);
         }
-        for key in twin.replica.entries.keys() {
+        for key in twin.replica.entries().keys() {
             twin.unconfirmed_settings.entry(key.clone()).or_insert(None);
         }
         twin.pulls += 1;
@@ -48,7 +48,12 @@ impl Node {
         let wants = match twin.state {
             State::Recover | State::Reconcile => twin.pulled.is_none(),
             State::Normal => twin.pull.is_some(),
-            State::Alone | State::Startup | State::CommunicationsInterrupted | State::PartnerDown | State::ShuttingDown => false,
+            State::Alone
+            | State::Startup
+            | State::CommunicationsInterrupted
+            | State::PartnerDown
+            | State::ShuttingDown
+            | State::Drilled => false,
         };
         // What came of the last one is on its way to the disk.
         let is_stored = !self.parked.iter().any(|(_, parked)| matches!(parked, Parked::Pulled { .. }));
@@ -74,7 +79,7 @@ impl Node {
         }
         let Some(twin) = &mut self.twin else { return };
         let may_pull = match twin.state {
-            State::Startup | State::PartnerDown | State::Alone | State::ShuttingDown => false,
+            State::Startup | State::PartnerDown | State::Alone | State::ShuttingDown | State::Drilled => false,
             State::Recover | State::Normal | State::CommunicationsInterrupted | State::Reconcile => true,
         };
         if !may_pull || (twin.down_on_disk && !is_loose(Rule::W28)) {
@@ -106,7 +111,7 @@ impl Node {
             pull: pull.number,
             after: pull.after,
             records,
-            settings: (!more).then(|| twin.replica.entries.values().cloned().collect()),
+            settings: (!more).then(|| twin.replica.entries().values().cloned().collect()),
             more,
             state: twin.state,
             forgot: twin.memory.forgot,
@@ -151,10 +156,21 @@ impl Node {
                 continue;
             }
             let mine = self.table.get(address);
+            let is_older = mine.is_none_or(|mine| mine.generation < record.generation);
             let is_unasked_proposal = record.state == BindingState::Tentative
                 && twin.owns(address)
-                && mine.is_none_or(|mine| mine.state == BindingState::Free && mine.generation == record.generation);
+                && mine.is_none_or(|mine| is_older || mine.state == BindingState::Free && mine.generation == record.generation);
             if is_unasked_proposal {
+                // Confirmed by nobody, so it is no lease here. But that the address was freed before, this node may have forgotten.
+                if is_older {
+                    let (me, partner) = (twin.me(), twin.me().other());
+                    let before = mine.map(|mine| mine.version).unwrap_or_default();
+                    let mut freed = Binding { state: BindingState::Free, ..from_wire(record, now, self.epoch) };
+                    freed.version.set(me, freed.version.of(me).max(before.of(me)));
+                    freed.version.set(partner, before.of(partner));
+                    self.version = self.version.max(freed.version.of(me));
+                    changed.push(freed);
+                }
                 continue;
             }
             changed.extend(self.merged(from_wire(record, now, self.epoch)));

@@ -22,11 +22,11 @@ impl Node {
     /// Settings of before the pairing become what both hold.
     pub(super) fn enter_replica(&mut self, now: Time, out: &mut Vec<Action>) {
         let Some(twin) = &mut self.twin else { return };
-        if !twin.replica.entries.is_empty() {
+        if !twin.replica.entries().is_empty() {
             return;
         }
         twin.replica = Replica::bootstrap(&self.plan.settings, twin.memory.rank, &mut self.version);
-        let entries: Vec<Entry> = twin.replica.entries.values().cloned().collect();
+        let entries: Vec<Entry> = twin.replica.entries().values().cloned().collect();
         if entries.is_empty() {
             return;
         }
@@ -75,7 +75,7 @@ impl Node {
                 twin.replica.put(entry.clone());
                 twin.unconfirmed_settings.insert(entry.key.clone(), None);
             }
-            after = twin.replica.assemble().settings;
+            after = twin.replica.assemble().settings.clone();
         }
         let mut changes = differences(&before, &after);
         let (notes, step) = self.notes(&before, &after, &changes, |_| (by.clone(), false));
@@ -86,7 +86,7 @@ impl Node {
     /// Edits of this setting contradict, or it clashes with others.
     pub(in crate::protocol::node) fn needs_decision(&self, key: &RecordKey) -> bool {
         let Some(twin) = &self.twin else { return false };
-        let contradicts = twin.replica.entries.get(key).is_some_and(|entry| entry.other.is_some());
+        let contradicts = twin.replica.entries().get(key).is_some_and(|entry| entry.other.is_some());
         contradicts || twin.replica.assemble().set_aside.iter().any(|aside| aside.key == *key)
     }
 
@@ -104,7 +104,7 @@ impl Node {
             return Some(Err("This server has no twin, so there is nothing to reconcile.".into()));
         };
         let assembled = twin.replica.assemble();
-        let entry = match twin.replica.settle(key, keep, &assembled, twin.memory.rank, &mut self.version) {
+        let entry = match twin.replica.settle(key, keep, assembled, twin.memory.rank, &mut self.version) {
             Ok(entry) => entry,
             Err(refusal) => return Some(Err(refusal)),
         };
@@ -181,7 +181,7 @@ impl Node {
                 key.clone()
             })
             .collect();
-        let entries: Vec<Entry> = due.iter().filter_map(|key| twin.replica.entries.get(key).cloned()).collect();
+        let entries: Vec<Entry> = due.iter().filter_map(|key| twin.replica.entries().get(key).cloned()).collect();
         for entry in entries {
             self.send(Body::Setting(Box::new(entry)), out);
         }
@@ -198,7 +198,7 @@ impl Node {
 
     pub(super) fn setting_acked(&mut self, entry: &Entry) {
         let Some(twin) = &mut self.twin else { return };
-        if twin.replica.entries.get(&entry.key).is_some_and(|mine| mine.version == entry.version) {
+        if twin.replica.entries().get(&entry.key).is_some_and(|mine| mine.version == entry.version) {
             twin.unconfirmed_settings.remove(&entry.key);
         }
     }
@@ -223,7 +223,7 @@ impl Node {
         if changed.is_empty() {
             return;
         }
-        let after = twin.replica.assemble().settings;
+        let after = twin.replica.assemble().settings.clone();
         let before = self.plan.settings.clone();
         let mut changes = differences(&before, &after);
         let (notes, _) = self.notes(&before, &after, &changes, |key| (edited_there(&changed, key), true));

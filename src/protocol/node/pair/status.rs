@@ -24,7 +24,7 @@ pub struct TwinStatus {
     /// Answers clients at all.
     pub is_serving: bool,
     pub forgot: Option<Forgot>,
-    /// Until it may serve, or give the twin's half.
+    /// Until it may serve, or give the twin's half, or the drill is over.
     pub wait_secs: Option<u64>,
     /// The admin said that the twin is one no more.
     pub is_unpaired: bool,
@@ -49,13 +49,15 @@ pub struct PartnerStatus {
     pub silent_ms: u64,
     pub is_deaf: bool,
     pub in_trouble: bool,
+    /// It is silent because of a drill, for so much longer.
+    pub drill_secs_left: Option<u64>,
 }
 
 impl Node {
     /// What an admin must decide, in full.
     pub fn to_reconcile(&self) -> Vec<ToReconcile> {
         let Some(twin) = &self.twin else { return Vec::new() };
-        twin.replica.to_reconcile(&twin.replica.assemble())
+        twin.replica.to_reconcile(twin.replica.assemble())
     }
 
     /// How long the record that has waited longest for the twin's word has waited; zero where none does.
@@ -73,6 +75,7 @@ impl Node {
             silent_ms: twin.last_heard.map_or(u64::MAX, |heard| (now - heard).as_millis() as u64),
             is_deaf: twin.partner_is_deaf(now),
             in_trouble: partner.in_trouble,
+            drill_secs_left: twin.partner_drill_left(now).map(|left| left.as_secs()),
         });
         let wait = match twin.state {
             State::Recover => match twin.may_serve_alone.filter(|_| twin.pulled.is_none()) {
@@ -90,6 +93,7 @@ impl Node {
             | State::CommunicationsInterrupted
             | State::Reconcile
             | State::ShuttingDown => None,
+            State::Drilled => Some(twin.drill_ends - now),
         };
         let is_same = twin
             .partner

@@ -34,7 +34,7 @@ impl Node {
         match twin.state {
             State::Normal | State::CommunicationsInterrupted | State::Reconcile => self.partner_is_down(now, out),
             State::PartnerDown => self.dissolve(now, out),
-            State::Alone | State::Startup | State::Recover | State::ShuttingDown => {}
+            State::Alone | State::Startup | State::Recover | State::ShuttingDown | State::Drilled => {}
         }
     }
 

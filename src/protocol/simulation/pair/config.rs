@@ -8,8 +8,11 @@ use crate::{
     settings::{Identifier, Reservation, Settings, options::OptionSet, parse},
 };
 
+/// All of a `Setup` that settings are made of.
+type Key = (u8, u32, u32, bool, bool);
+
 pub fn settings(setup: &Setup) -> Settings {
-    thread_local!(static PARSED: RefCell<HashMap<(u8, u32, u32, bool, bool), Settings>> = RefCell::default());
+    thread_local!(static PARSED: RefCell<HashMap<Key, Settings>> = RefCell::default());
     let key = (setup.addresses, setup.lease_secs, setup.mclt_secs, setup.balanced, setup.assumes);
     PARSED.with_borrow_mut(|parsed| parsed.entry(key).or_insert_with(|| parse_settings(setup)).clone())
 }

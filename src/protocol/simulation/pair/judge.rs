@@ -36,6 +36,9 @@ impl World {
     /// An ACK leaves now.
     pub fn judge_promise(&mut self, at: usize, who: usize, heard: &Heard) {
         self.tally.acks += 1;
+        if self.machines[at].state() == Some(State::Drilled) {
+            self.fail(|| format!("DRILLED: {} promises something to client {who} in a drill", name(at)));
+        }
         let (now, address) = (self.now, heard.address);
         let end = now + Duration::from_secs(heard.secs.into());
         let hw = HwAddr::ethernet(heard.mac);

@@ -134,7 +134,7 @@ impl Machine {
     /// Where it is on and answers clients, as the rules have it.
     pub fn serves(&self) -> bool {
         match self.state() {
-            None | Some(State::Startup | State::Recover | State::ShuttingDown) => false,
+            None | Some(State::Startup | State::Recover | State::ShuttingDown | State::Drilled) => false,
             Some(State::Alone | State::Normal | State::CommunicationsInterrupted | State::PartnerDown | State::Reconcile) => true,
         }
     }

@@ -29,10 +29,8 @@ mod tell;
 mod world;
 
 use std::{
-    cell::Cell,
-    panic,
     sync::{
-        Mutex, Once,
+        Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -40,7 +38,7 @@ use std::{
 
 use super::super::{
     failover::loose::{Rule, with_loose},
-    seeds::Telling,
+    seeds::{Telling, silently},
 };
 use judge::Tally;
 use step::{Setup, Step};
@@ -97,26 +95,9 @@ fn run_seed(seed: u64, strangers: bool, only: Option<&'static str>) -> (Outcome,
 /// The seed, what went wrong, and the history, where it got that far.
 type Failure = (u64, String, Option<(Setup, Vec<Step>)>);
 
-/// A panic is a fault like others; what it says is kept back.
+/// A panic is a fault like others.
 fn guarded(run: impl FnOnce() -> Outcome) -> Outcome {
-    thread_local!(static IS_SILENT: Cell<bool> = const { Cell::new(false) });
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let usual = panic::take_hook();
-        panic::set_hook(Box::new(move |what| {
-            if !IS_SILENT.get() {
-                usual(what)
-            }
-        }));
-    });
-    let before = IS_SILENT.replace(true);
-    let outcome = panic::catch_unwind(panic::AssertUnwindSafe(run));
-    IS_SILENT.set(before);
-    outcome.unwrap_or_else(|what| {
-        let text = what.downcast_ref::<String>().cloned();
-        let text = text.or_else(|| what.downcast_ref::<&str>().map(|text| text.to_string())).unwrap_or_default();
-        Outcome { fault: Some(format!("PANIC: {text}")), ..Outcome::default() }
-    })
+    silently(run).unwrap_or_else(|what| Outcome { fault: Some(format!("PANIC: {what}")), ..Outcome::default() })
 }
 
 /// How many seeds, from which on, for how long at most.

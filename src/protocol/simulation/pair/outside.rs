@@ -200,7 +200,7 @@ impl World {
             }
             // Whoever declared the other down is there when that one comes back.
             TwinCommand::ShutDown if self.machines[1 - at].declared => return,
-            TwinCommand::Switch | TwinCommand::ShutDown => {}
+            TwinCommand::Switch | TwinCommand::ShutDown | TwinCommand::Drill { .. } | TwinCommand::EndDrill => {}
         }
         self.command(at, Command::Twin(says));
         let is_taken = match says {
@@ -210,7 +210,7 @@ impl World {
                 self.machines[at].key_is_forgotten = true;
                 true
             }
-            TwinCommand::Switch | TwinCommand::ShutDown => false,
+            TwinCommand::Switch | TwinCommand::ShutDown | TwinCommand::Drill { .. } | TwinCommand::EndDrill => false,
         };
         if is_taken {
             self.is_declared(1 - at);

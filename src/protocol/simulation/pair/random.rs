@@ -262,14 +262,17 @@ impl Swarm {
             }
             Class::Twin => {
                 let is_other_on = world.machines[1 - at].is_on();
-                let says = match random.below(8) {
+                let says = match random.below(10) {
+                    8 => TwinCommand::Drill { secs: random.of(&[30, 60, 120]) },
+                    9 => TwinCommand::EndDrill,
                     0 => TwinCommand::ShutDown,
                     1 => TwinCommand::Switch,
                     2 => TwinCommand::Serve,
                     3 => TwinCommand::Unpair,
                     _ => TwinCommand::DeclareDown,
                 };
-                let makes_sense = matches!(says, TwinCommand::ShutDown | TwinCommand::Switch) || !is_other_on;
+                let needs_other_off = matches!(says, TwinCommand::DeclareDown | TwinCommand::Serve | TwinCommand::Unpair);
+                let makes_sense = !needs_other_off || !is_other_on;
                 (is_on && makes_sense).then_some(Step::Twin { at, says })
             }
         }

@@ -436,7 +436,14 @@ fn once_wrong() -> Vec<(Setup, Vec<Step>)> {
         twin(A, TwinCommand::Serve),
         acquire(2, 10, A),
     ];
+    // The owner forgets that the address was freed, and is told of it only by what the other has proposed since.
+    let proposed_later = quiet(&[
+        &[acquire(1, 10, B), wait(249_661), acquire(1, 10, B), Step::Next(2), power(B, PowerDoes::Off), wait(142), on(B)],
+        &[power(A, PowerDoes::OffAndWipe), power(A, PowerDoes::On(Clock::Ahead)), wait(2481), power(B, PowerDoes::Off)],
+        &[wait(183_493), acquire(2, 10, A)],
+    ]);
     vec![
+        proposed_later,
         asks_both,
         raised,
         overtaken,

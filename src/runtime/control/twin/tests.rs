@@ -80,7 +80,7 @@ fn door(pair: Option<Pair>, link: Option<Arc<FakeLink>>) -> Door {
         let reading = Reading::take(WallTrust::Kernel);
         let (clock, _) = Clock::resume(None, &reading, WallTrust::Kernel);
         let entries = pair.iter().flat_map(|pair| pair.entries.iter().cloned());
-        let settings = Replica::new(entries).assemble().settings;
+        let settings = Replica::new(entries).assemble().settings.clone();
         let mut node = Node::new(settings, Vec::new(), Epoch(1), Time(0));
         let mut out = Vec::new();
         if let Some(pair) = pair {

@@ -129,3 +129,33 @@ fn a_disk_that_takes_nothing_means_no_pairing() {
     assert!(matches!(confirm(&mut desk, now, &peer, &seal), Err(Refusal::Disk { .. })));
     assert_eq!(desk.commit(peer.key), Err(Refusal::Forgotten));
 }
+
+#[test]
+fn the_twin_is_who_it_was_until_the_one_in_its_place_is_paired() {
+    let (data, now) = (Scratch::new("desk-replaces"), Instant::now());
+    let (mut desk, old, new) = (desk(&data), Identity::generate(None), Identity::generate(None));
+    let address = SocketAddr::new(FROM, 8067);
+    let blank = || Introduction { serial: Some("100".into()), is_blank_first: true, has_leases: false, ..introduction("attic") };
+    desk.agree(old.key, Rank::Second, address, blank(), false).expect("agreed");
+    let before = desk.commit(old.key).expect("paired");
+    assert_eq!(desk.agree(new.key, Rank::Second, address, blank(), false), Err(Refusal::HasTwin));
+    for is_after_a_crash in [false, true] {
+        desk.agree(new.key, Rank::Second, address, blank(), true).expect("the same box");
+        if is_after_a_crash {
+            let (record, _) = record::load(data.path()).expect("readable");
+            desk = Desk::new(Identity::generate(None), data.path().into(), record, None);
+        }
+        assert_eq!(desk.paired(), Some(&before), "it counts until then");
+        assert!(desk.show_code(now).is_err());
+        desk.break_off().expect("broken off");
+        assert_eq!((desk.record(), record::load(data.path()).expect("readable").0), (Some(&before), Some(before.clone())));
+    }
+    desk.agree(new.key, Rank::Second, address, blank(), true).expect("agreed");
+    // Agreed once more, because the answer was lost.
+    desk.agree(new.key, Rank::Second, address, blank(), true).expect("agreed again");
+    assert_eq!(desk.paired(), Some(&before));
+    let after = desk.commit(new.key).expect("paired");
+    assert_eq!((after.key, &after.replaces, desk.paired()), (new.key, &None, Some(&after)));
+    desk.break_off().expect("nothing to break off");
+    assert_eq!(desk.paired(), Some(&after));
+}

@@ -10,7 +10,7 @@ use super::*;
 use crate::runtime::partner::{
     dial,
     lane::{HELLO_PATH, MESSAGES_PATH, REQUEST_TIMEOUT},
-    pairing::Hello,
+    pairing::{Hello, PROTOCOL},
     tls::{self, Expect},
 };
 
@@ -94,7 +94,7 @@ async fn one_that_answers_garbage_costs_only_the_link() {
 
 #[tokio::test]
 async fn one_that_answers_500_is_told_so() {
-    let answer = |path: &str| if path == HELLO_PATH { hello([1, 1]) } else { http("500 Oops", "broken") };
+    let answer = |path: &str| if path == HELLO_PATH { hello(PROTOCOL) } else { http("500 Oops", "broken") };
     let (mut node, partner) = with(answer, "500 Internal Server Error: broken").await;
     still_listens(&mut node, &partner).await;
 }
@@ -102,7 +102,7 @@ async fn one_that_answers_500_is_told_so() {
 #[tokio::test]
 async fn one_that_never_answers_is_given_up_after_a_moment() {
     let (mut node, partner) =
-        with(|path| if path == HELLO_PATH { hello([1, 1]) } else { None }, "has not answered within 2s").await;
+        with(|path| if path == HELLO_PATH { hello(PROTOCOL) } else { None }, "has not answered within 2s").await;
     still_listens(&mut node, &partner).await;
     let stopped = std::time::Instant::now();
     node.stop();
@@ -117,7 +117,7 @@ async fn one_that_does_not_even_greet_is_given_up_too() {
 #[tokio::test]
 async fn one_whose_answers_never_end_is_cut_off() {
     let endless = |path: &str| match path {
-        HELLO_PATH => hello([1, 1]),
+        HELLO_PATH => hello(PROTOCOL),
         _ => Some(format!("HTTP/1.1 200 OK\r\ncontent-length: 99999999\r\n\r\n{}", "a".repeat(200 << 10))),
     };
     with(endless, "length limit exceeded").await;
@@ -125,7 +125,7 @@ async fn one_whose_answers_never_end_is_cut_off() {
 
 #[tokio::test]
 async fn one_of_a_version_too_far_is_told_to_be_updated() {
-    with(|_| hello([2, 3]), "speaks version 2 to 3 of the link (twinlease 9.9)").await;
+    with(|_| hello([PROTOCOL[1] + 1, 9]), "speaks version 3 to 9 of the link (twinlease 9.9)").await;
 }
 
 #[tokio::test]

@@ -1,0 +1,192 @@
+//! `/live`: one stream of events for each open page. Parts of the page are sent again when they have changed.
+//!
+//! A page registers its parts in `PAGES` and says so by `Shell::new(…).live(NAME)`. The node is looked at
+//! at most 4 times a second, through `Site::house`, which all streams share; and only while somebody listens.
+
+use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
+
+use askama::Template;
+use axum::{
+    Extension, Router,
+    extract::{Query, RawQuery, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{
+        IntoResponse, Response,
+        sse::{Event, KeepAlive, Sse},
+    },
+    routing::get,
+};
+use futures_util::stream;
+use serde::Deserialize;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
+
+use super::{House, Site, access::gate, listen::Peer, shell::StateLine, visitor::Visitor};
+use crate::runtime::live::Listener;
+
+pub const PATH: &str = "/live";
+/// Open pages that are told at the same time; further ones are shown as they were when they were loaded.
+pub const STREAMS_MAX: usize = 32;
+/// Between two looks at the node.
+const PAUSE: Duration = Duration::from_millis(250);
+/// Without a change a page is looked at as often: "4 min ago" goes on.
+const TICK: Duration = Duration::from_secs(2);
+const HEARTBEAT: Duration = Duration::from_secs(15);
+/// Of all parts of one page together.
+const BYTES_MAX: usize = 2 << 20;
+
+/// A part of a page: what takes the place of the element with this id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fragment {
+    pub id: String,
+    /// The whole element, with its id.
+    pub html: String,
+}
+
+impl Fragment {
+    /// `template` renders the whole element. `None` where it cannot be rendered.
+    pub fn new(id: impl Into<String>, template: &impl Template) -> Option<Fragment> {
+        Some(Fragment { id: id.into(), html: template.render().ok()? })
+    }
+}
+
+/// Which page is open, as its browser tells: to be read like any request.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Place {
+    /// As `/devices/a4cf129b001e`.
+    pub path: String,
+    /// The page's own, without `?`, so that filters and sorting stay.
+    pub query: String,
+}
+
+/// The parts of a page as they are now.
+pub type Render = fn(&Site, &House, &Place) -> Vec<Fragment>;
+
+/// Who is live, by the name that its `Shell` was given. One line for each page.
+const PAGES: &[(&str, Render)] = &[("home", super::home::parts), ("devices", super::devices::parts)];
+
+/// How many pages may listen.
+pub struct Streams(Arc<Semaphore>);
+
+impl Default for Streams {
+    fn default() -> Streams {
+        Streams(Arc::new(Semaphore::new(STREAMS_MAX)))
+    }
+}
+
+pub fn routes() -> Router<Site> {
+    Router::new().route(PATH, get(live))
+}
+
+#[derive(Deserialize)]
+struct Which {
+    /// The page's name in `PAGES`.
+    #[serde(default)]
+    live: String,
+    #[serde(default)]
+    at: String,
+}
+
+/// What is not ours of the query is the page's own.
+fn own_query(query: &str) -> String {
+    let own = query.split('&').filter(|part| !part.starts_with("live=") && !part.starts_with("at=") && !part.is_empty());
+    own.collect::<Vec<_>>().join("&")
+}
+
+async fn live(
+    State(site): State<Site>,
+    Extension(peer): Extension<Peer>,
+    _visitor: Visitor,
+    Query(which): Query<Which>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Response {
+    let Ok(seat) = Arc::clone(&site.streams().0).try_acquire_owned() else {
+        let why = "Too many pages are open to keep all of them live. Close some.";
+        return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "30")], why).into_response();
+    };
+    let render = PAGES.iter().find(|(name, _)| *name == which.live).map(|(_, render)| *render);
+    let watcher = Watcher {
+        pulse: site.handle().pulse().listen(),
+        site,
+        peer,
+        headers,
+        render,
+        place: Place { path: which.at, query: own_query(&query.unwrap_or_default()) },
+        sent: HashMap::new(),
+        looked: None,
+        _seat: seat,
+    };
+    let events = stream::unfold(Some(watcher), |watcher| async move {
+        let mut watcher = watcher?;
+        let (event, goes_on) = watcher.next().await;
+        Some((Ok::<_, Infallible>(event), goes_on.then_some(watcher)))
+    });
+    let heartbeat = KeepAlive::new().interval(HEARTBEAT).event(Event::default().event("beat").data(""));
+    let mut response = Sse::new(events).keep_alive(heartbeat).into_response();
+    response.headers_mut().insert(header::CACHE_CONTROL, header::HeaderValue::from_static("no-store"));
+    response
+}
+
+/// One open page.
+struct Watcher {
+    site: Site,
+    pulse: Listener,
+    peer: Peer,
+    headers: HeaderMap,
+    render: Option<Render>,
+    place: Place,
+    /// What the page has, by id.
+    sent: HashMap<String, String>,
+    looked: Option<Instant>,
+    _seat: OwnedSemaphorePermit,
+}
+
+impl Watcher {
+    /// The next thing to tell, and whether more may follow.
+    async fn next(&mut self) -> (Event, bool) {
+        loop {
+            if let Some(looked) = self.looked {
+                let _ = tokio::time::timeout_at(looked + TICK, self.pulse.changed()).await;
+                tokio::time::sleep_until(looked + PAUSE).await;
+            }
+            self.looked = Some(Instant::now());
+            let Ok(house) = self.site.house().await else { return (bye(), false) };
+            // Signed out, or another password: the page shall find out.
+            if gate::signed_in(&self.site, &self.headers, self.peer.is_tls, &house.settings, false).is_none() {
+                return (bye(), false);
+            }
+            if let Some(event) = self.changes(&house) {
+                return (event, true);
+            }
+        }
+    }
+
+    /// All parts that differ from what the page has, in one event.
+    fn changes(&mut self, house: &House) -> Option<Event> {
+        let mut parts: Vec<Fragment> = Fragment::new("state", &StateLine::new(house)).into_iter().collect();
+        if let Some(render) = self.render {
+            parts.extend(render(&self.site, house, &self.place));
+        }
+        parts.retain(|part| self.sent.get(&part.id) != Some(&part.html));
+        if parts.is_empty() {
+            return None;
+        }
+        let mut bytes = 0;
+        parts.retain(|part| {
+            bytes += part.html.len();
+            bytes <= BYTES_MAX
+        });
+        let told: Vec<_> = parts.iter().map(|part| (&part.id, &part.html)).collect();
+        let event = Event::default().event("parts").json_data(&told).ok();
+        self.sent.extend(parts.into_iter().map(|part| (part.id, part.html)));
+        event
+    }
+}
+
+/// The page is to be loaded again.
+fn bye() -> Event {
+    Event::default().event("bye").data("")
+}
