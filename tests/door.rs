@@ -25,7 +25,11 @@ impl Server {
     /// Without a subnet it opens no DHCP socket.
     fn start(name: &str) -> Server {
         let data = std::env::temp_dir().join(format!("twinlease-door-{name}-{}", std::process::id()));
-        let child = Command::new(PROGRAM).args(["run", "--data"]).arg(&data).stderr(Stdio::null()).spawn();
+        let child = Command::new(PROGRAM)
+            .args(["run", "--web-listen", "off", "--web-tls-listen", "off", "--data"])
+            .arg(&data)
+            .stderr(Stdio::null())
+            .spawn();
         let server = Server { child: child.expect("the program is built"), data };
         wait_until("it answers", || server.say(&["status"]).status.code() == Some(1));
         server

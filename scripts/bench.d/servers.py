@@ -89,7 +89,8 @@ class Twinlease(Server):
     label = "twinlease"
 
     def command(self):
-        return [os.environ["BENCH_TWINLEASE"], "run", "--data", f"{self.folder}/data", "--settings", f"{self.folder}/settings.toml"]
+        return [os.environ["BENCH_TWINLEASE"], "run", "--data", f"{self.folder}/data", "--settings", f"{self.folder}/settings.toml",
+                "--web-listen", "off", "--web-tls-listen", "off"]
 
     def environment(self):
         # As quiet as the others: warnings only.

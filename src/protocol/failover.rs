@@ -146,6 +146,9 @@ pub struct Memory {
     /// force any more, this node is one alone again.
     #[serde(default)]
     pub unpaired: bool,
+    /// It has served since it forgot, without having learned from the twin: the generations that it counts may be behind.
+    #[serde(default)]
+    pub served_unknowing: bool,
     /// The highest of the partner's numbers that it reported as durable.
     pub partner_number: u64,
     /// This node's own numbers up to here are spent, whether or not a record on its disk has them: the partner has heard of them.
@@ -168,6 +171,7 @@ impl Memory {
             shut_down: false,
             forgot,
             unpaired: false,
+            served_unknowing: false,
             partner_number: 0,
             own_number: 0,
             longest_mclt: mclt,

@@ -159,6 +159,12 @@ impl Clock {
         self.reading().wall_trusted
     }
 
+    /// For display only: ms since 1970.
+    pub fn wall_ms_of(&self, time: Time) -> i64 {
+        let moved = self.wall_of(time).duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(moved.as_millis()).unwrap_or(i64::MAX)
+    }
+
     /// For display only.
     pub fn wall_of(&self, time: Time) -> SystemTime {
         let (now, wall) = (self.now(), SystemTime::now());

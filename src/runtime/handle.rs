@@ -1,13 +1,20 @@
 //! The way into a running server: submit a command, read a snapshot. All that the web and the command line may hold.
 
-use std::{net::Ipv4Addr, sync::Arc, time::Duration};
+use std::{
+    net::Ipv4Addr,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
     alerts::Board,
     clock::Clock,
+    drill::Drills,
+    led::{Around, Phase},
     live::{Beat, Pulse},
+    locate::Locator,
     metrics::Metrics,
     who_has::Answer,
 };
@@ -32,6 +39,8 @@ pub struct Handle {
     inbox: mpsc::Sender<Message>,
     metrics: Arc<Metrics>,
     board: Arc<Board>,
+    drills: Arc<Drills>,
+    locator: Arc<Locator>,
     pulse: Pulse,
 }
 
@@ -53,7 +62,15 @@ pub struct Stopped;
 impl Handle {
     pub(super) fn new() -> (Handle, mpsc::Receiver<Message>) {
         let (inbox, messages) = mpsc::channel(INBOX);
-        (Handle { inbox, metrics: Arc::default(), board: Arc::default(), pulse: Pulse::default() }, messages)
+        let handle = Handle {
+            inbox,
+            metrics: Arc::default(),
+            board: Arc::default(),
+            drills: Arc::default(),
+            locator: Arc::default(),
+            pulse: Pulse::default(),
+        };
+        (handle, messages)
     }
 
     /// By which whoever shows something learns that it may have changed.
@@ -74,6 +91,21 @@ impl Handle {
     /// What was last seen around the node, and what was told of it.
     pub fn board(&self) -> &Arc<Board> {
         &self.board
+    }
+
+    /// The drill that goes on here, and the last one.
+    pub fn drills(&self) -> &Arc<Drills> {
+        &self.drills
+    }
+
+    /// Whether somebody wants to see this box blink.
+    pub fn locator(&self) -> &Locator {
+        &self.locator
+    }
+
+    /// What the light needs to know beside the node's status.
+    pub fn around(&self) -> Around {
+        Around { phase: Phase::Running, is_sought: self.locator.is_sought(Instant::now()), has_rival: self.board.has_rival() }
     }
 
     /// As `submit_as`, for the command line.
@@ -113,3 +145,6 @@ impl Handle {
         Ok(Ok(None))
     }
 }
+
+#[cfg(test)]
+pub mod scratch;

@@ -82,7 +82,7 @@ impl DecisionLog {
 }
 
 /// Worth a look by a person.
-fn is_trouble(decision: &Decision) -> bool {
+pub fn is_trouble(decision: &Decision) -> bool {
     match &decision.outcome {
         Outcome::Declined { .. } | Outcome::AckedWhatIsDurable { .. } => true,
         Outcome::Silent { why } => matches!(

@@ -28,7 +28,7 @@ impl Histogram {
 
     /// Upper bounds in seconds with how many fell below each but not below the one before; the last is without bound.
     pub fn buckets(&self) -> Vec<(f64, u64)> {
-        let bounds = BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::MAX]);
+        let bounds = BOUNDS_US.iter().map(|us| *us as f64 / 1e6).chain([f64::INFINITY]);
         bounds.zip(&self.buckets).map(|(bound, count)| (bound, count.load(Relaxed))).collect()
     }
 

@@ -18,10 +18,13 @@ pub mod socket;
 pub mod arp;
 pub mod who_has;
 pub mod rivals;
+pub mod surroundings;
 pub mod alerts;
 #[cfg(test)]
 pub mod stand_in;
 pub mod led;
+pub mod locate;
+pub mod drill;
 pub mod partner;
 pub mod twin;
 pub mod appliance;

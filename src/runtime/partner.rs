@@ -30,7 +30,7 @@ mod server;
 mod discovery;
 
 #[cfg(test)]
-mod scratch;
+pub mod scratch;
 #[cfg(test)]
 mod tests;
 

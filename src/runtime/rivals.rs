@@ -71,7 +71,7 @@ pub async fn find_rivals(interface: &Interface, own: &[Ipv4Addr], wait: Duration
 async fn probe(interface: u32, mac: [u8; 6], own: &[Ipv4Addr], wait: Duration) -> io::Result<Vec<Rival>> {
     let socket = packet::open_receiver(interface, packet::ETHER_TYPE_IPV4, &packet::REPLY_FILTER)?;
     let sockets = [watch::watch(socket)?];
-    let client = Client { xid: random_xid()?, chaddr: made_up(mac) };
+    let client = Client { xid: random_xid()?, chaddr: made_up(mac), name: None };
     let mut batch = ReceiveBatch::new(RECEIVE_BYTES);
     let mut found = BTreeMap::new();
     let (start, pause) = (Instant::now(), wait / u32::from(TRIES));
@@ -106,12 +106,14 @@ fn is_own(rival: &Rival, own: &[Ipv4Addr]) -> bool {
 
 /// The client that we pretend to be.
 #[derive(Debug, Clone, Copy)]
-struct Client {
-    xid: u32,
-    chaddr: [u8; 6],
+pub struct Client {
+    pub xid: u32,
+    pub chaddr: [u8; 6],
+    /// As it calls itself (option 12).
+    pub name: Option<&'static str>,
 }
 
-fn random_xid() -> io::Result<u32> {
+pub fn random_xid() -> io::Result<u32> {
     let mut bytes = [0; 4];
     File::open("/dev/urandom")?.read_exact(&mut bytes)?;
     Ok(u32::from_ne_bytes(bytes))
@@ -119,12 +121,12 @@ fn random_xid() -> io::Result<u32> {
 
 /// A locally administered unicast address that differs from `mac` but stays the same from probe to probe: a rival
 /// that we ask every hour sees one client, not a new one each time that drains its pool.
-fn made_up(mac: [u8; 6]) -> [u8; 6] {
+pub fn made_up(mac: [u8; 6]) -> [u8; 6] {
     let [first, second, third, fourth, fifth, sixth] = mac;
     [(first | 0x02) & !0x01, second, third, fourth ^ 0x7e, fifth ^ 0x1e, sixth ^ 0xa5]
 }
 
-fn discover_frame(client: &Client, mac: [u8; 6], secs: u16, attempt: u16) -> io::Result<Vec<u8>> {
+pub fn discover_frame(client: &Client, mac: [u8; 6], secs: u16, attempt: u16) -> io::Result<Vec<u8>> {
     let mut message = Message::default();
     // Broadcast: the answer is for an address that the interface does not listen to.
     message.set_xid(client.xid).set_secs(secs).set_flags(Flags::default().set_broadcast()).set_chaddr(&client.chaddr);
@@ -136,6 +138,9 @@ fn discover_frame(client: &Client, mac: [u8; 6], secs: u16, attempt: u16) -> io:
         OptionCode::DomainNameServer,
         OptionCode::DomainName,
     ]));
+    if let Some(name) = client.name {
+        options.insert(DhcpOption::Hostname(name.into()));
+    }
     let mut payload = message.to_vec().map_err(io::Error::other)?;
     payload.resize(payload.len().max(MESSAGE_BYTES_MIN), 0);
     let datagram = frame::Udp {
@@ -153,7 +158,7 @@ const FIXED_BYTES: usize = 236;
 const MAGIC: [u8; 4] = [99, 130, 83, 99];
 
 /// Reads a frame as an OFFER to `client`; `None` for anything else, however broken.
-fn read_offer(bytes: &[u8], client: &Client) -> Option<Rival> {
+pub fn read_offer(bytes: &[u8], client: &Client) -> Option<Rival> {
     let parsed = frame::parse(bytes)?;
     let (fixed, rest) = parsed.payload.split_at_checked(FIXED_BYTES)?;
     // op, hlen, xid and chaddr where BOOTP has them; read here, as dhcproto's chaddr() panics above hlen 16.
@@ -205,7 +210,7 @@ fn options(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
 mod tests {
     use super::*;
 
-    const CLIENT: Client = Client { xid: 0x0102_0304, chaddr: [2, 0, 0, 0x7e, 0x1e, 0xa4] };
+    const CLIENT: Client = Client { xid: 0x0102_0304, chaddr: [2, 0, 0, 0x7e, 0x1e, 0xa4], name: None };
     const SERVER_MAC: [u8; 6] = [2, 0, 0, 0, 0, 9];
     const SERVER: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 254);
 
@@ -282,7 +287,7 @@ mod tests {
     #[test]
     fn the_discover_is_a_broadcast_of_a_made_up_client_from_our_own_hardware_address() {
         let mac = [2, 0, 0, 0, 0, 1];
-        let client = Client { xid: 7, chaddr: made_up(mac) };
+        let client = Client { xid: 7, chaddr: made_up(mac), name: None };
         assert_ne!(client.chaddr, mac);
         assert_eq!(client.chaddr[0] & 3, 2, "locally administered, unicast");
         let bytes = discover_frame(&client, mac, 3, 1).expect("a valid message");

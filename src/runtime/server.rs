@@ -20,6 +20,7 @@ use super::{
     arp::Arp,
     clock::{self, Clock, Sleep, Slept, WallTrust},
     control::{self, Control, twin::TwinLink},
+    drill::Follower,
     handle::{Handle, Message, Saved},
     journal::{Journal, Kind},
     links::Links,
@@ -37,7 +38,7 @@ use super::{
 };
 use crate::{
     protocol::{
-        Action, Event, Interface, Node, Reply,
+        Action, Command, Event, Interface, Node, Reply, TwinCommand,
         explain::spell,
         failover::{Body, State},
         lease::HwAddr,
@@ -140,6 +141,8 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
     let archive = store.archive();
     let store = store.start(move |report| drop(report_sender.send(report)))?;
     let (handle, inbox) = Handle::new();
+    handle.drills().keep_in(&options.data);
+    let drill = Follower::new(Arc::clone(handle.drills()));
     let beat = handle.beat();
     let (twin, notices) =
         Twin::start(&options.data, prepared, options.twin, twin::standing(&node, clock.now()), options.wall_trust);
@@ -180,6 +183,7 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
             metrics,
             in_flight: InFlight::default(),
             under_way: UnderWay::default(),
+            drill,
             told_trouble: false,
             told_state: State::Alone,
             beat,
@@ -220,6 +224,7 @@ struct Server {
     metrics: Arc<Metrics>,
     in_flight: InFlight,
     under_way: UnderWay,
+    drill: Follower,
     /// The trouble of the disk that was logged last, until it is over.
     told_trouble: bool,
     /// The state of the pair that was logged last.
@@ -469,6 +474,11 @@ impl Server {
         if state != self.told_state {
             self.told_state = state;
             tracing::info!("this one is {state}");
+            let wanted = self.node.wanted_interfaces();
+            let is_asked_on =
+                |interface: &&Interface| interface.up && interface.mac.is_some() && wanted.contains(&interface.name);
+            let interface = self.interfaces.iter().find(is_asked_on);
+            self.drill.follow(state, interface, || (twin::host_name(), self.twin.name()));
             self.journal.note(Kind::Pair, format!("This one is {state}."));
         }
     }
@@ -479,8 +489,12 @@ impl Server {
                 let id = self.next_command;
                 self.next_command += 1;
                 self.waiting.insert(id, done);
+                if let Command::Twin(TwinCommand::Drill { secs }) = *command {
+                    self.drill.note_wish(&by, secs);
+                }
                 let by = Edited::new(&by, clock::wall_ms());
                 self.handle(Event::Command { id, by, command: *command });
+                self.tell_state();
                 // Settings may name other interfaces now.
                 self.update_sockets();
             }

@@ -7,34 +7,35 @@ use tokio::sync::mpsc;
 use super::{
     clock::WallTrust,
     handle::{Handle, Message, Saved},
-    store::{self, Report},
+    store::{self, Archive, Report},
 };
 use crate::{
-    protocol::{Action, Event, Interface, Node, node::differences, replica::Edited},
+    protocol::{Action, Event, Interface, Node, lease::Binding, node::differences, replica::Edited},
     settings::Settings,
 };
 
 /// Serves on a thread of its own until the last handle is gone. The database is in `folder`.
-pub fn serve(folder: &Path, settings: &Settings) -> Handle {
+pub fn serve(folder: &Path, settings: &Settings, bindings: Vec<Binding>) -> (Handle, Archive) {
     store::make_folder(folder).expect("a folder for the test");
     let (mut store, loaded) = store::open(folder, WallTrust::Always).expect("a new database");
     store.commit_now(&differences(&Settings::default(), settings)).expect("it is written");
     let clock = loaded.clock;
     let (sender, mut reports) = mpsc::unbounded_channel();
+    let archive = store.archive();
     let store = store.start(move |report| drop(sender.send(report))).expect("a thread");
     let (handle, mut inbox) = Handle::new();
-    let mut node = Node::new(settings.clone(), Vec::new(), clock.epoch(), clock.now());
+    let mut node = Node::new(settings.clone(), bindings, clock.epoch(), clock.now());
     std::thread::spawn(move || {
         let mut out = Vec::new();
         let addresses = settings_addresses(node.settings());
         let interface =
-            Interface { index: 1, name: "eth0".into(), mac: Some([2, 0, 0, 0, 0, 1]), mtu: 1500, addresses, up: true };
+            Interface { index: 1, name: "test0".into(), mac: Some([2, 0, 0, 0, 0, 1]), mtu: 1500, addresses, up: true };
         node.handle(clock.now(), Event::Interfaces(vec![interface]), &mut out);
         let mut next = 0;
         while let Some(message) = inbox.blocking_recv() {
             match message {
                 Message::Read(look) => look(&node, &clock),
-                Message::WhoHas { .. } => panic!("nobody asks by ARP here"),
+                Message::WhoHas { answered, .. } => drop(answered.send(Err("There is no network here.".into()))),
                 Message::Submit { by, command, done } => {
                     next += 1;
                     let by = Edited { by, wall_ms: 1_700_000_000_000 };
@@ -62,7 +63,7 @@ pub fn serve(folder: &Path, settings: &Settings) -> Handle {
             }
         }
     });
-    handle
+    (handle, archive)
 }
 
 /// The first address of each network: this machine has it.

@@ -5,6 +5,7 @@
 //! takes its place; a database that is not ours, or newer, or in use, is refused with a sentence.
 
 mod archive;
+mod backups;
 mod diary;
 mod error;
 mod history;
@@ -37,11 +38,13 @@ use crate::{
     settings::Settings,
 };
 pub use archive::{Archive, Step};
+pub use backups::{Backup, Contents, back_up_now, backups, look_into};
 use diary::Diary;
 pub use error::StoreError;
 use error::{Fault, io_told};
 use pair::PairRows;
-use place::{Place, private_file, private_folder};
+use place::Place;
+pub use place::{private_file, private_folder};
 use rows::Ages;
 pub use snapshot::{TWINS_BYTES_MAX, keep_twins, newest, newest_made};
 pub use writer::{Report, StoreHandle};

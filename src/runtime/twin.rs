@@ -108,6 +108,11 @@ impl Twin {
         self.link.as_ref().map(Link::handle)
     }
 
+    /// The other one's; `None`: it has never been met.
+    pub fn name(&self) -> Option<String> {
+        self.handle()?.record().map(|record| record.name)
+    }
+
     /// Never blocks; what finds no room is lost, and sent again by the protocol.
     pub fn send(&self, envelope: Envelope) {
         if let Some(link) = &self.link {
@@ -235,6 +240,6 @@ fn new_session() -> Session {
     Session(u64::from_be_bytes(random()))
 }
 
-fn host_name() -> String {
+pub fn host_name() -> String {
     nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_else(|| "twinlease".into())
 }

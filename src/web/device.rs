@@ -159,11 +159,17 @@ fn proposed(device: &Device<'_>, house: &House, memory: &Memory) -> Option<std::
 
 async fn remember(site: &Site, device: &Device<'_>, house: &House) -> Result<Memory, Stopped> {
     let (hw, address, now) = (device.hw, device.address(house.now), house.now);
+    // A timeline that cannot be read is left out; the rest of the page is worth as much without it.
+    let days = match hw {
+        Some(hw) => site.look(move |archive| archive.presence_of(hw)).await.unwrap_or_default(),
+        None => Vec::new(),
+    };
+    let hours = days.iter().map(|day| (day.day, day.hours)).collect();
     site.handle()
         .read(move |node, _| Memory {
             decisions: hw.map(|hw| trace::of_device(node, hw)).unwrap_or_default(),
             options: address.map(|address| received::table(node, address)).unwrap_or_default(),
-            hours: Vec::new(),
+            hours,
             free: keep::proposals(node, now),
         })
         .await

@@ -6,6 +6,8 @@ pub mod when;
 pub mod query;
 pub mod list;
 mod csv;
+#[cfg(test)]
+pub mod example;
 
 use askama::Template;
 use axum::{

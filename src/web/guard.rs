@@ -175,7 +175,7 @@ fn sentence(status: StatusCode, said: &Bytes) -> String {
         (StatusCode::METHOD_NOT_ALLOWED, _) => {
             "This page can be read but not sent to, or the other way round. Go back and try again.".into()
         }
-        (StatusCode::PAYLOAD_TOO_LARGE, "" | "length limit exceeded") => {
+        (StatusCode::PAYLOAD_TOO_LARGE, said) if said.is_empty() || said.ends_with("length limit exceeded") => {
             format!("What was sent is larger than {} kB, which is more than this form takes.", BODY_BYTES_MAX >> 10)
         }
         (_, "") => "Go back and try again.".into(),

@@ -7,12 +7,16 @@ use axum::{Router, extract::State, response::Response, routing::get};
 
 use super::{
     House, Site,
+    devices::when::When,
     live::{Fragment, Place},
     shell::{self, Section, Shell},
     visitor::Visitor,
 };
 use crate::runtime::handle::Stopped;
 use view::HomeView;
+
+/// Of the journal; Activity has the rest.
+const LATEST_SHOWN: usize = 5;
 
 pub fn routes() -> Router<Site> {
     Router::new().route("/", get(home))
@@ -23,6 +27,8 @@ pub fn routes() -> Router<Site> {
 struct Home {
     shell: Shell,
     view: HomeView,
+    /// What happened last: a sentence, and when.
+    latest: Vec<(String, When)>,
 }
 
 #[derive(Template)]
@@ -40,7 +46,9 @@ struct TheHouse<'v> {
 async fn home(State(site): State<Site>, visitor: Visitor) -> Result<Response, Stopped> {
     let house = site.house().await?;
     let shell = Shell::new(&house, &visitor, Section::Home, "Home").live("home");
-    Ok(shell::page(&Home { shell, view: look(&site, &house) }))
+    let notes = site.look(|archive| archive.notes(LATEST_SHOWN, None, None, "")).await.unwrap_or_default();
+    let latest = notes.into_iter().map(|(_, note)| (note.text, When::of_wall(&house, note.last_wall_ms))).collect();
+    Ok(shell::page(&Home { shell, view: look(&site, &house), latest }))
 }
 
 /// What is live of it.
@@ -51,5 +59,5 @@ pub fn parts(site: &Site, house: &House, _: &Place) -> Vec<Fragment> {
 }
 
 fn look(site: &Site, house: &House) -> HomeView {
-    HomeView::new(house, &site.handle().board().around(), |device| device.heard())
+    HomeView::new(house, &site.handle().board().around())
 }

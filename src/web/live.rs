@@ -27,6 +27,7 @@ use super::{House, Site, access::gate, listen::Peer, shell::StateLine, visitor::
 use crate::runtime::live::Listener;
 
 pub const PATH: &str = "/live";
+const BYE: &str = "bye";
 /// Open pages that are told at the same time; further ones are shown as they were when they were loaded.
 pub const STREAMS_MAX: usize = 32;
 /// Between two looks at the node.
@@ -76,6 +77,13 @@ impl Default for Streams {
     }
 }
 
+#[cfg(test)]
+impl Streams {
+    pub fn take_all(&self) -> OwnedSemaphorePermit {
+        Arc::clone(&self.0).try_acquire_many_owned(STREAMS_MAX as u32).expect("nobody listens")
+    }
+}
+
 pub fn routes() -> Router<Site> {
     Router::new().route(PATH, get(live))
 }
@@ -121,7 +129,7 @@ async fn live(
     };
     let events = stream::unfold(Some(watcher), |watcher| async move {
         let mut watcher = watcher?;
-        let (event, goes_on) = watcher.next().await;
+        let (event, goes_on) = watcher.next().await?;
         Some((Ok::<_, Infallible>(event), goes_on.then_some(watcher)))
     });
     let heartbeat = KeepAlive::new().interval(HEARTBEAT).event(Event::default().event("beat").data(""));
@@ -145,21 +153,21 @@ struct Watcher {
 }
 
 impl Watcher {
-    /// The next thing to tell, and whether more may follow.
-    async fn next(&mut self) -> (Event, bool) {
+    /// The next thing to tell, and whether more may follow; `None` where the server stops: the page comes again.
+    async fn next(&mut self) -> Option<(Event, bool)> {
         loop {
             if let Some(looked) = self.looked {
                 let _ = tokio::time::timeout_at(looked + TICK, self.pulse.changed()).await;
                 tokio::time::sleep_until(looked + PAUSE).await;
             }
             self.looked = Some(Instant::now());
-            let Ok(house) = self.site.house().await else { return (bye(), false) };
+            let house = self.site.house().await.ok()?;
             // Signed out, or another password: the page shall find out.
             if gate::signed_in(&self.site, &self.headers, self.peer.is_tls, &house.settings, false).is_none() {
-                return (bye(), false);
+                return Some((Event::default().event(BYE).data(""), false));
             }
             if let Some(event) = self.changes(&house) {
-                return (event, true);
+                return Some((event, true));
             }
         }
     }
@@ -186,7 +194,7 @@ impl Watcher {
     }
 }
 
-/// The page is to be loaded again.
-fn bye() -> Event {
-    Event::default().event("bye").data("")
+/// For a page whose visitor is signed out: it is to be loaded again, and so comes to the sign-in.
+pub fn bye() -> Response {
+    ([(header::CONTENT_TYPE, "text/event-stream")], format!("event: {BYE}\ndata:\n\n")).into_response()
 }

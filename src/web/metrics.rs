@@ -249,7 +249,9 @@ impl Sample {
         let in_contact = partner.is_some_and(|partner| partner.in_contact);
         out.gauge("twinlease_twin_in_contact", "1: the twin is heard", flag(in_contact))?;
         let silent = partner.filter(|partner| partner.silent_ms < u64::MAX).map(|partner| partner.silent_ms as f64 / 1000.0);
-        out.gauges("twinlease_twin_silent_seconds", "Since the twin was heard last", silent.map(|silent| ([], silent)))?;
+        if let Some(silent) = silent {
+            out.gauge("twinlease_twin_silent_seconds", "Since the twin was heard last", silent)?;
+        }
         let unconfirmed = twin.map_or(0, |twin| twin.unconfirmed);
         out.gauge("twinlease_replication_unconfirmed", "Records that the twin has not confirmed", unconfirmed as f64)?;
         let lag = self.replication_lag.as_secs_f64();

@@ -3,6 +3,8 @@
 //! The web holds a `Site` only: it reads a `House`, submits commands and asks the link. It decides nothing about leases.
 
 pub mod access;
+pub mod activity;
+pub mod alerts_page;
 pub mod api;
 pub mod assets;
 mod certificate;
@@ -16,12 +18,18 @@ pub mod device;
 pub mod host;
 pub mod listen;
 pub mod live;
+pub mod map;
 pub mod metrics;
 pub mod notice;
 pub mod revision;
+#[cfg(test)]
+pub mod scratch;
+pub mod settings;
 pub mod shell;
 pub mod site;
+pub mod tokens_page;
 pub mod visitor;
+pub mod wizard;
 
 use axum::Router;
 
@@ -34,15 +42,24 @@ fn pages() -> Router<Site> {
         .merge(home::routes())
         .merge(devices::routes())
         .merge(device::routes())
+        .merge(map::routes())
+        .merge(settings::routes())
+        .merge(wizard::routes())
         .merge(access::routes())
+        .merge(activity::routes())
         .merge(live::routes())
         .merge(assets::routes())
         .merge(health::routes())
         .merge(metrics::routes())
         .merge(api::routes())
+        .merge(alerts_page::routes())
+        .merge(tokens_page::routes())
 }
 
 /// The pages behind their guards.
 fn router(site: Site) -> Router {
     guard::guarded(pages().with_state(site.clone()), &site, guard::Guards::ALL)
 }
+
+#[cfg(test)]
+mod attacks;

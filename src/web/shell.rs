@@ -9,7 +9,7 @@ use axum::{
 use super::{House, notice::Notice, visitor::Visitor};
 use crate::{
     protocol::{explain::spell, failover::State},
-    runtime::led::{self, Around, Sign},
+    runtime::led::{self, Sign},
     settings::Mode,
 };
 
@@ -53,7 +53,7 @@ impl Shell {
         Shell {
             title: title.into(),
             section: None,
-            sign: led::sign(&house.status, Around::default()),
+            sign: led::sign(&house.status, house.around),
             sentence: sentence(house),
             host: house.host.clone(),
             is_signed_in: false,
@@ -99,7 +99,7 @@ pub struct StateLine {
 
 impl StateLine {
     pub fn new(house: &House) -> StateLine {
-        StateLine { light: led::sign(&house.status, Around::default()).word(), sentence: sentence(house) }
+        StateLine { light: led::sign(&house.status, house.around).word(), sentence: sentence(house) }
     }
 }
 
@@ -147,8 +147,8 @@ pub fn sentence(house: &House) -> String {
         State::Recover if in_contact => format!("{this} is learning from {other}, which is answering."),
         State::Recover => format!("{this} may have forgotten leases and waits for {other}. It answers nobody."),
         State::Startup | State::Reconcile => format!("{this} has just started and looks for {other}."),
+        State::Drilled => format!("A drill is on: {this} is silent on purpose, and {other} is answering."),
         State::ShuttingDown => format!("{this} is told to shut down, and answers nobody."),
-        State::Drilled => format!("A drill: {this} plays dead and comes back by itself. {other} is answering."),
         State::Alone => nobody(),
     }
 }
@@ -183,3 +183,6 @@ struct ErrorPage {
 pub fn error(shell: Shell, sentence: String) -> Response {
     page(&ErrorPage { shell, sentence })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! What every page is given: the house as it is now, and the ways to change it.
 
 use std::{
+    collections::HashMap,
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -14,11 +15,19 @@ use super::{
     visitor::Visitor,
 };
 use crate::{
-    protocol::{Command, lease::Binding, node::Status, replica::ToReconcile, time::Time},
+    protocol::{
+        Command,
+        lease::{Binding, HwAddr},
+        node::Status,
+        replica::ToReconcile,
+        time::Time,
+    },
     runtime::{
         clock::Clock,
         control::twin::TwinLink,
         handle::{Handle, Saved, Stopped},
+        led::Around,
+        presence::Known,
         store::{Archive, StoreError},
     },
     settings::Settings,
@@ -59,9 +68,13 @@ pub struct House {
     /// Ordered by address.
     pub bindings: Vec<Binding>,
     pub status: Status,
+    /// What the light needs to know beside the status.
+    pub around: Around,
     pub to_reconcile: Vec<ToReconcile>,
     /// The latest decision about each device that asked since the start.
     pub asked: Asked,
+    /// When devices were heard, by the wall clock.
+    pub known: HashMap<HwAddr, Known>,
 }
 
 impl Site {
@@ -87,10 +100,12 @@ impl Site {
         let host = host_name();
         let facts = self.inner.link.as_ref().map(|link| link.facts());
         let twin_name = facts.and_then(|facts| facts["twin"]["name"].as_str().map(ToOwned::to_owned));
+        let known = self.inner.archive.presence.all().into_iter().map(|known| (known.hw, known)).collect();
+        let around = self.inner.handle.around();
         let mut house = self
             .inner
             .handle
-            .read(|node, clock| House {
+            .read(move |node, clock| House {
                 host,
                 twin_name,
                 revision: 0,
@@ -99,8 +114,10 @@ impl Site {
                 settings: node.settings().clone(),
                 bindings: node.leases().iter().cloned().collect(),
                 status: node.status(clock.now()),
+                around,
                 to_reconcile: node.to_reconcile(),
                 asked: device::asked(node),
+                known,
             })
             .await?;
         let last = self.inner.house.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, house)| Arc::clone(house));
@@ -118,7 +135,10 @@ impl Site {
     /// The inner error: refused, with a sentence. When this returns well, the change is on disk.
     /// `Saved::change` is for the `Undo` of a notice.
     pub async fn submit(&self, by: &Visitor, command: Command) -> Result<Result<Saved, String>, Stopped> {
-        self.inner.handle.submit_as(&by.author, command).await
+        let outcome = self.inner.handle.submit_as(&by.author, command).await;
+        // The page that follows shall show it.
+        *self.inner.house.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        outcome
     }
 
     pub fn handle(&self) -> &Handle {

@@ -18,4 +18,5 @@ mod relay;
 mod request;
 mod size;
 mod storm;
+mod what_if;
 mod wire;

@@ -131,6 +131,10 @@ impl Net {
     }
 
     /// Time goes on to this many seconds after the start.
+    pub fn now(&self) -> Time {
+        self.now
+    }
+
     pub fn at(&mut self, secs: u64) -> &mut Net {
         self.at_ms(secs * 1000)
     }

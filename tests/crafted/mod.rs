@@ -290,6 +290,7 @@ impl Server {
         words.extend((!environment.is_empty()).then(|| "env".to_owned()));
         words.extend(environment.iter().map(|(name, value)| format!("{name}={}", text(value))));
         words.extend([text(program), "run".into(), "--trust-clock".into(), "--data".into(), text(data)]);
+        words.extend(["--web-listen", "off", "--web-tls-listen", "off"].map(Into::into));
         if let Some(settings) = settings {
             let file = lab.folder().join(format!("{host}.toml"));
             std::fs::write(&file, settings).expect("the world's folder can be written");

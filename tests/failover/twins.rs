@@ -134,6 +134,8 @@ impl Pair for Twins<'_> {
         words.extend(environment.iter().map(|(name, value)| format!("{name}={value}")));
         words.extend([text(&program()), "run".into(), "--data".into(), text(&self.folders[side as usize])]);
         words.extend(["--settings".into(), text(&self.settings), "--pair-key-file".into(), text(&self.key)]);
+        // Where a test wants pages, its flags say so.
+        words.extend(["--web-listen", "off", "--web-tls-listen", "off"].map(Into::into));
         if !self.finds_by_itself {
             words.extend(["--twin-listen".into(), at(side), "--twin".into(), at(side.other())]);
         }

@@ -10,6 +10,9 @@ use crate::lab::{Daemon, Lab, wait_until};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_twinlease");
 
+/// Several servers on one host would fight over its ports.
+const NO_WEB: [&str; 4] = ["--web-listen", "off", "--web-tls-listen", "off"];
+
 /// A running twinlease. Its data folder is its host's.
 pub struct Node<'l> {
     lab: &'l Lab,
@@ -32,7 +35,8 @@ impl<'l> Node<'l> {
         std::fs::create_dir_all(&folder).expect("the host's folder is there");
         let file = folder.join("settings.toml");
         std::fs::write(&file, settings).expect("the lab has room");
-        let daemon = lab.daemon(host, &[PROGRAM, "run", "--data", text(&folder), "--settings", text(&file)]);
+        let words = [PROGRAM, "run", "--data", text(&folder), "--settings", text(&file)];
+        let daemon = lab.daemon(host, &[&words[..], &NO_WEB].concat());
         Node { lab, host, folder, daemon }
     }
 

@@ -80,7 +80,7 @@ fn finding(kind: Kind, scope: Scope, text: String, over: &str) -> Finding {
 
 fn not_serving(facts: &Facts<'_>, found: &mut Vec<Finding>) {
     let status = facts.status;
-    let told_to = status.twin.as_ref().is_some_and(|twin| twin.state == State::ShuttingDown);
+    let told_to = status.twin.as_ref().is_some_and(|twin| matches!(twin.state, State::ShuttingDown | State::Drilled));
     if status.serving || status.subnets.is_empty() || told_to {
         return;
     }
@@ -100,7 +100,11 @@ fn not_serving(facts: &Facts<'_>, found: &mut Vec<Finding>) {
 
 fn twin(facts: &Facts<'_>, found: &mut Vec<Finding>) {
     let Some(twin) = &facts.status.twin else { return };
-    if matches!(twin.state, State::Alone | State::ShuttingDown) {
+    if twin.is_unpaired || matches!(twin.state, State::Alone | State::ShuttingDown | State::Drilled) {
+        return;
+    }
+    // It plays dead because somebody said so, and ends that by itself.
+    if twin.partner.as_ref().is_some_and(|partner| partner.drill_secs_left.is_some()) {
         return;
     }
     let Some(partner) = twin.partner.as_ref().filter(|partner| partner.in_contact) else {

@@ -115,6 +115,11 @@ impl Explain {
         self.devices.get(&hw).into_iter().flat_map(|device| &device.decisions)
     }
 
+    /// Those of the device that was heard last come first; of each the oldest first.
+    pub fn all(&self) -> impl Iterator<Item = &Arc<Decision>> {
+        self.devices().flat_map(|hw| self.of_device(hw))
+    }
+
     /// Devices with decisions kept, the latest first.
     pub fn devices(&self) -> impl Iterator<Item = HwAddr> {
         self.order.values().rev().copied()

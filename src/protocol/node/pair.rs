@@ -20,7 +20,8 @@
 //!
 //! `Normal` → `Drilled` for the time of a drill, and from there to `Startup` as after a restart.
 //!
-//! Serving: `CommunicationsInterrupted`, `PartnerDown`, `Reconcile` (all of them "apart"), and `Normal` ("together").
+//! Serving: `CommunicationsInterrupted`, `PartnerDown`, `Reconcile` (all of them "apart"), and `Normal` ("together"). How one that
+//! is unpaired becomes one alone again: `unpair`.
 
 mod answering;
 mod drill;
@@ -227,6 +228,12 @@ impl Node {
         if let Some(pull) = twin.pull.as_mut().filter(|_| has_moved) {
             // It may tell now what it did not tell in the state before.
             pull.asked = Time::ZERO;
+        }
+        let knew = !is_new_session && twin.partner.as_ref().is_some_and(|partner| partner.forgot.is_some());
+        if heartbeat.forgot.is_some() && !knew {
+            // What it has confirmed it knows no more (rule 2).
+            twin.acked.clear();
+            twin.proposals.values_mut().for_each(|proposal| proposal.is_confirmed = false);
         }
         let partner_recovers = heartbeat.state == State::Recover;
         let partner_starts = heartbeat.state == State::Startup;
@@ -465,6 +472,7 @@ impl Node {
                     self.durable_number = self.durable_number.max(heard);
                     twin.memory.own_number = twin.memory.own_number.max(heard);
                     let next = if twin.pulled.is_some() { State::Reconcile } else { State::CommunicationsInterrupted };
+                    twin.memory.served_unknowing |= twin.memory.forgot.is_some() && twin.pulled.is_none();
                     twin.memory.forgot = None;
                     twin.memory.shut_down = false;
                     twin.may_serve_alone = None;
@@ -481,6 +489,10 @@ impl Node {
                 });
                 let is_level = twin.pulled.is_some() && !twin.needs_sending();
                 if twin.in_contact(now) && partner_serves && (is_level || is_loose(Rule::W12)) {
+                    let was_unknowing = std::mem::take(&mut twin.memory.served_unknowing);
+                    if was_unknowing {
+                        self.store_memory(now, out);
+                    }
                     self.enter(now, State::Normal, out);
                 }
             }

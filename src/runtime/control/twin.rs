@@ -18,7 +18,7 @@ use crate::{
     runtime::{
         clock::Clock,
         handle::Stopped,
-        led::{self, Around, Sign},
+        led::{self, Sign},
     },
 };
 
@@ -99,7 +99,7 @@ pub(super) fn routes() -> Router<Door> {
 async fn report(State(door): State<Door>) -> Result<Json<TwinReport>, Stopped> {
     let look = |node: &Node, clock: &Clock| (node.status(clock.now()), node.to_reconcile(), node.waits_for_twin());
     let (status, to_reconcile, waits_for_twin) = door.handle.read(look).await?;
-    let sign = led::sign(&status, Around::default());
+    let sign = led::sign(&status, door.handle.around());
     let light = Light { sign, rhythm: led::pattern(sign).name };
     let link = door.link.as_ref().map(|link| link.facts());
     let (serving, trouble) = (status.serving, status.trouble);

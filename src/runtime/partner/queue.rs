@@ -145,37 +145,13 @@ pub struct Batch {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::failover::{GivenUp, Heartbeat, Page, Session, State};
-    use crate::protocol::lease::Version;
-
-    fn envelope(body: Body) -> Envelope {
-        Envelope { from: Session(1), to: None, body }
-    }
-
-    fn beat(number: u64) -> Envelope {
-        envelope(Body::Heartbeat(Heartbeat {
-            state: State::Startup,
-            forgot: None,
-            digest: 0,
-            settings_digest: 0,
-            number,
-            heard_number: 0,
-            longest_mclt_ms: 0,
-            longest_lease_ms: 0,
-            clients_heard: 0,
-            in_trouble: false,
-            unconfirmed: 0,
-            drill_secs: None,
-        }))
-    }
-
-    fn record(generation: u32) -> Envelope {
-        let address = "192.0.2.1".parse().expect("an address");
-        envelope(Body::GiveUp(GivenUp { address, generation, version: Version::default() }))
-    }
+    use crate::{
+        protocol::failover::{Page, Session, State},
+        runtime::partner::tests::{beat, record_message as record},
+    };
 
     fn page() -> Envelope {
-        envelope(Body::Page(Box::new(Page {
+        let body = Body::Page(Box::new(Page {
             pull: 1,
             after: None,
             records: Vec::new(),
@@ -183,7 +159,8 @@ mod tests {
             more: false,
             state: State::Normal,
             forgot: None,
-        })))
+        }));
+        Envelope { from: Session(1), to: None, body }
     }
 
     #[tokio::test]

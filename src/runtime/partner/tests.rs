@@ -164,13 +164,13 @@ fn was_paired(data: &Scratch, step: Step, key: PublicKey, address: Option<Socket
     record::save(data.path(), &record).expect("a record");
 }
 
-fn record_message(generation: u32) -> Envelope {
+pub(super) fn record_message(generation: u32) -> Envelope {
     let address = "192.0.2.1".parse().expect("an address");
     let body = Body::GiveUp(GivenUp { address, generation, version: Version::default() });
     Envelope { from: Session(1), to: Some(Session(2)), body }
 }
 
-fn beat(number: u64) -> Envelope {
+pub(super) fn beat(number: u64) -> Envelope {
     let heartbeat = Heartbeat {
         state: State::Normal,
         forgot: None,

@@ -152,7 +152,8 @@ impl Taken {
     /// An option by the name or number that the file has for it. `text`: values with commas between.
     pub fn option(&mut self, line: Option<usize>, name: &str, text: &str) -> Option<(u8, crate::settings::options::OptionValue)> {
         let named = name.trim().to_ascii_lowercase();
-        let own = self.custom_options.iter().find(|definition| definition.name == named).map(|definition| definition.code);
+        let dashed = named.replace(['_', '.'], "-");
+        let own = self.custom_options.iter().find(|definition| definition.name == dashed).map(|definition| definition.code);
         let code = named
             .parse::<u8>()
             .ok()

@@ -14,7 +14,7 @@ use axum::{
 use super::{cookie, password, token};
 use crate::{
     settings::Settings,
-    web::{Site, listen::Peer, visitor::Visitor},
+    web::{Site, listen::Peer, live, visitor::Visitor},
 };
 
 /// Served to anybody. A slash at the end: and all below it.
@@ -47,10 +47,13 @@ pub async fn gate(State(site): State<Site>, mut request: Request, next: Next) ->
     }
     let is_tls = request.extensions().get::<Peer>().is_some_and(|peer| peer.is_tls);
     // A live page stays signed in no longer than somebody asks for something.
-    let asks = path != crate::web::live::PATH;
+    let asks = path != live::PATH;
     if let Some(visitor) = signed_in(&site, request.headers(), is_tls, &house.settings, asks) {
         request.extensions_mut().insert(visitor);
         return next.run(request).await;
+    }
+    if path == live::PATH {
+        return live::bye();
     }
     let is_claimed = password::stored(&house.settings).is_some();
     if token::is_for_programs(path) {

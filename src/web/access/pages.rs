@@ -81,10 +81,10 @@ fn not_now(house: &House) -> Option<String> {
             "This one is still learning from {name}, which may have a password already. Wait a moment and load this page again; or open {name}."
         )),
         failover::State::Alone
-        | failover::State::Drilled
         | failover::State::Normal
         | failover::State::CommunicationsInterrupted
         | failover::State::PartnerDown
+        | failover::State::Drilled
         | failover::State::ShuttingDown => None,
     }
 }

@@ -1,18 +1,18 @@
 //! `/api/v1`: what the pages do, for programs. JSON in the words of the settings file; refusals as RFC 9457 has them;
 //! every change under the name of the token that made it.
 
-mod alerts;
+pub mod alerts;
 mod backups;
-mod changes;
+pub mod changes;
 mod etag;
 mod leases;
 mod page;
-mod problem;
+pub mod problem;
 mod records;
 mod schema;
-mod settings;
+pub mod settings;
 mod status;
-mod translate;
+pub mod translate;
 mod twin;
 
 use axum::{Json, Router, routing::get};
@@ -86,6 +86,7 @@ pub fn routes() -> Router<Site> {
         alerts::probe,
         alerts::tokens,
     ),
+    components(schemas(problem::Problem, problem::ProblemError)),
     modifiers(&Bearer),
     security(("token" = [])),
 )]

@@ -77,6 +77,11 @@ impl Refusal {
         Refusal::new(StatusCode::BAD_REQUEST, detail)
     }
 
+    /// For a page.
+    pub fn sentences(self) -> Vec<String> {
+        self.details
+    }
+
     /// Somebody else was faster.
     pub fn changed(current: Value, yours: Value) -> Refusal {
         let detail =

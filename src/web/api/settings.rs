@@ -79,7 +79,7 @@ fn settings_sent(headers: &HeaderMap, body: &[u8], now: &Settings) -> Answer<(Se
 const SENTINEL: &str = "https://hidden.invalid";
 
 /// Puts the secrets that are in force in the place of their masks.
-fn unmask(alerts: &mut Value, now: &Alerts) {
+pub fn unmask(alerts: &mut Value, now: &Alerts) {
     let secrets = [
         ("webhook", "url", now.webhook.as_ref().map(|webhook| &webhook.url)),
         ("ntfy", "token", now.ntfy.as_ref().and_then(|ntfy| ntfy.token.as_ref())),
@@ -176,6 +176,7 @@ pub async fn put_section(
 #[derive(Debug, utoipa::ToSchema, serde::Serialize)]
 #[serde(untagged)]
 #[schema(as = Section)]
+#[allow(dead_code, reason = "for the document only")]
 pub enum SectionDoc {
     Keys(Options),
     List(Vec<Map<String, Value>>),

@@ -25,7 +25,11 @@ use crate::{
     settings::words::read_mac,
     web::{
         House, Site,
-        devices::{device::kept_at, id::DeviceId, link},
+        devices::{
+            device::{find, gather, kept_at},
+            id::DeviceId,
+            link,
+        },
         form::Errors,
         shell::{self, Section, Shell},
         visitor::Visitor,
@@ -55,7 +59,8 @@ struct Answer {
     steps: Vec<String>,
     received: Vec<Received>,
     remedy: Option<Remedy>,
-    page: String,
+    /// Of the device, if it is known.
+    page: Option<String>,
 }
 
 pub async fn page(State(site): State<Site>, visitor: Visitor, Query(asked): Query<Pairs>) -> Result<Response, Stopped> {
@@ -113,6 +118,6 @@ async fn ask(site: &Site, house: &House, hw: HwAddr, network: &str) -> Result<An
             .map(|address| received(&house.settings, &table, address, kept_at(&house.settings, address)))
             .unwrap_or_default(),
         remedy: silence.as_ref().and_then(remedy),
-        page: link(&DeviceId::Hw(hw)),
+        page: find(&gather(house), &DeviceId::Hw(hw)).map(|device| link(&device.id)),
     })
 }

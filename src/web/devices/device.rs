@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     net::Ipv4Addr,
     sync::Arc,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use super::id::DeviceId;
@@ -34,6 +35,8 @@ pub struct Device<'h> {
     /// The address that it has, or had last.
     pub lease: Option<&'h Binding>,
     pub asked: Option<&'h Decision>,
+    /// First and last, by whatever it sent.
+    pub seen: Option<(Time, Time)>,
 }
 
 /// How it stands with its address.
@@ -153,7 +156,8 @@ impl<'h> Device<'h> {
             // Freed by an admin or by its end: the device said nothing.
             BindingState::Released | BindingState::Free => false,
         });
-        leased.map(|lease| lease.since).max(self.asked.map(|asked| asked.last_at))
+        let asked = self.asked.map(|asked| asked.last_at);
+        leased.map(|lease| lease.since).max(asked).max(self.seen.map(|(_, last)| last))
     }
 }
 
@@ -191,7 +195,14 @@ pub fn gather(house: &House) -> Vec<Device<'_>> {
                 if let Some(hw) = hw {
                     by_hw.entry(hw).or_insert(devices.len());
                 }
-                devices.push(Device { id: DeviceId::of(&kept.identifier), hw, kept: Some(kept), lease: None, asked: None });
+                devices.push(Device {
+                    id: DeviceId::of(&kept.identifier),
+                    hw,
+                    kept: Some(kept),
+                    lease: None,
+                    asked: None,
+                    seen: None,
+                });
             }
         }
     }
@@ -199,12 +210,26 @@ pub fn gather(house: &House) -> Vec<Device<'_>> {
         match by_hw.get(&hw) {
             Some(&i) => devices[i].asked = Some(decision),
             None if hw.bytes().is_empty() => {}
-            None => devices.push(Device { id: DeviceId::Hw(hw), hw: Some(hw), kept: None, lease: None, asked: Some(decision) }),
+            None => {
+                let id = DeviceId::Hw(hw);
+                devices.push(Device { id, hw: Some(hw), kept: None, lease: None, asked: Some(decision), seen: None });
+            }
         }
     }
     // Who asked and was answered by another server, or by the twin, is not ours to list.
     devices.retain(|device| device.lease.is_some() || device.kept.is_some() || device.is_unanswered());
+    let wall_ms = wall_ms(house);
+    let time = |at_ms: i64| house.now.earlier(Duration::from_millis(u64::try_from(wall_ms - at_ms).unwrap_or(0)));
+    for device in &mut devices {
+        let known = device.hw.and_then(|hw| house.known.get(&hw));
+        device.seen = known.map(|known| (time(known.first_wall_ms), time(known.last_wall_ms)));
+    }
     devices
+}
+
+fn wall_ms(house: &House) -> i64 {
+    let since = house.clock.wall_of(house.now).duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
 /// One for each MAC; where several hold leases under one MAC (containers), one for each of those.
@@ -230,7 +255,7 @@ fn of_leases(house: &House) -> Vec<Device<'_>> {
                 ClientId::Given(id) if !has_hw || (shown > 1 && clients.len() > 1) => DeviceId::Client(id.clone()),
                 ClientId::Given(_) | ClientId::Hardware(_) | ClientId::Clone(..) => DeviceId::Hw(hw),
             };
-            devices.push(Device { id, hw: has_hw.then_some(hw), kept: None, lease: Some(lease), asked: None });
+            devices.push(Device { id, hw: has_hw.then_some(hw), kept: None, lease: Some(lease), asked: None, seen: None });
         }
     }
     devices

@@ -14,6 +14,14 @@ pub struct When {
 }
 
 impl When {
+    /// By the wall clock, milliseconds since 1970.
+    pub fn of_wall(house: &House, at_ms: i64) -> When {
+        let now_ms = jiff::Timestamp::try_from(house.clock.wall_of(house.now)).map_or(0, |now| now.as_millisecond());
+        let secs = u64::try_from(now_ms.saturating_sub(at_ms)).unwrap_or(0) / 1000;
+        let date = jiff::Timestamp::from_millisecond(at_ms - at_ms.rem_euclid(1000)).ok().map(|date| date.to_string());
+        When { words: ago(secs), date }
+    }
+
     pub fn of(house: &House, time: Time) -> When {
         let words = if time == Time::NEVER {
             "never".into()

@@ -85,15 +85,14 @@ pub struct HomeView {
 }
 
 impl HomeView {
-    /// `first_heard`: of a device, where that is known.
-    pub fn new(house: &House, around: &Around, first_heard: impl Fn(&Device<'_>) -> Option<Time>) -> HomeView {
+    pub fn new(house: &House, around: &Around) -> HomeView {
         let devices = gather(house);
         let now = house.now;
         let standing = |wanted| devices.iter().filter(|device| device.standing(now) == wanted).count();
         let mut new: Vec<(Time, &Device<'_>)> = devices
             .iter()
             .filter(|device| device.kept.is_none() && device.standing(now) == Standing::Leased)
-            .filter_map(|device| Some((first_heard(device)?, device)))
+            .filter_map(|device| Some((device.seen?.0, device)))
             .filter(|(first, _)| now - *first < NEW_FOR)
             .collect();
         new.sort_by_key(|(first, device)| (std::cmp::Reverse(*first), device.id.clone()));
@@ -218,8 +217,8 @@ fn twin_problem(twin: &TwinStatus, add: &mut impl FnMut(&'static str, String, Re
             add("warn", format!("This one learns from its twin what it missed, and answers nobody yet.{wait}"), see)
         }
         State::Startup | State::Reconcile => add("info", "This one compares notes with its twin.".into(), see),
+        State::Drilled => add("info", "A drill is on: this one is silent on purpose, and ends that by itself.".into(), see),
         State::ShuttingDown => add("warn", "This one was told to shut down and answers nobody. It may be unplugged.".into(), see),
-        State::Drilled => add("info", "A drill: this one plays dead, and comes back by itself.".into(), see),
         State::Normal | State::Alone => {}
     }
     let Some(partner) = twin.partner.as_ref().filter(|partner| partner.in_contact) else { return };

@@ -105,6 +105,19 @@ fn declared_down_is_still_silent() {
 }
 
 #[test]
+fn a_drill_and_a_goodbye_are_no_alert() {
+    let drill = changed(|_, twin| (partner(twin).in_contact, partner(twin).drill_secs_left) = (false, Some(60)));
+    assert_eq!(kinds(&drill, |_| {}), []);
+    let drilled = changed(|status, twin| {
+        (twin.state, twin.is_serving, status.serving) = (State::Drilled, false, false);
+        partner(twin).in_contact = false;
+    });
+    assert_eq!(kinds(&drilled, |_| {}), [], "nor is it told by the one that plays dead");
+    let unpaired = changed(|_, twin| (twin.is_unpaired, partner(twin).in_contact) = (true, false));
+    assert_eq!(kinds(&unpaired, |_| {}), []);
+}
+
+#[test]
 fn one_that_answers_nobody_says_so_unless_it_has_no_settings() {
     let status = changed(|status, _| (status.serving, status.interfaces) = (false, Vec::new()));
     assert_eq!(kinds(&status, |_| {}), [Kind::NotServing]);

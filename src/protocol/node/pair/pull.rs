@@ -173,7 +173,7 @@ impl Node {
                 }
                 continue;
             }
-            changed.extend(self.merged(from_wire(record, now, self.epoch)));
+            changed.extend(self.merged(now, from_wire(record, now, self.epoch)));
         }
         if !changed.is_empty() {
             self.put(now, changed, false, out);

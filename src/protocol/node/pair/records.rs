@@ -97,19 +97,32 @@ impl Node {
 
     /// Merges a record of the partner's into the table; the change goes to the disk.
     fn take_over(&mut self, now: Time, theirs: Binding, out: &mut Vec<Action>) {
-        if let Some(record) = self.merged(theirs) {
+        if let Some(record) = self.merged(now, theirs) {
             self.put(now, vec![record], false, out);
         }
     }
 
     /// `None`: nothing to change. Notes whether the partner has the same.
-    pub(super) fn merged(&mut self, theirs: Binding) -> Option<Binding> {
+    pub(super) fn merged(&mut self, now: Time, theirs: Binding) -> Option<Binding> {
         let twin = self.twin.as_mut()?;
         let address = theirs.address;
         let mut mine = self.table.get(address).cloned();
         let ageing_is_due = self.sleep_is_unknown && mine.as_ref().is_some_and(|mine| mine.epoch < self.epoch);
         if let Some(mine) = mine.as_mut().filter(|_| ageing_is_due) {
             mine.epoch = self.epoch;
+        }
+        let is_behind = |mine: &Binding| {
+            let is_promise = mine.state == BindingState::Leased && mine.is_held(now);
+            is_promise && mine.generation < theirs.generation && !theirs.is_held(now)
+        };
+        if let Some(mine) = mine.as_ref().filter(|mine| twin.memory.served_unknowing && is_behind(mine)) {
+            // Given when all that was forgotten had run out: what stands is this, in a generation that the twin takes for newer.
+            let version = mine.version.join(&theirs.version);
+            let mut raised = Binding { generation: theirs.generation + 1, version, ..mine.clone() };
+            twin.unconfirmed.insert(address, None);
+            self.version = self.version.max(version.of(twin.me()));
+            self.stamp_version(&mut raised);
+            return Some(raised);
         }
         let merged = merge(twin.me(), mine.as_ref(), theirs);
         // A node that has lost its disk learns from its partner which of its own numbers are spent.

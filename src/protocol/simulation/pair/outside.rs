@@ -194,7 +194,9 @@ impl World {
                     return;
                 }
                 // The other one's place is taken by somebody with a blank disk.
-                if says == TwinCommand::Unpair && self.machines[at].has_lost && !self.setup.both_may_be_lost {
+                // And nobody says so at one that was itself said to be off.
+                let is_lost = self.machines[at].has_lost && !self.setup.both_may_be_lost;
+                if says == TwinCommand::Unpair && (is_lost || self.machines[at].declared) {
                     return;
                 }
             }

@@ -442,7 +442,21 @@ fn once_wrong() -> Vec<(Setup, Vec<Step>)> {
         &[power(A, PowerDoes::OffAndWipe), power(A, PowerDoes::On(Clock::Ahead)), wait(2481), power(B, PowerDoes::Off)],
         &[wait(183_493), acquire(2, 10, A)],
     ]);
+    // Confirmed by a disk that is lost since, while the own disk has not taken it yet.
+    let confirmed_and_lost = quiet(&[
+        &[disk(A, DiskDoes::Stall), acquire(1, 10, A)],
+        &[Step::Client { who: 2, does: Does::Acquire(None), reach: Reach::Both, is_deaf: false }, Step::Next(5)],
+        &[power(B, PowerDoes::OffAndWipe), power(B, PowerDoes::On(Clock::Ahead)), wait(63_974)],
+    ]);
+    // Wiped and sent to serve without the other, it gives an address in a generation that is over.
+    let gives_unknowing = quiet(&[
+        &[acquire(1, 10, A), wait(2026), client(1, Does::Release, B), wait(12_527)],
+        &[power(A, PowerDoes::OffAndWipe), on(A), power(B, PowerDoes::Off), twin(A, TwinCommand::Serve), wait(186_388)],
+        &[acquire(1, 10, A), wait(300)],
+    ]);
     vec![
+        gives_unknowing,
+        confirmed_and_lost,
         proposed_later,
         asks_both,
         raised,

@@ -120,6 +120,7 @@ fn pair() -> Pair {
         shut_down: false,
         forgot: None,
         unpaired: false,
+        served_unknowing: false,
         partner_number: 0,
         own_number: 0,
         longest_mclt: Duration::from_secs(3600),

@@ -20,6 +20,7 @@ fn memory() -> Memory {
         shut_down: true,
         forgot: None,
         unpaired: true,
+        served_unknowing: true,
         own_number: 7,
         partner_number: 7,
         longest_mclt: Duration::from_secs(3600),
