@@ -7,6 +7,7 @@ pub mod control;
 pub mod report;
 pub mod metrics;
 pub mod disk;
+pub mod alive;
 pub mod oui;
 pub mod log;
 pub mod journal;

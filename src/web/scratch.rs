@@ -41,7 +41,7 @@ pub struct Scratch {
 
 fn scratch_site(settings: Settings) -> Site {
     let nowhere = PathBuf::from("/nonexistent");
-    let archive = Archive::new(&nowhere, Default::default(), Default::default());
+    let archive = Archive::new(&nowhere, Default::default(), Default::default(), Default::default());
     Site::new(nowhere, handle::scratch::handle(settings), None, archive, Vec::new())
 }
 

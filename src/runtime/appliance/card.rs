@@ -47,7 +47,10 @@ fn grown(table: &[u8; 512], card_sectors: u64) -> Result<Option<([u8; 512], Exte
 
 /// `card`: as /dev/mmcblk0; `data`: where its fourth partition is mounted. Returns the new size in MiB where it has grown.
 pub fn grow(card: &Path, data: &Path) -> Result<Option<u64>, String> {
-    let told = |what: &str| { let what = what.to_owned(); move |error: io::Error| format!("The data partition keeps its size: {what} ({error}).") };
+    let told = |what: &str| {
+        let what = what.to_owned();
+        move |error: io::Error| format!("The data partition keeps its size: {what} ({error}).")
+    };
     let name = card.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let sectors = fs::read_to_string(format!("/sys/class/block/{name}/size")).map_err(told("the card's size is not known"))?;
     let sectors: u64 = sectors.trim().parse().unwrap_or(0);
@@ -81,7 +84,8 @@ fn tell_kernel(device: &File, extent: Extent) -> io::Result<()> {
     const RESIZE_PARTITION: libc::c_int = 3;
     let bytes = |sectors: u64| libc::c_longlong::try_from(sectors * SECTOR).unwrap_or(libc::c_longlong::MAX);
     let mut partition = Partition { start: bytes(extent.start), length: bytes(extent.size), number: 4, names: [0; 128] };
-    let mut request = Request { op: RESIZE_PARTITION, flags: 0, length: size_of::<Partition>() as libc::c_int, data: &raw mut partition };
+    let mut request =
+        Request { op: RESIZE_PARTITION, flags: 0, length: size_of::<Partition>() as libc::c_int, data: &raw mut partition };
     // SAFETY: both structures have the kernel's layout and live until the call returns.
     match unsafe { libc::ioctl(device.as_raw_fd(), BLKPG, &raw mut request) } {
         0 => Ok(()),

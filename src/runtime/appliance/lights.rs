@@ -3,11 +3,7 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{
-        Arc, PoisonError,
-        atomic::{AtomicU8, Ordering::Relaxed},
-        Mutex,
-    },
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -159,7 +155,6 @@ struct Shown {
     sign: Mutex<Sign>,
     /// Blinks to count out: the last part of the address, digit by digit.
     digits: Mutex<Option<Vec<u8>>>,
-    frames: AtomicU8,
 }
 
 impl Panel {
@@ -183,8 +178,7 @@ impl Panel {
         let act = lights.act.then(|| Act::open(sys)).flatten();
         let act = act.map(|act| Light { part: Part::Any, pin: Box::new(act), is_on: None, has_failed: false });
         let mut all: Vec<Light> = one.into_iter().chain(rgb).chain(act).collect();
-        let shown =
-            Arc::new(Shown { sign: Mutex::new(Sign::Booting), digits: Mutex::new(None), frames: AtomicU8::new(0) });
+        let shown = Arc::new(Shown { sign: Mutex::new(Sign::Booting), digits: Mutex::new(None) });
         let panel = Panel { shown: Arc::clone(&shown) };
         let started = std::thread::Builder::new().name("lights".into()).spawn(move || play(&shown, &mut all));
         if let Err(error) = started {
@@ -200,11 +194,6 @@ impl Panel {
     /// Blinks these digits once, then goes on with the sign.
     pub fn count_out(&self, digits: Vec<u8>) {
         *self.shown.digits.lock().unwrap_or_else(PoisonError::into_inner) = Some(digits);
-    }
-
-    /// Changes with every frame: who looks twice sees whether the lights still run.
-    pub fn frames(&self) -> u8 {
-        self.shown.frames.load(Relaxed)
     }
 }
 
@@ -234,7 +223,6 @@ fn play(shown: &Shown, lights: &mut [Light]) {
         for light in lights.iter_mut() {
             light.show(level, colour);
         }
-        shown.frames.fetch_add(1, Relaxed);
         std::thread::sleep(FRAME);
     }
 }

@@ -106,10 +106,28 @@ fn ethernet(net: &Path) -> Option<String> {
     let names = fs::read_dir(net).ok()?.flatten().filter_map(|entry| entry.file_name().into_string().ok());
     // `device`: made of hardware. Type 1: Ethernet.
     let mut found: Vec<String> = names
-        .filter(|name| net.join(name).join("device").exists() && read(name, "type") == "1" && !net.join(name).join("wireless").exists())
+        .filter(|name| {
+            net.join(name).join("device").exists() && read(name, "type") == "1" && !net.join(name).join("wireless").exists()
+        })
         .collect();
     found.sort_by_key(|name| (read(name, "carrier") != "1", name.clone()));
     found.into_iter().next()
+}
+
+/// Of the adapter that is used.
+pub fn mac() -> Option<String> {
+    let net = Path::new("/sys/class/net");
+    let mac = fs::read_to_string(net.join(ethernet(net)?).join("address")).ok()?;
+    Some(mac.trim().to_owned())
+}
+
+/// By which others reach this box.
+pub fn addresses() -> Vec<Ipv4Addr> {
+    let all = nix::ifaddrs::getifaddrs().into_iter().flatten();
+    let mut addresses: Vec<Ipv4Addr> =
+        all.filter_map(|one| Some(one.address?.as_sockaddr_in()?.ip())).filter(|address| !address.is_loopback()).collect();
+    addresses.sort_unstable();
+    addresses
 }
 
 fn has_address(interface: &str) -> bool {

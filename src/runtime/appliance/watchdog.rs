@@ -4,12 +4,10 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
     os::fd::AsRawFd,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
     time::{Duration, Instant},
 };
+
+use crate::runtime::alive::Alive;
 
 /// A Pi refuses more than 15 s.
 const TIMEOUT_SECS: libc::c_int = 15;
@@ -19,24 +17,10 @@ const HANG_AFTER: Duration = Duration::from_secs(4);
 /// `WDIOC_SETTIMEOUT` of linux/watchdog.h.
 const SET_TIMEOUT: libc::Ioctl = 0xc004_5706_u32 as libc::Ioctl;
 
-/// Moves while its part of the program does.
-#[derive(Debug, Clone, Default)]
-pub struct Pulse(Arc<AtomicU64>);
-
-impl Pulse {
-    pub fn beat(&self) {
-        self.0.fetch_add(1, Relaxed);
-    }
-
-    fn count(&self) -> u64 {
-        self.0.load(Relaxed)
-    }
-}
-
 /// Who is watched, and when each moved last.
 struct Watched {
     name: &'static str,
-    pulse: Pulse,
+    alive: Alive,
     seen: u64,
     moved: Instant,
 }
@@ -44,7 +28,7 @@ struct Watched {
 /// The part that has hung for too long.
 fn hanging(watched: &mut [Watched], now: Instant) -> Option<&'static str> {
     for part in watched.iter_mut() {
-        let count = part.pulse.count();
+        let count = part.alive.count();
         if count != part.seen {
             part.seen = count;
             part.moved = now;
@@ -54,7 +38,7 @@ fn hanging(watched: &mut [Watched], now: Instant) -> Option<&'static str> {
 }
 
 /// Opens the watchdog, which bites from then on unless it is fed, and feeds it on a thread of its own.
-pub fn start(path: &std::path::Path, parts: Vec<(&'static str, Pulse)>) -> io::Result<()> {
+pub fn start(path: &std::path::Path, parts: Vec<(&'static str, Alive)>) -> io::Result<()> {
     let device = OpenOptions::new().write(true).open(path)?;
     let mut timeout = TIMEOUT_SECS;
     // SAFETY: the request takes a pointer to an int, which lives until the call returns.
@@ -62,7 +46,7 @@ pub fn start(path: &std::path::Path, parts: Vec<(&'static str, Pulse)>) -> io::R
         tracing::warn!("the watchdog keeps its own time-out: {}", io::Error::last_os_error());
     }
     let now = Instant::now();
-    let watched = parts.into_iter().map(|(name, pulse)| Watched { name, seen: pulse.count(), pulse, moved: now }).collect();
+    let watched = parts.into_iter().map(|(name, alive)| Watched { name, seen: alive.count(), alive, moved: now }).collect();
     std::thread::Builder::new().name("watchdog".into()).spawn(move || feed(device, watched))?;
     Ok(())
 }
@@ -91,19 +75,19 @@ mod tests {
 
     #[test]
     fn one_part_that_stands_still_is_enough() {
-        let (loop_pulse, store_pulse) = (Pulse::default(), Pulse::default());
+        let (packets, store) = (Alive::default(), Alive::default());
         let start = Instant::now();
-        let part = |name, pulse: &Pulse| Watched { name, pulse: pulse.clone(), seen: 0, moved: start };
-        let mut watched = [part("the packet loop", &loop_pulse), part("the store", &store_pulse)];
+        let part = |name, alive: &Alive| Watched { name, alive: alive.clone(), seen: 0, moved: start };
+        let mut watched = [part("the packet loop", &packets), part("the store", &store)];
         let at = |secs| start + Duration::from_secs(secs);
         assert_eq!(hanging(&mut watched, at(3)), None);
-        loop_pulse.beat();
-        store_pulse.beat();
+        packets.beat();
+        store.beat();
         assert_eq!(hanging(&mut watched, at(6)), None);
-        loop_pulse.beat();
+        packets.beat();
         assert_eq!(hanging(&mut watched, at(11)), Some("the store"));
-        store_pulse.beat();
-        loop_pulse.beat();
+        store.beat();
+        packets.beat();
         assert_eq!(hanging(&mut watched, at(12)), None, "a part that goes on is forgiven");
     }
 }

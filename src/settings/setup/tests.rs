@@ -22,7 +22,6 @@ fn every_line_of_the_template_can_be_opened() {
     let setup = read(opened.as_bytes()).expect("the examples are good ones");
     assert_eq!(setup.name.as_deref(), Some("dhcp-cellar"));
     assert_eq!(setup.lights, Lights { one: None, rgb: Some([17, 27, 22]), act: true });
-    assert_eq!(setup.button, Some(3));
 }
 
 #[test]
@@ -39,21 +38,21 @@ fn files_of_other_systems_are_read() {
 #[test]
 fn each_wrong_line_is_named_with_what_to_do() {
     let all = problems(
-        "nonsense\nadress = 192.0.2.2/24\nname = -x-\naddress = 192.0.2.0/24\npassword = short\npair-key = 1234\nsettings = ../x\nled = 99\nled-rgb = 1,2\nact-led = perhaps\nbutton = x\nname = y\ndns = 1.1.1\n",
+        "nonsense\nadress = 192.0.2.2/24\nname = -x-\naddress = 192.0.2.0/24\npassword = short\npair-key = 1234\nsettings = ../x\nled = 99\nled-rgb = 1,2\nact-led = perhaps\nname = y\ndns = 1.1.1\n",
     );
-    assert_eq!(all.len(), 13, "{all:#?}");
+    assert_eq!(all.len(), 12, "{all:#?}");
     for (number, problem) in all.iter().enumerate() {
         assert!(problem.starts_with(&format!("line {}: ", number + 1)), "{problem}");
     }
     assert!(all[1].contains("Is `address` meant?"), "{}", all[1]);
-    assert!(all[11].contains("twice"), "{}", all[11]);
+    assert!(all[10].contains("twice"), "{}", all[10]);
 }
 
 #[test]
 fn what_does_not_fit_together_is_said() {
     assert!(problems("address = 192.0.2.2/24\nrouter = 198.51.100.1")[0].contains("not in this box's network 192.0.2.0/24"));
     assert!(problems("router = 192.0.2.1")[0].contains("no address"));
-    assert!(problems("led = 5\nbutton = 5")[0].contains("GPIO 5 is named twice"));
+    assert!(problems("led-rgb = 5,6,5")[0].contains("GPIO 5 is named twice"));
 }
 
 #[test]
