@@ -14,7 +14,7 @@ let again = 0;
 const waiting = new Map(); // What would have replaced the element that somebody is at.
 
 function clock(at) {
-  return new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
+  return new Date(at).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" });
 }
 
 function alive() {
@@ -189,3 +189,65 @@ document.addEventListener("keydown", (event) => {
   box.focus();
   box.select();
 });
+
+// Map: arrows move, Shift+arrows and dragging choose a range for the form below.
+document.documentElement.classList.add("has-script");
+for (const map of document.querySelectorAll("[data-map]")) {
+  const cells = [...map.querySelectorAll(".cell")];
+  const from = document.getElementById("from");
+  const to = document.getElementById("to");
+  const said = document.getElementById("range-said");
+  let anchor = null;
+  let pointer = null;
+  let wasDragged = false;
+
+  const only = (at) => cells.forEach((cell, i) => cell.setAttribute("tabindex", i === at ? "0" : "-1"));
+  const focus = (at) => { only(at); cells[at].focus(); };
+  const choose = (one, other) => {
+    const [low, high] = [Math.min(one, other), Math.max(one, other)];
+    cells.forEach((cell, i) => cell.classList.toggle("picked", i >= low && i <= high));
+    const base = map.dataset.part.split(".").slice(0, 3).join(".");
+    from.value = `${base}.${cells[low].dataset.last}`;
+    to.value = `${base}.${cells[high].dataset.last}`;
+    const count = high - low + 1;
+    said.textContent = `.${cells[low].dataset.last} to .${cells[high].dataset.last}: ${count} ${count === 1 ? "address" : "addresses"}`;
+  };
+  const columns = () => getComputedStyle(map).gridTemplateColumns.split(" ").length;
+
+  only(Math.max(0, cells.findIndex((cell) => cell.classList.contains("free"))));
+  map.addEventListener("keydown", (event) => {
+    const at = cells.indexOf(document.activeElement);
+    const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns(), ArrowDown: columns() }[event.key];
+    const next = event.key === "Home" ? 0 : event.key === "End" ? cells.length - 1 : at + (step ?? NaN);
+    if (at < 0 || Number.isNaN(next) || !cells[next]) return;
+    event.preventDefault();
+    if (event.shiftKey) { anchor ??= at; choose(anchor, next); } else { anchor = null; }
+    focus(next);
+  });
+  map.addEventListener("dragstart", (event) => event.preventDefault());
+  map.addEventListener("pointerdown", (event) => {
+    // A finger scrolls; the fields below are for it.
+    if (event.button !== 0 || event.pointerType === "touch") return;
+    pointer = cells.indexOf(event.target.closest(".cell"));
+    wasDragged = false;
+  });
+  map.addEventListener("pointerover", (event) => {
+    const at = cells.indexOf(event.target.closest?.(".cell"));
+    if (pointer === null || pointer < 0 || at < 0 || !(event.buttons & 1) || (at === pointer && !wasDragged)) return;
+    wasDragged = true;
+    map.classList.add("is-dragging");
+    choose(pointer, at);
+  });
+  addEventListener("pointerup", () => {
+    pointer = null;
+    map.classList.remove("is-dragging");
+  });
+  map.addEventListener("click", (event) => {
+    if (wasDragged) event.preventDefault();
+    wasDragged = false;
+  });
+}
+
+// First visit: look again by itself while the search runs.
+const soon = document.querySelector("[data-soon]");
+if (soon) setTimeout(() => location.replace(soon.dataset.soon), 2000);

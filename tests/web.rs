@@ -347,7 +347,8 @@ fn a_port_that_is_taken_is_told_and_had_as_soon_as_it_is_free() {
     wait_until("it says so", || server.log().contains("another program has it"));
     wait_until("and everything else works", || server.say(&["status"], "").status.code() == Some(1));
     drop(taken);
-    wait_until("it has the port", || server.get("/claim", "").contains("Welcome to twinlease"));
+    wait_until("it has the port", || TcpStream::connect(http).is_ok());
+    assert!(server.get("/claim", "").contains("Welcome to twinlease"));
     assert_eq!(server.log().matches("another program has it").count(), 1, "told once");
 }
 

@@ -144,7 +144,7 @@ fn submit_to_database(place: &Place, command: Command) -> anyhow::Result<Result<
     if let Some(pair) = pair {
         node.pair(now, pair, &mut actions);
     }
-    node.handle(now, Event::Command { id: 0, by, command }, &mut actions);
+    node.handle(now, Event::Command { id: 0, by, command: Box::new(command) }, &mut actions);
     for action in actions {
         match action {
             Action::Commit(commit) => {

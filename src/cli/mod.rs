@@ -139,6 +139,9 @@ enum Command {
     /// Take all settings from a TOML file. What is not in it goes; leases stay.
     Import {
         file: PathBuf,
+        /// The file is another DHCP server's: what it has is added, and what is here stays.
+        #[arg(long, value_parser = ["kea", "dnsmasq", "isc", "pihole", "csv"])]
+        from: Option<String>,
         /// Only say what would change.
         #[arg(long)]
         dry_run: bool,
@@ -245,9 +248,9 @@ pub fn run(args: Args) -> ExitCode {
         Command::Password { action, place } => password::run(&place, action),
         Command::Probe { interfaces, wait, json } => probe::run(&interfaces, wait, json),
         Command::Export { file, place, json } => settings::export(&place, file.as_deref(), json),
-        Command::Import { file, dry_run, place } => settings::import(&place, &file, dry_run),
         Command::Appliance(args) => appliance::run(args),
         Command::LedTest { setup, wait } => appliance::led_test(setup.as_deref(), wait),
+        Command::Import { file, from, dry_run, place } => settings::import(&place, &file, from.as_deref(), dry_run),
         Command::Version { json } => version(json),
     };
     match outcome {

@@ -10,7 +10,12 @@ use anyhow::Context;
 use twinlease::{
     protocol::{Change, Command, failover::GivenUp, lease::Binding, node::differences},
     runtime::store::StoreError,
-    settings::{Record, RecordKey, Settings, parse, render, words::show_identifier},
+    settings::{
+        Record, RecordKey, Settings,
+        import::{self, Source},
+        parse, render,
+        words::show_identifier,
+    },
 };
 
 use super::{DONE, FOUND, Place, door, show};
@@ -63,19 +68,39 @@ fn write(path: &Path, text: &[u8]) -> io::Result<()> {
     written
 }
 
-pub fn import(place: &Place, file: &Path, dry_run: bool) -> anyhow::Result<u8> {
-    let mut settings = match read(file)? {
-        Ok(settings) => settings,
-        Err(problems) => {
-            show::problems(file, &problems);
-            return Ok(FOUND);
-        }
-    };
-    let before = match door::settings(place) {
-        Ok(before) => before,
+pub fn import(place: &Place, file: &Path, from: Option<&str>, dry_run: bool) -> anyhow::Result<u8> {
+    let before = || match door::settings(place) {
         // A first import makes the database.
-        Err(error) if matches!(error.downcast_ref(), Some(StoreError::Missing(_))) => Settings::default(),
-        Err(error) => return Err(error),
+        Err(error) if matches!(error.downcast_ref(), Some(StoreError::Missing(_))) => Ok(Settings::default()),
+        looked => looked,
+    };
+    let (before, mut settings) = match from.and_then(Source::named) {
+        Some(source) => {
+            let before = before()?;
+            let text = fs::read(file).with_context(|| format!("`{}` cannot be read", file.display()))?;
+            let taken = import::read(source, &String::from_utf8_lossy(&text));
+            let import::Joined { settings, clashes, against, .. } = import::join(&before, &taken);
+            for (why, remarks) in
+                [("not taken over", &taken.skipped), ("taken over differently", &taken.assumed), ("left out", &clashes)]
+            {
+                for import::Remark { line, what, why: sentence } in remarks {
+                    let line = line.map(|line| format!("line {line}: ")).unwrap_or_default();
+                    eprintln!("{why}: {line}{what}: {sentence}");
+                }
+            }
+            if !against.is_empty() {
+                against.iter().for_each(|sentence| eprintln!("{sentence}"));
+                return Ok(FOUND);
+            }
+            (before, settings)
+        }
+        None => match read(file)? {
+            Ok(settings) => (before()?, settings),
+            Err(problems) => {
+                show::problems(file, &problems);
+                return Ok(FOUND);
+            }
+        },
     };
     // Which of the two answers, and how far a promise may run ahead, is the pair's own: a file from before it knows nothing of that.
     if settings.twin != before.twin && !fs::read_to_string(file).is_ok_and(|text| parse::names_twin(&text)) {

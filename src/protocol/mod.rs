@@ -65,7 +65,7 @@ pub enum Event<'a> {
     Command {
         id: u64,
         by: Edited,
-        command: Command,
+        command: Box<Command>,
     },
     /// The clock was confirmed: the machine was off for `duration` before the epoch `before` began.
     Slept {

@@ -136,7 +136,7 @@ impl Node {
             Event::Committed { up_to } => self.committed(now, up_to, out),
             Event::CommitFailed { ids, trouble } => self.commit_failed(now, &ids, trouble, out),
             Event::StoreRecovered => self.store_recovered(now, out),
-            Event::Command { id, by, command } => self.command(now, id, &by, command, out),
+            Event::Command { id, by, command } => self.command(now, id, &by, *command, out),
             Event::Slept { before, duration } => {
                 self.sleep_is_unknown = false;
                 self.table.age(&self.plan, now, before, duration);

@@ -55,6 +55,17 @@ impl Report {
         self.lasted_ms.is_some_and(|lasted| lasted + 500 < u64::from(self.planned_secs) * 1000)
     }
 
+    /// Since it began.
+    pub fn secs_ago(&self) -> u64 {
+        u64::try_from((clock::wall_ms() - self.began_ms) / 1000).unwrap_or(0)
+    }
+
+    /// When it began, as RFC 3339.
+    pub fn date(&self) -> Option<String> {
+        let began = jiff::Timestamp::from_millisecond(self.began_ms).ok()?;
+        began.round(jiff::Unit::Second).ok().map(|date| date.to_string())
+    }
+
     /// For people, in one line.
     pub fn sentence(&self) -> String {
         if let Some(trouble) = &self.trouble {
@@ -128,8 +139,9 @@ impl Drills {
 
     fn together(&self, after: Duration) {
         let is_closed = self.with(|inner| {
-            let report = inner.under_way.as_mut().or(inner.last.as_mut());
-            report.map(|report| report.together_after_ms = Some(after.as_millis() as u64));
+            if let Some(report) = inner.under_way.as_mut().or(inner.last.as_mut()) {
+                report.together_after_ms = Some(after.as_millis() as u64);
+            }
             inner.under_way.is_none()
         });
         if is_closed {

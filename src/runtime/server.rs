@@ -493,7 +493,7 @@ impl Server {
                     self.drill.note_wish(&by, secs);
                 }
                 let by = Edited::new(&by, clock::wall_ms());
-                self.handle(Event::Command { id, by, command: *command });
+                self.handle(Event::Command { id, by, command });
                 self.tell_state();
                 // Settings may name other interfaces now.
                 self.update_sockets();

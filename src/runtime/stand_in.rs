@@ -39,7 +39,7 @@ pub fn serve(folder: &Path, settings: &Settings, bindings: Vec<Binding>) -> (Han
                 Message::Submit { by, command, done } => {
                     next += 1;
                     let by = Edited { by, wall_ms: 1_700_000_000_000 };
-                    node.handle(clock.now(), Event::Command { id: next, by, command: *command }, &mut out);
+                    node.handle(clock.now(), Event::Command { id: next, by, command }, &mut out);
                     let mut outcome = None;
                     while !out.is_empty() {
                         for action in std::mem::take(&mut out) {

@@ -90,7 +90,7 @@ impl Source {
                 .iter()
                 .any(|word| line.starts_with(word))
         };
-        if lines.iter().any(|line| is_isc(line)) {
+        if lines.iter().any(is_isc) {
             return Some(Source::Isc);
         }
         csv::looks_like_it(&lines).then_some(Source::Csv)

@@ -9,7 +9,13 @@ use super::{
     live,
     scratch::{Scratch, cheap_hash},
 };
-use crate::settings::{Settings, access::Scope, access::Token};
+use crate::{
+    runtime::handle,
+    settings::{
+        Settings,
+        access::{Scope, Token},
+    },
+};
 
 /// Every route of every page, as it is written in the sources: a new one is asked without a word about it here.
 fn all_paths() -> Vec<String> {
@@ -99,6 +105,17 @@ async fn before_the_claim_there_is_nothing_but_the_claim() {
     assert!(!scratch.get("/").await.body.contains("The password is set"), "said once");
     let second = scratch.post("/claim", "password=another+good+one&again=another+good+one").await;
     assert_eq!(second.status, StatusCode::CONFLICT, "a second owner");
+}
+
+#[tokio::test]
+async fn a_wiped_device_that_waits_for_its_twin_can_be_claimed_by_nobody() {
+    let handle = handle::scratch::handle_of(Settings::default(), |node| node.set_waiting_for_twin());
+    let mut scratch = Scratch::of(handle, Guards::ALL);
+    let page = scratch.get("/claim").await;
+    assert!(page.body.contains("may have a password already") && !page.body.contains("type=\"password\""), "{}", page.body);
+    let told = scratch.post("/claim", "password=correct+horse+battery&again=correct+horse+battery").await;
+    assert_eq!(told.status, StatusCode::CONFLICT);
+    assert!(scratch.cookie.is_none());
 }
 
 #[tokio::test]

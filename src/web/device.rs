@@ -91,13 +91,13 @@ impl Found {
 }
 
 /// The error is the page that says so.
-fn look(visitor: &Visitor, id: &str, house: Arc<House>) -> Result<Found, Response> {
+fn look(visitor: &Visitor, id: &str, house: Arc<House>) -> Result<Found, Box<Response>> {
     match id.parse::<DeviceId>() {
         Ok(id) => {
             let found = Found { house, id };
-            if found.device().is_some() { Ok(found) } else { Err(unknown(&found.house, visitor, &found.id)) }
+            if found.device().is_some() { Ok(found) } else { Err(Box::new(unknown(&found.house, visitor, &found.id))) }
         }
-        Err(text) => Err(not_found(&house, visitor, text, None)),
+        Err(text) => Err(Box::new(not_found(&house, visitor, text, None))),
     }
 }
 
@@ -128,7 +128,7 @@ async fn show(
     let house = site.house().await?;
     let found = match look(&visitor, &id, house) {
         Ok(found) => found,
-        Err(page) => return Ok(page),
+        Err(page) => return Ok(*page),
     };
     let span = said(&asked, "span").and_then(Span::named).unwrap_or_default();
     page_of(&site, &visitor, &found, span, None).await
@@ -184,7 +184,7 @@ async fn keep_it(
 ) -> Result<Response, Stopped> {
     let found = match look(&visitor, &id, site.fresh_house().await?) {
         Ok(found) => found,
-        Err(page) => return Ok(page),
+        Err(page) => return Ok(*page),
     };
     let Some(device) = found.device() else { return Ok(unknown(&found.house, &visitor, &found.id)) };
     let to = back(&form, &link(&device.id));
@@ -207,7 +207,7 @@ async fn unkeep(
 ) -> Result<Response, Stopped> {
     let found = match look(&visitor, &id, site.fresh_house().await?) {
         Ok(found) => found,
-        Err(page) => return Ok(page),
+        Err(page) => return Ok(*page),
     };
     let Some(device) = found.device() else { return Ok(unknown(&found.house, &visitor, &found.id)) };
     // A device that was never heard is gone with its kept address.
@@ -229,7 +229,7 @@ async fn free(
 ) -> Result<Response, Stopped> {
     let found = match look(&visitor, &id, site.fresh_house().await?) {
         Ok(found) => found,
-        Err(page) => return Ok(page),
+        Err(page) => return Ok(*page),
     };
     let Some(device) = found.device() else { return Ok(unknown(&found.house, &visitor, &found.id)) };
     let to = back(&form, &link(&device.id));
@@ -249,7 +249,7 @@ async fn check(
 ) -> Result<Response, Stopped> {
     let found = match look(&visitor, &id, site.house().await?) {
         Ok(found) => found,
-        Err(page) => return Ok(page),
+        Err(page) => return Ok(*page),
     };
     let Some(device) = found.device() else { return Ok(unknown(&found.house, &visitor, &found.id)) };
     let to = back(&form, &link(&device.id));

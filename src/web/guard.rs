@@ -27,6 +27,8 @@ use super::{
 
 /// Of a form; a route that takes more says so itself (`DefaultBodyLimit`).
 pub const BODY_BYTES_MAX: usize = 256 << 10;
+/// Whatever a route takes, nobody needs more: refused before a byte of it is read.
+const ANY_BODY_BYTES_MAX: u64 = 512 << 20;
 /// A browser that sends nothing of its body for so long is gone.
 const BODY_PATIENCE: Duration = Duration::from_secs(15);
 /// Of an answer that is made into a page: sentences are short.
@@ -51,7 +53,10 @@ impl Guards {
 pub fn guarded(routes: Router, site: &Site, guards: Guards) -> Router {
     let mut router = routes.fallback(nowhere);
     if guards.body {
-        router = router.layer(DefaultBodyLimit::max(BODY_BYTES_MAX)).layer(RequestBodyTimeoutLayer::new(BODY_PATIENCE));
+        router = router
+            .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+            .layer(RequestBodyTimeoutLayer::new(BODY_PATIENCE))
+            .layer(from_fn(announced));
     } else {
         router = router.layer(DefaultBodyLimit::disable());
     }
@@ -72,6 +77,14 @@ pub fn guarded(routes: Router, site: &Site, guards: Guards) -> Router {
         router = router.layer(from_fn(headers));
     }
     router.layer(CompressionLayer::new().compress_when(Dull))
+}
+
+async fn announced(request: Request, next: Next) -> Response {
+    let length = request.headers().get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > ANY_BODY_BYTES_MAX) {
+        return refuse(StatusCode::PAYLOAD_TOO_LARGE, "");
+    }
+    next.run(request).await
 }
 
 async fn nowhere() -> (StatusCode, &'static str) {

@@ -63,7 +63,7 @@ async fn shown(
     let near = ["near", "part"].iter().find_map(|key| query.get(*key)).and_then(|text| text.trim().parse::<Ipv4Addr>().ok());
     let named = query.get("subnet").and_then(|text| text.parse::<Ipv4Net>().ok());
     let by_name = settings.subnets.iter().find(|subnet| Some(subnet.network) == named);
-    let subnet = near.and_then(|near| settings.subnet_of(near)).or(by_name).or(settings.subnets.first());
+    let subnet = near.and_then(|near| settings.subnet_of(near)).or(by_name).or_else(|| busiest(house));
     let mut view = None;
     if let Some(subnet) = subnet {
         let part = view::part_of(subnet, near);
@@ -82,6 +82,16 @@ async fn shown(
     };
     let status = if page.errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     Ok((status, shell::page(&page)).into_response())
+}
+
+/// The network with the most leases; of none, the first.
+fn busiest(house: &House) -> Option<&Subnet> {
+    let used = |subnet: &&Subnet| {
+        let network = subnet.network.to_string();
+        house.status.subnets.iter().find(|status| status.network == network).map_or(0, |status| status.pool_used)
+    };
+    // The first of those that are even.
+    house.settings.subnets.iter().rev().max_by_key(used)
 }
 
 async fn seen(site: &Site, part: Ipv4Net) -> Result<Seen, Stopped> {

@@ -129,6 +129,8 @@ fn expose(sample: Sample) -> Result<String, fmt::Error> {
 /// One family: its values by their labels.
 struct Writer<'a>(DescriptorEncoder<'a>);
 
+/// There are none; the encoder wants to know of which kind.
+type Exemplars = std::collections::HashMap<usize, Exemplar<[(&'static str, &'static str); 0], f64>>;
 type Labels<const N: usize> = [(&'static str, String); N];
 
 impl Writer<'_> {
@@ -167,7 +169,7 @@ impl Writer<'_> {
 
     fn histograms<const N: usize>(&mut self, name: &str, help: &str, rows: &[(Labels<N>, &Histogram)]) -> fmt::Result {
         let mut family = self.0.encode_descriptor(name, help, None, MetricType::Histogram)?;
-        let none: Option<&std::collections::HashMap<usize, Exemplar<[(&str, &str); 0], f64>>> = None;
+        let none: Option<&Exemplars> = None;
         rows.iter().try_for_each(|(labels, histogram)| {
             let buckets = histogram.buckets();
             let count = buckets.iter().map(|(_, count)| count).sum();

@@ -27,6 +27,7 @@ pub mod scratch;
 pub mod settings;
 pub mod shell;
 pub mod site;
+pub mod twins;
 pub mod tokens_page;
 pub mod visitor;
 pub mod wizard;
@@ -42,6 +43,7 @@ fn pages() -> Router<Site> {
         .merge(home::routes())
         .merge(devices::routes())
         .merge(device::routes())
+        .merge(twins::routes())
         .merge(map::routes())
         .merge(settings::routes())
         .merge(wizard::routes())

@@ -18,7 +18,10 @@ use super::{
     pages,
 };
 use crate::{
-    runtime::{handle, store::Archive},
+    runtime::{
+        handle::{self, Handle},
+        store::Archive,
+    },
     settings::Settings,
 };
 
@@ -39,10 +42,10 @@ pub struct Scratch {
     pub peer: Peer,
 }
 
-fn scratch_site(settings: Settings) -> Site {
+fn scratch_site(handle: Handle) -> Site {
     let nowhere = PathBuf::from("/nonexistent");
     let archive = Archive::new(&nowhere, Default::default(), Default::default(), Default::default());
-    Site::new(nowhere, handle::scratch::handle(settings), None, archive, Vec::new())
+    Site::new(nowhere, handle, None, archive, Vec::new())
 }
 
 pub struct Told {
@@ -70,7 +73,11 @@ impl Scratch {
     }
 
     pub fn new(settings: Settings, guards: Guards) -> Scratch {
-        let site = scratch_site(settings);
+        Scratch::of(handle::scratch::handle(settings), guards)
+    }
+
+    pub fn of(handle: Handle, guards: Guards) -> Scratch {
+        let site = scratch_site(handle);
         // A page that nobody would write.
         let defect = Router::new().route("/defect", get(|| async { [0u8; 1][std::hint::black_box(7)].to_string() }));
         let router = guarded(pages().merge(defect).with_state(site.clone()), &site, guards);

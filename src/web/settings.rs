@@ -212,3 +212,6 @@ struct Confirm<'a> {
     sentence: String,
     fields: Fields,
 }
+
+#[cfg(test)]
+mod tests;

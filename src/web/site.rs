@@ -18,13 +18,14 @@ use crate::{
     protocol::{
         Command,
         lease::{Binding, HwAddr},
-        node::Status,
+        node::{Precheck, Status},
         replica::ToReconcile,
         time::Time,
     },
     runtime::{
         clock::Clock,
         control::twin::TwinLink,
+        drill::Report,
         handle::{Handle, Saved, Stopped},
         led::Around,
         presence::Known,
@@ -68,6 +69,12 @@ pub struct House {
     /// Ordered by address.
     pub bindings: Vec<Binding>,
     pub status: Status,
+    /// What must hold for a drill to begin here.
+    pub drill_checks: Vec<Precheck>,
+    /// The twin has the same leases, and the same settings; `None`: it is not heard.
+    pub same: Option<(bool, bool)>,
+    /// Of this node.
+    pub last_drill: Option<Report>,
     /// What the light needs to know beside the status.
     pub around: Around,
     pub to_reconcile: Vec<ToReconcile>,
@@ -101,7 +108,7 @@ impl Site {
         let facts = self.inner.link.as_ref().map(|link| link.facts());
         let twin_name = facts.and_then(|facts| facts["twin"]["name"].as_str().map(ToOwned::to_owned));
         let known = self.inner.archive.presence.all().into_iter().map(|known| (known.hw, known)).collect();
-        let around = self.inner.handle.around();
+        let (around, last_drill) = (self.inner.handle.around(), self.inner.handle.drills().last());
         let mut house = self
             .inner
             .handle
@@ -114,6 +121,9 @@ impl Site {
                 settings: node.settings().clone(),
                 bindings: node.leases().iter().cloned().collect(),
                 status: node.status(clock.now()),
+                drill_checks: node.drill_prechecks(clock.now()),
+                same: node.has_same(clock.now()),
+                last_drill,
                 around,
                 to_reconcile: node.to_reconcile(),
                 asked: device::asked(node),

@@ -115,6 +115,8 @@ async fn make(State(site): State<Site>, visitor: Visitor, Form(form): Form<NewTo
     access.tokens.push(Token { name: name.clone(), hash, scope, created });
     match site.submit(&visitor, Command::Put(Record::Access(access.clone()))).await? {
         Ok(_) => {
+            // It counts from this moment on, not only when the next page is made.
+            site.fresh_house().await?;
             let page = Page { made: Some((name, secret)), ..Page::new(&house, &visitor, &access) };
             Ok(([(header::CACHE_CONTROL, "no-store")], shell::page(&page)).into_response())
         }
@@ -137,7 +139,10 @@ async fn revoke(State(site): State<Site>, visitor: Visitor, Form(Revoked { name 
         format!("There is no token `{name}` any more.")
     } else {
         match site.submit(&visitor, Command::Put(Record::Access(access))).await? {
-            Ok(_) => format!("`{name}` is revoked: whoever shows it is refused from now on."),
+            Ok(_) => {
+                site.fresh_house().await?;
+                format!("`{name}` is revoked: whoever shows it is refused from now on.")
+            }
             Err(why) => why,
         }
     };

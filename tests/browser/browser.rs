@@ -135,7 +135,7 @@ impl Browser {
         browser
     }
 
-    /// Whatever asks for a password gets it.
+    /// Whatever asks for a password gets it, and is waited for: a password takes a while to be checked.
     pub fn sign_in(&self) {
         let fields = self.all("input[type=password]");
         if fields.is_empty() {
@@ -145,6 +145,11 @@ impl Browser {
             self.wait(field.send_keys(PASSWORD)).expect("a password can be typed");
         }
         self.click("main form button");
+        let began = Instant::now();
+        while self.has("input[type=password]") {
+            assert!(began.elapsed() < PATIENCE, "{} still asks for the password:\n{}", self.path(), self.text("body"));
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     // ---- going and looking ------------------------------------------------------------------------------
@@ -203,11 +208,6 @@ impl Browser {
         self.wait(element.text()).unwrap_or_default()
     }
 
-    pub fn value(&self, css: &str) -> String {
-        let element = self.find(css);
-        self.wait(element.prop("value")).ok().flatten().unwrap_or_default()
-    }
-
     /// Polls; without scripts the page is loaded anew each time.
     pub fn wait_until_it_says(&self, css: &str, words: &str, within: Duration) -> Duration {
         let began = Instant::now();
@@ -256,16 +256,6 @@ impl Browser {
             element.click().await
         })
         .unwrap_or_else(|error| panic!("{}: {what} cannot be clicked: {error}", self.path()));
-    }
-
-    /// In place of what stands there.
-    pub fn type_into(&self, css: &str, text: &str) {
-        let element = self.find(css);
-        self.wait(async {
-            element.clear().await?;
-            element.send_keys(text).await
-        })
-        .unwrap_or_else(|error| panic!("{}: nothing can be typed into {css}: {error}", self.path()));
     }
 
     /// The result of the body of a function.

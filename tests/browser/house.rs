@@ -39,7 +39,7 @@ impl<'l> House<'l> {
         let status = Command::new("ip").args(["address", "add", "10.77.0.9/24", "dev", "lan"]).status().expect("ip starts");
         assert!(status.success(), "the world's own leg has no address");
         let mut twins = Twins::new(lab, &format!("browser-{name}"), SETTINGS);
-        twins.flags.extend(["--web-listen".into(), "0.0.0.0:80".into()]);
+        twins.web = "0.0.0.0:80";
         twins.start_both();
         let house = House { lab, twins, next_port: Cell::new(9515) };
         for side in Side::BOTH {

@@ -21,6 +21,7 @@ mod axe;
 mod browser;
 mod house;
 
+mod drill;
 mod every_page;
 mod plain;
 mod screens;

@@ -225,7 +225,7 @@ impl Net {
     }
 
     pub fn orders(&mut self, command: Command) -> &mut Net {
-        self.event(Event::Command { id: 1, by: Edited::default(), command });
+        self.event(Event::Command { id: 1, by: Edited::default(), command: Box::new(command) });
         self
     }
 

@@ -211,13 +211,16 @@ fn a_lost_standby_is_not_felt() {
     assert!(failures.is_empty(), "{}\n{}", failures.join("\n"), pair.words());
 }
 
+/// Which of the two is lost.
+type Choose = fn(&dyn Pair) -> Side;
+
 /// One case of Kea's.
-type Plan = (Haste, fn(&dyn Pair) -> Side, &'static str, Loss, Who);
+type Plan = (Haste, Choose, &'static str, Loss, Who);
 
 /// The longest first. The template's goes through the cases that most see.
 fn plans_of_kea() -> Vec<Plan> {
-    let sides: [(fn(&dyn Pair) -> Side, &'static str); 2] = [(the_active, "active"), (the_standby, "standby")];
-    let of = |haste: Haste, (lost, name): (fn(&dyn Pair) -> Side, &'static str), losses: &[Loss]| {
+    let sides: [(Choose, &'static str); 2] = [(the_active, "active"), (the_standby, "standby")];
+    let of = |haste: Haste, (lost, name): (Choose, &'static str), losses: &[Loss]| {
         let cases = losses.iter().flat_map(|&loss| [Who::Lone, Who::Uncounted, Who::Crowd].map(|who| (loss, who)));
         cases.map(|(loss, who)| (haste, lost, name, loss, who)).collect::<Vec<Plan>>()
     };

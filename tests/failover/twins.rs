@@ -27,6 +27,8 @@ pub struct Twins<'l> {
     pub environment: [Vec<(String, String)>; 2],
     /// Each is told no address, neither its own nor the other's.
     pub finds_by_itself: bool,
+    /// Where browsers find the dashboard.
+    pub web: &'static str,
     /// More words of `twinlease run`.
     pub flags: Vec<String>,
     processes: Processes,
@@ -61,6 +63,7 @@ impl<'l> Twins<'l> {
             key,
             environment: [Vec::new(), Vec::new()],
             finds_by_itself: false,
+            web: "off",
             flags: vec!["--trust-clock".into()],
             processes: Processes::default(),
         }
@@ -135,7 +138,7 @@ impl Pair for Twins<'_> {
         words.extend([text(&program()), "run".into(), "--data".into(), text(&self.folders[side as usize])]);
         words.extend(["--settings".into(), text(&self.settings), "--pair-key-file".into(), text(&self.key)]);
         // Where a test wants pages, its flags say so.
-        words.extend(["--web-listen", "off", "--web-tls-listen", "off"].map(Into::into));
+        words.extend(["--web-listen", self.web, "--web-tls-listen", "off"].map(Into::into));
         if !self.finds_by_itself {
             words.extend(["--twin-listen".into(), at(side), "--twin".into(), at(side.other())]);
         }

@@ -129,7 +129,7 @@ impl World {
     fn command(&mut self, command: Command) {
         self.commands += 1;
         self.tell(|| format!("admin: {}", format!("{command:?}").chars().take(60).collect::<String>()));
-        self.handle(Event::Command { id: self.commands, by: Edited::default(), command }, Network::Delivers);
+        self.handle(Event::Command { id: self.commands, by: Edited::default(), command: Box::new(command) }, Network::Delivers);
     }
 
     fn device(&mut self, who: usize, does: Does, network: Network) {

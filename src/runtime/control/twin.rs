@@ -2,25 +2,25 @@
 //!
 //! What an admin says about the pair otherwise (switch, shut down, declare down, serve, reconcile) is a `Command`.
 
+pub mod part;
+
 use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
+use super::{CommandOutcome, Door};
+use crate::{
+    protocol::{Node, node::TwinStatus, replica::ToReconcile},
+    runtime::{
+        clock::Clock,
+        handle::{COMMAND_LINE, Stopped},
+        led::{self, Sign},
+    },
+};
 use axum::{
     Json, Router,
     extract::State,
     routing::{get, post},
 };
 use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
-
-use super::{CommandOutcome, Door};
-use crate::{
-    protocol::{Command, Node, TwinCommand, failover, node::TwinStatus, replica::ToReconcile},
-    runtime::{
-        clock::Clock,
-        handle::Stopped,
-        led::{self, Sign},
-    },
-};
 
 /// A twin that is cut off is not heard any more within 1.5 s.
 const SILENCE_PATIENCE: Duration = Duration::from_secs(5);
@@ -121,72 +121,16 @@ async fn pair(State(door): State<Door>, Json(PairRequest { code, address }): Jso
     Json(CommandOutcome { refused: paired.err() })
 }
 
-/// The node declares its twin down, and becomes one alone when the waits are over (failover rule 10).
 async fn unpair(State(door): State<Door>) -> Result<Json<CommandOutcome>, Stopped> {
-    let refused = match forget_key(&door).await {
-        Err(refusal) => Some(refusal),
-        Ok(()) => match door.handle.read(|node, _| node.memory().is_some()).await? {
-            true => door.handle.submit(Command::Twin(TwinCommand::Unpair)).await?.err(),
-            false => None,
-        },
-    };
-    Ok(Json(CommandOutcome { refused }))
+    Ok(Json(CommandOutcome { refused: part::unpair(&door.handle, door.link.as_ref(), COMMAND_LINE).await?.err() }))
 }
 
-/// The old one is off for good. The node stays one of two, with its rank and its waits; who comes next gets a code.
 async fn replace(State(door): State<Door>) -> Result<Json<CodeOutcome>, Stopped> {
-    let Some(status) = door.handle.read(|node, clock| node.twin_status(clock.now())).await? else {
-        return Ok(code_outcome(Err("This server has no twin to replace. `twinlease twin pair` makes it one of two.".into())));
-    };
-    if status.partner.is_some_and(|partner| partner.in_contact) {
-        let refusal = "The twin answers: it is not off. Switch it off first, then say this again.";
-        return Ok(code_outcome(Err(refusal.into())));
-    }
-    Ok(match without_twin(&door).await? {
-        Ok(()) => show_code(State(door)).await,
-        Err(refusal) => code_outcome(Err(refusal)),
-    })
-}
-
-/// Forgets the twin's key. That is the admin's word that it is down, with the waits that this has (failover rule 10).
-async fn without_twin(door: &Door) -> Result<Result<(), String>, Stopped> {
-    if let Err(refusal) = forget_key(door).await {
-        return Ok(Err(refusal));
-    }
-    let started = Instant::now();
-    loop {
-        let status = door.handle.read(|node, clock| node.twin_status(clock.now())).await?;
-        let Some(status) = status else { return Ok(Ok(())) };
-        let is_heard = status.partner.is_some_and(|partner| partner.in_contact);
-        match status.state {
-            failover::State::PartnerDown => return Ok(Ok(())),
-            failover::State::CommunicationsInterrupted if !is_heard => {
-                return door.handle.submit(Command::Twin(TwinCommand::DeclareDown)).await;
-            }
-            // It may not take over: it waits for a twin, as before.
-            failover::State::Recover | failover::State::ShuttingDown if !is_heard => return Ok(Ok(())),
-            // The last words of the twin have just been heard.
-            _ if started.elapsed() < SILENCE_PATIENCE => tokio::time::sleep(LOOK_INTERVAL).await,
-            state => {
-                return Ok(Err(format!(
-                    "The link is gone, but this one is still {state}. When that is over, say `twinlease twin declare-down`."
-                )));
-            }
-        }
-    }
-}
-
-/// Nothing of the twin is heard any more. Said again where the rest was not done: it is forgotten already.
-async fn forget_key(door: &Door) -> Result<(), String> {
-    let link = link(door)?;
-    if link.is_paired() { link.unpair().await } else { Ok(()) }
+    Ok(code_outcome(part::replace(&door.handle, door.link.as_ref(), COMMAND_LINE).await?))
 }
 
 fn link(door: &Door) -> Result<&Arc<dyn TwinLink>, String> {
-    door.link.as_ref().ok_or_else(|| {
-        "The link to a twin is off here. Start twinlease without `--twin-listen off`; its log says more where that does not help."
-            .into()
-    })
+    part::link(door.link.as_ref())
 }
 
 fn code_outcome(outcome: Result<ShownCode, String>) -> Json<CodeOutcome> {

@@ -4,7 +4,6 @@
 use std::time::Instant;
 
 use axum::{
-    Json,
     extract::{Request, State},
     http::{HeaderMap, Method, StatusCode, header},
     middleware::Next,
@@ -14,7 +13,7 @@ use axum::{
 use super::{cookie, password, token};
 use crate::{
     settings::Settings,
-    web::{Site, listen::Peer, live, visitor::Visitor},
+    web::{Site, api::problem::Refusal, listen::Peer, live, visitor::Visitor},
 };
 
 /// Served to anybody. A slash at the end: and all below it.
@@ -92,7 +91,7 @@ fn escape(text: &str) -> String {
 }
 
 fn program(status: StatusCode, why: &str) -> Response {
-    (status, [(header::WWW_AUTHENTICATE, "Bearer")], Json(serde_json::json!({ "error": why }))).into_response()
+    ([(header::WWW_AUTHENTICATE, "Bearer")], Refusal::new(status, why)).into_response()
 }
 
 #[cfg(test)]

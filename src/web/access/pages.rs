@@ -64,19 +64,29 @@ async fn claim_page(State(site): State<Site>) -> Result<Response, Stopped> {
     if password::stored(&house.settings).is_some() {
         return Ok(Redirect::to("/sign-in").into_response());
     }
-    Ok(claim_view(&house, Errors::default()))
+    let not_now = not_now(&site, &house).await?;
+    Ok(claim_view(&house, not_now, Errors::default()))
 }
 
-fn claim_view(house: &House, errors: Errors) -> Response {
+fn claim_view(house: &House, not_now: Option<String>, errors: Errors) -> Response {
     let shell = Shell::outside(house, "Welcome to twinlease");
-    shell::page(&Claim { shell, errors, not_now: not_now(house), twin: house.twin_name.clone() })
+    shell::page(&Claim { shell, errors, not_now, twin: house.twin_name.clone() })
 }
 
 /// Somebody may have set the password on the twin: then this one must have heard of it first.
-fn not_now(house: &House) -> Option<String> {
-    let twin = house.status.twin.as_ref()?;
+async fn not_now(site: &Site, house: &House) -> Result<Option<String>, Stopped> {
+    // A wiped device looks like a new one until its twin has told it who owns both.
+    if site.handle().read(|node, _| node.waits_for_twin()).await? {
+        let why = "This one shall be one of two and has not met the other yet, which may have a password already. Start the other one; \
+                   or say `twinlease password set` on this device.";
+        return Ok(Some(why.into()));
+    }
+    Ok(house.status.twin.as_ref().and_then(|twin| not_while(house, twin.state)))
+}
+
+fn not_while(house: &House, state: failover::State) -> Option<String> {
     let name = house.twin_name.as_deref().unwrap_or("the twin");
-    match twin.state {
+    match state {
         failover::State::Startup | failover::State::Recover | failover::State::Reconcile => Some(format!(
             "This one is still learning from {name}, which may have a password already. Wait a moment and load this page again; or open {name}."
         )),
@@ -103,12 +113,13 @@ async fn claim(
         )
             .into_response());
     }
-    if not_now(&house).is_some() {
-        return Ok(shell::with(StatusCode::CONFLICT, claim_view(&house, Errors::default())));
+    let not_now = not_now(&site, &house).await?;
+    if not_now.is_some() {
+        return Ok(shell::with(StatusCode::CONFLICT, claim_view(&house, not_now, Errors::default())));
     }
     let errors = objections(&form);
     if !errors.is_empty() {
-        return Ok(shell::with(StatusCode::UNPROCESSABLE_ENTITY, claim_view(&house, errors)));
+        return Ok(shell::with(StatusCode::UNPROCESSABLE_ENTITY, claim_view(&house, None, errors)));
     }
     let mut notice = Notice::new("The password is set, and you are signed in.");
     notice.text.push_str(&word_of_the_twin(&house));

@@ -37,6 +37,9 @@ fn house() -> House {
         to_reconcile: Vec::new(),
         asked: Default::default(),
         around: Default::default(),
+        drill_checks: Vec::new(),
+        same: None,
+        last_drill: None,
         known: Default::default(),
         clock,
     }

@@ -33,7 +33,7 @@ pub struct ChangeQuery {
     /// At most 1000; 100 where it is not said.
     limit: Option<usize>,
     /// Older than this one only: the last `id` of the page before.
-    before: Option<u64>,
+    before: Option<i64>,
     /// By this author, or about what has this in it.
     q: Option<String>,
 }
@@ -55,6 +55,7 @@ pub async fn list(
 ) -> Answer<Json<Vec<ChangeDoc>>> {
     let Query(ChangeQuery { limit, before, q }) = query.map_err(|rejection| bad_query(&rejection))?;
     let limit = limit.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX);
+    let before = before.map(|before| u64::try_from(before).unwrap_or_default());
     let steps = look(&site, move |archive| archive.changes(limit, before, q.as_deref().unwrap_or_default())).await?;
     Ok(Json(steps.into_iter().map(doc).collect()))
 }

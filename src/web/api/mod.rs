@@ -52,6 +52,7 @@ pub fn routes() -> Router<Site> {
     paths(
         status::status,
         status::why,
+        status::what_if,
         leases::list,
         leases::one,
         leases::free,
@@ -74,6 +75,9 @@ pub fn routes() -> Router<Site> {
         changes::revert,
         twin::twin,
         twin::command,
+        twin::drills,
+        twin::start_drill,
+        twin::end_drill,
         twin::code,
         twin::pair,
         twin::conflicts,

@@ -52,7 +52,7 @@ pub enum Problems {
 pub struct Refusal {
     status: StatusCode,
     details: Vec<String>,
-    both: Option<(Value, Value)>,
+    both: Option<Box<(Value, Value)>>,
 }
 
 impl Refusal {
@@ -86,7 +86,7 @@ impl Refusal {
     pub fn changed(current: Value, yours: Value) -> Refusal {
         let detail =
             "It was changed by somebody else since it was read. Look at both, and send again what shall be, with the new ETag.";
-        Refusal { both: Some((current, yours)), ..Refusal::new(StatusCode::PRECONDITION_FAILED, detail) }
+        Refusal { both: Some(Box::new((current, yours))), ..Refusal::new(StatusCode::PRECONDITION_FAILED, detail) }
     }
 }
 
@@ -98,7 +98,7 @@ impl From<Stopped> for Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let (current, yours) = self.both.unzip();
+        let (current, yours) = self.both.map(|both| *both).unzip();
         let several = self.details.len() > 1;
         let problem = Problem {
             kind: "about:blank",

@@ -12,7 +12,7 @@ pub struct Options(pub BTreeMap<String, Value>);
 
 /// A kept address. Exactly one of `mac`, `client-id` and `circuit-id`.
 #[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[schema(as = Reservation)]
 pub struct ReservationDoc {
     #[schema(example = "a4:cf:12:9b:00:1e")]
@@ -31,7 +31,7 @@ pub struct ReservationDoc {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[schema(as = Subnet)]
 pub struct SubnetDoc {
     #[schema(example = "192.168.1.0/24")]
@@ -49,6 +49,7 @@ pub struct SubnetDoc {
 }
 
 #[derive(Debug, Serialize, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = Pool)]
 pub struct PoolDoc {
     pub range: String,
@@ -57,7 +58,7 @@ pub struct PoolDoc {
 
 /// All settings, by the sections of the settings file. Who may sign in is not among them.
 #[derive(Debug, Serialize, ToSchema)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[schema(as = Settings)]
 pub struct SettingsDoc {
     pub server: Option<Options>,
@@ -217,6 +218,51 @@ pub struct PairDoc {
     pub address: Option<String>,
 }
 
+/// What would happen; nothing changes by it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct WhatIfDoc {
+    /// The way to it.
+    pub steps: Vec<String>,
+    /// Absent: it would not be answered.
+    pub address: Option<String>,
+    pub lease_secs: Option<u32>,
+    /// It holds that address already.
+    pub has_it: bool,
+    /// Why it would not be answered.
+    pub silence: Option<String>,
+}
+
+/// Of this node; the twin keeps its own.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DrillsDoc {
+    pub under_way: Option<DrillDoc>,
+    pub last: Option<DrillDoc>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+pub struct DrillDoc {
+    pub by: String,
+    pub node: String,
+    pub began: String,
+    pub planned_secs: u32,
+    pub lasted_ms: Option<u64>,
+    /// From the beginning to the first answer of the other one.
+    pub took_over_ms: Option<u64>,
+    pub longest_wait_ms: u64,
+    /// Made-up devices that asked, and those of them that were answered.
+    pub asked: u32,
+    pub answered: u32,
+    pub together_after_ms: Option<u64>,
+    pub told: String,
+}
+
+/// This node plays dead for so long, and comes back by itself.
+#[derive(Debug, Deserialize, ToSchema)]
+pub struct StartDrillDoc {
+    #[schema(example = 60)]
+    pub secs: u32,
+}
+
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ConflictDoc {
     pub key: String,
@@ -228,8 +274,8 @@ pub struct ConflictDoc {
 pub struct DecideDoc {
     /// As `/api/v1/twin/conflicts` names it.
     pub key: String,
-    /// `in-force`, `waiting` or `dropped`.
-    #[schema(value_type = String)]
+    /// What is in force now, or what waits.
+    #[schema(value_type = String, pattern = "^(in-force|waiting)$")]
     pub keep: crate::protocol::replica::Keep,
 }
 

@@ -10,19 +10,22 @@ use utoipa::IntoParams;
 
 use super::{
     problem::{Answer, Problems, Refusal, wrong_method},
-    schema::{AlertDoc, DecisionDoc, StatusDoc, StoryDoc, SubnetUse},
+    schema::{AlertDoc, DecisionDoc, StatusDoc, StoryDoc, SubnetUse, WhatIfDoc},
 };
 use crate::{
+    protocol::what_if::WhatIf,
     runtime::{
         led::{self, Around},
         report::{self, DeviceStory},
     },
+    settings::words::{read_mac, read_network},
     web::{House, Site, visitor::Visitor},
 };
 
 pub fn routes() -> Router<Site> {
     Router::new()
         .route("/api/v1/status", get(status).fallback(wrong_method))
+        .route("/api/v1/what-if", get(what_if).fallback(wrong_method))
         .route("/api/v1/why", get(why).fallback(wrong_method))
 }
 
@@ -69,6 +72,7 @@ pub fn open_alerts(site: &Site, house: &House) -> Vec<AlertDoc> {
 #[into_params(parameter_in = Query)]
 pub struct WhyQuery {
     /// A MAC (or a part of one), an address or a name.
+    #[param(min_length = 1)]
     what: String,
 }
 
@@ -102,4 +106,35 @@ pub async fn why(
             .collect(),
     });
     Ok(Json(told.collect()))
+}
+
+#[derive(Debug, Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+pub struct WhatIfQuery {
+    /// In any notation.
+    mac: String,
+    /// Where it would be heard, like `192.168.1.0/24`; where most are, if it is not said.
+    network: Option<String>,
+}
+
+/// What a device would get if it asked now
+#[utoipa::path(get, path = "/api/v1/what-if", tag = "status", params(WhatIfQuery), responses((status = 200, body = WhatIfDoc), Problems))]
+pub async fn what_if(
+    State(site): State<Site>,
+    _: Visitor,
+    query: Result<Query<WhatIfQuery>, axum::extract::rejection::QueryRejection>,
+) -> Answer<Json<WhatIfDoc>> {
+    let Query(WhatIfQuery { mac, network }) =
+        query.map_err(|_| Refusal::malformed("Say of whom: `?mac=`, and `&network=` where you like."))?;
+    let hw = read_mac(&mac).map_err(Refusal::malformed)?;
+    let near = network.map(|text| read_network(&text)).transpose().map_err(Refusal::malformed)?.map(|net| net.network());
+    let foreseen = site.handle().read(move |node, clock| node.what_if(clock.now(), &WhatIf { hw, near })).await?;
+    let offer = foreseen.outcome.as_ref().ok();
+    Ok(Json(WhatIfDoc {
+        steps: foreseen.steps.iter().map(ToString::to_string).collect(),
+        address: offer.map(|offer| offer.address.to_string()),
+        lease_secs: offer.map(|offer| offer.secs),
+        has_it: offer.is_some_and(|offer| offer.has_it),
+        silence: foreseen.outcome.as_ref().err().map(ToString::to_string),
+    }))
 }

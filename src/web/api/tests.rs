@@ -120,7 +120,8 @@ fn mismatch(document: &Value, schema: &Value, value: &Value, at: &str) -> Option
         Value::Array(several) => several.iter().filter_map(Value::as_str).collect(),
         _ => return None,
     };
-    if !allowed.contains(&kind) && !(kind == "integer" && allowed.contains(&"number")) {
+    let fits = allowed.contains(&kind) || (kind == "integer" && allowed.contains(&"number"));
+    if !fits {
         return Some(format!("{at}: {value} is no {allowed:?}"));
     }
     if let Value::Array(values) = value {
@@ -155,6 +156,10 @@ fn samples() -> Vec<(&'static str, &'static str, &'static str, Option<Value>, bo
     vec![
         ("get", "/api/v1/status", "", None, true),
         ("get", "/api/v1/why", "?what=tv", None, true),
+        ("get", "/api/v1/what-if", "?mac=02-00-00-00-00-99&network=192.168.1.0/24", None, true),
+        ("get", "/api/v1/twin/drill", "", None, true),
+        ("post", "/api/v1/twin/drill", "", Some(json!({ "secs": 30 })), false),
+        ("delete", "/api/v1/twin/drill", "", None, false),
         ("get", "/api/v1/leases", "?limit=10", None, true),
         ("get", "/api/v1/leases/{address}", "/api/v1/leases/192.168.1.107", None, true),
         ("post", "/api/v1/leases/{address}/free", "/api/v1/leases/192.168.1.107/free", None, true),

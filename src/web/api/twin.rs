@@ -10,13 +10,14 @@ use axum::{
 };
 
 use super::{
+    changes::rfc_3339,
     problem::{Answer, Problems, Refusal, body_of, wrong_method},
     records::{saved, where_saved},
-    schema::{CodeDoc, ConflictDoc, DecideDoc, Done, PairDoc, TwinDoc},
+    schema::{CodeDoc, ConflictDoc, DecideDoc, Done, DrillDoc, DrillsDoc, PairDoc, StartDrillDoc, TwinDoc},
 };
 use crate::{
     protocol::{Command, TwinCommand},
-    runtime::{control::twin::TwinLink, handle::Saved},
+    runtime::{control::twin::TwinLink, drill::Report, handle::Saved},
     settings::words::read_key,
     web::{Site, visitor::Visitor},
 };
@@ -27,6 +28,7 @@ pub fn routes() -> Router<Site> {
         .route("/api/v1/twin/code", post(code).fallback(wrong_method))
         .route("/api/v1/twin/pair", post(pair).fallback(wrong_method))
         .route("/api/v1/twin/conflicts", get(conflicts).post(reconcile).fallback(wrong_method))
+        .route("/api/v1/twin/drill", get(drills).post(start_drill).delete(end_drill).fallback(wrong_method))
         .route("/api/v1/twin/do/{what}", post(command).fallback(wrong_method))
 }
 
@@ -114,4 +116,42 @@ pub async fn reconcile(State(site): State<Site>, visitor: Visitor, body: Bytes) 
     let key = read_key(&key).map_err(Refusal::unprocessable)?;
     let done = saved(site.submit(&visitor, Command::Reconcile { key, keep }).await?)?;
     where_saved(&site, done).await.map(Json)
+}
+
+/// The drill that goes on here, and the last one
+#[utoipa::path(get, path = "/api/v1/twin/drill", tag = "twin", responses((status = 200, body = DrillsDoc), Problems))]
+pub async fn drills(State(site): State<Site>, _: Visitor) -> Json<DrillsDoc> {
+    let drills = site.handle().drills();
+    Json(DrillsDoc { under_way: drills.under_way().map(drill), last: drills.last().map(drill) })
+}
+
+fn drill(report: Report) -> DrillDoc {
+    DrillDoc {
+        told: report.sentence(),
+        by: report.by,
+        node: report.node,
+        began: rfc_3339(report.began_ms),
+        planned_secs: report.planned_secs,
+        lasted_ms: report.lasted_ms,
+        took_over_ms: report.took_over_ms,
+        longest_wait_ms: report.longest_wait_ms,
+        asked: report.asked,
+        answered: report.answered,
+        together_after_ms: report.together_after_ms,
+    }
+}
+
+/// Play dead, to see the twin take over
+#[utoipa::path(post, path = "/api/v1/twin/drill", tag = "twin", request_body = StartDrillDoc, responses((status = 200, body = Done), Problems))]
+pub async fn start_drill(State(site): State<Site>, visitor: Visitor, body: Bytes) -> Answer<Json<Done>> {
+    let StartDrillDoc { secs } = body_of(&body)?;
+    let done = saved(site.submit(&visitor, Command::Twin(TwinCommand::Drill { secs })).await?)?;
+    Ok(Json(Done { change: done.change, told: format!("This one is silent for {secs} s, and comes back by itself.") }))
+}
+
+/// End the drill now
+#[utoipa::path(delete, path = "/api/v1/twin/drill", tag = "twin", responses((status = 200, body = Done), Problems))]
+pub async fn end_drill(State(site): State<Site>, visitor: Visitor) -> Answer<Json<Done>> {
+    let done = saved(site.submit(&visitor, Command::Twin(TwinCommand::EndDrill)).await?)?;
+    Ok(Json(Done { change: done.change, told: "The drill is over: this one is coming back.".into() }))
 }

@@ -47,6 +47,9 @@ pub fn house(settings: &str, bindings: Vec<Binding>) -> House {
         status: node.status(now),
         to_reconcile: Vec::new(),
         around: Default::default(),
+        drill_checks: Vec::new(),
+        same: None,
+        last_drill: None,
         asked: HashMap::new(),
         known: HashMap::new(),
     };

@@ -15,7 +15,7 @@ use crate::{
         devices::{
             device::{Device, Standing, gather},
             list::Row,
-            when::When,
+            when::{When, ago},
         },
     },
 };
@@ -217,8 +217,8 @@ fn twin_problem(twin: &TwinStatus, add: &mut impl FnMut(&'static str, String, Re
             add("warn", format!("This one learns from its twin what it missed, and answers nobody yet.{wait}"), see)
         }
         State::Startup | State::Reconcile => add("info", "This one compares notes with its twin.".into(), see),
-        State::Drilled => add("info", "A drill is on: this one is silent on purpose, and ends that by itself.".into(), see),
         State::ShuttingDown => add("warn", "This one was told to shut down and answers nobody. It may be unplugged.".into(), see),
+        State::Drilled => add("info", "A drill is on: this one is silent on purpose, and ends that by itself.".into(), see),
         State::Normal | State::Alone => {}
     }
     let Some(partner) = twin.partner.as_ref().filter(|partner| partner.in_contact) else { return };
@@ -233,7 +233,7 @@ fn twin_problem(twin: &TwinStatus, add: &mut impl FnMut(&'static str, String, Re
 fn twins(house: &House) -> Vec<TwinCard> {
     let status = &house.status;
     let here = if house.host.is_empty() { "This one".into() } else { house.host.clone() };
-    let own_light = crate::runtime::led::sign(status, Default::default()).word();
+    let own_light = crate::runtime::led::sign(status, house.around).word();
     let mut cards = vec![TwinCard { title: here, light: own_light, text: own_text(status), is_here: true }];
     if let Some(twin) = &status.twin {
         let title = house.twin_name.clone().unwrap_or_else(|| "The twin".into());
@@ -278,7 +278,10 @@ fn care(house: &House, around: &Around) -> Vec<Care> {
     };
     let drill = Care {
         what: "Last drill",
-        when: None,
+        when: house
+            .last_drill
+            .as_ref()
+            .map(|report| When { words: format!("{} {}", ago(report.secs_ago()), report.sentence()), date: report.date() }),
         otherwise: if house.status.twin.is_some() {
             "None yet. Two minutes show that the twin takes over when it must."
         } else {

@@ -390,7 +390,7 @@ mod tests {
             assert_eq!((cell.state, cell.to.as_deref()), (state, to), ".{last}");
         }
         assert_eq!(view.cells[13].label(), "192.0.2.13 kept, in use: printer");
-        assert_eq!(view.count(&State::Free), 7);
+        assert_eq!(view.count(&State::Free), 6);
     }
 
     #[test]

@@ -90,6 +90,8 @@ impl Read {
 fn read(text: &str, kind: &str, before: &Settings) -> Read {
     if kind == OWN {
         let (settings, against) = match parse::parse(text) {
+            // The pair's own, of which a file from before it knows nothing.
+            Ok(settings) if !parse::names_twin(text) => (Settings { twin: before.twin, ..settings }, Vec::new()),
             Ok(settings) => (settings, Vec::new()),
             Err(problems) => (before.clone(), problems.iter().map(ToString::to_string).collect()),
         };

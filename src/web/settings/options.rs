@@ -141,12 +141,7 @@ fn page(house: &House, visitor: &Visitor, of: Of, errors: Errors, values: Fields
     let set = set_of(settings, of.scope);
     let rows = set.iter().map(|(code, value)| {
         let kind = kind_of(*code, &definitions).unwrap_or(value.kind());
-        Row {
-            name: show_code(*code, &definitions),
-            code: *code,
-            value: show_value(value),
-            hint: format!("Like {}", example(kind)),
-        }
+        Row { name: show_code(*code, &definitions), code: *code, value: show_value(value), hint: hint(kind) }
     });
     let names = dictionary::entries().iter().map(|entry| (entry.name.to_string(), example(entry.kind)));
     let own = definitions.iter().map(|definition| (definition.name.clone(), example(definition.kind)));
@@ -165,6 +160,21 @@ fn page(house: &House, visitor: &Visitor, of: Of, errors: Errors, values: Fields
         values,
     };
     (status, shell::page(&page)).into_response()
+}
+
+/// Where the present value does not show how it is written.
+fn hint(kind: OptionKind) -> String {
+    match kind {
+        OptionKind::Text | OptionKind::Ip | OptionKind::U8 | OptionKind::U16 | OptionKind::U32 | OptionKind::I32 => String::new(),
+        OptionKind::Bool => example(kind).into(),
+        OptionKind::IpList
+        | OptionKind::U16List
+        | OptionKind::Hex
+        | OptionKind::DomainList
+        | OptionKind::Routes
+        | OptionKind::IpPairs
+        | OptionKind::SubOptions => format!("Like {}", example(kind)),
+    }
 }
 
 fn kind_of(code: u8, definitions: &[OptionDefinition]) -> Option<OptionKind> {

@@ -86,9 +86,10 @@ pub async fn receive(mut form: Multipart, data: &Path, bytes_max: u64) -> Result
                 return Err(refusal);
             }
             // A file goes before a text that was pasted beside it.
-            match &upload {
-                Some(other) if name == "text" => drop(fs::remove_file(id.path(data)).map(|()| other)),
-                Some(_) | None => upload = Some(id),
+            if name == "text" && upload.is_some() {
+                let _ = fs::remove_file(id.path(data));
+            } else {
+                upload = Some(id);
             }
         } else {
             received?;

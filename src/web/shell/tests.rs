@@ -40,6 +40,9 @@ fn house(twin: Option<TwinStatus>) -> House {
         to_reconcile: Vec::new(),
         asked: Default::default(),
         around: Default::default(),
+        drill_checks: Vec::new(),
+        same: None,
+        last_drill: None,
         known: Default::default(),
     }
 }

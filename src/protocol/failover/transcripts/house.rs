@@ -288,7 +288,7 @@ impl House {
 
     pub fn command_by(&mut self, node: usize, by: Edited, command: Command) -> Result<(), String> {
         self.done.clear();
-        self.handle(node, Event::Command { id: 0, by, command });
+        self.handle(node, Event::Command { id: 0, by, command: Box::new(command) });
         self.done.pop().expect("disks here write at once")
     }
 

@@ -24,7 +24,7 @@ fn node() -> Node {
 /// Gives the command to a disk that is at once done. What was noted, and the number that the caller is told.
 fn order(node: &mut Node, command: Command) -> Result<(Vec<Noted>, Option<u64>), String> {
     let mut out = Vec::new();
-    node.handle(NOW, Event::Command { id: 1, by: Edited::new("dashboard", 5), command }, &mut out);
+    node.handle(NOW, Event::Command { id: 1, by: Edited::new("dashboard", 5), command: Box::new(command) }, &mut out);
     let mut notes = Vec::new();
     loop {
         let mut more = Vec::new();
@@ -140,7 +140,7 @@ fn a_file_does_not_touch_who_may_sign_in() {
 fn what_the_disk_refuses_is_in_no_history_and_its_number_is_told_to_nobody() {
     let mut node = node();
     let mut out = Vec::new();
-    node.handle(NOW, Event::Command { id: 1, by: Edited::default(), command: Command::Put(bootp(true)) }, &mut out);
+    node.handle(NOW, Event::Command { id: 1, by: Edited::default(), command: Box::new(Command::Put(bootp(true))) }, &mut out);
     let [Action::Commit(commit)] = &out[..] else { panic!("{out:?}") };
     assert!(commit.changes.iter().any(|change| matches!(change, Change::Noted(_))), "in the same commit as the change");
     let ids = commit.id..=commit.id;

@@ -68,9 +68,11 @@ impl Node {
                 format!("This one has trouble with its disk: {}.", trouble.unwrap_or_default()),
             ),
             check(
-                partner.is_some() && !partner_in_trouble && !is_deaf,
+                twin.in_contact(now) && partner.is_some() && !partner_in_trouble && !is_deaf,
                 "The twin could answer alone.",
-                if is_deaf {
+                if !twin.in_contact(now) {
+                    "Whether the twin could answer alone is not known.".into()
+                } else if is_deaf {
                     "The twin does not hear the devices that are heard here: look at its cable and its DHCP port.".into()
                 } else {
                     "The twin could not promise anything new: look at its disk.".into()

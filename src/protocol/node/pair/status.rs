@@ -67,6 +67,13 @@ impl Node {
         oldest.map_or(Duration::ZERO, |since| now - since)
     }
 
+    /// The twin has the same leases, and the same settings, by its last heartbeat; `None`: it is not heard.
+    pub fn has_same(&self, now: Time) -> Option<(bool, bool)> {
+        let twin = self.twin.as_ref().filter(|twin| twin.in_contact(now))?;
+        let partner = twin.partner.as_ref()?;
+        Some((partner.digest == self.table.digest(), partner.settings_digest == twin.replica.digest()))
+    }
+
     pub fn twin_status(&self, now: Time) -> Option<TwinStatus> {
         let twin = self.twin.as_ref()?;
         let partner = twin.partner.as_ref().filter(|_| !twin.memory.unpaired).map(|partner| PartnerStatus {

@@ -135,7 +135,7 @@ impl World {
         self.commands += 1;
         self.last_result_is_ok = false;
         tell!(self, "admin at {}, command {}: {}", name(at), self.commands, tell::command(&command));
-        self.handle(at, Event::Command { id: self.commands, by: Edited::default(), command });
+        self.handle(at, Event::Command { id: self.commands, by: Edited::default(), command: Box::new(command) });
     }
 
     pub fn edit(&mut self, at: usize, does: Edit) {

@@ -5,8 +5,8 @@ use std::{sync::Mutex, time::Duration};
 use super::*;
 use crate::{
     protocol::{
-        Action, Change, Event, Interface, Node,
-        failover::{Memory, Rank, Session},
+        Action, Change, Command, Event, Interface, Node,
+        failover::{self, Memory, Rank, Session},
         lease::Version,
         node::Pair,
         replica::{Edited, Entry, Keep, Other, Replica},
@@ -98,7 +98,7 @@ fn door(pair: Option<Pair>, link: Option<Arc<FakeLink>>) -> Door {
             match message {
                 Message::Read(look) => look(&node, &clock),
                 Message::Submit { command, done, .. } => {
-                    node.handle(NOW, Event::Command { id: 1, by: Edited::default(), command: *command }, &mut out);
+                    node.handle(NOW, Event::Command { id: 1, by: Edited::default(), command }, &mut out);
                     let result = settle(&mut node, &mut out).expect("every command is answered");
                     let _ = done.send(result.map(|()| Saved::default()));
                 }
@@ -208,7 +208,7 @@ fn a_choice_is_committed_with_what_it_makes_of_the_settings() {
     node.pair(Time(0), pair(), &mut out);
     out.clear();
     let command = Command::Reconcile { key: RecordKey::Twin, keep: Keep::Waiting };
-    node.handle(Time(10), Event::Command { id: 7, by: Edited::default(), command }, &mut out);
+    node.handle(Time(10), Event::Command { id: 7, by: Edited::default(), command: Box::new(command) }, &mut out);
     let commits = out.iter().filter_map(|action| if let Action::Commit(commit) = action { Some(&commit.changes) } else { None });
     let changes: Vec<&Change> = commits.flatten().collect();
     assert!(changes.contains(&&Change::Put(twin(1200))), "{changes:?}");
