@@ -95,7 +95,14 @@ fn a_card_as_it_was_flashed_takes_an_address_and_shows_its_dashboard() {
     lab.bridge("lan");
     lab.host("router", "lan", &["192.0.2.1/24"]);
     let leases = format!("--dhcp-leasefile={}", lab.host_folder("router").join("leases").display());
-    let other = ["dnsmasq", "--no-daemon", "--conf-file=/dev/null", "--port=0", "--interface=eth0", "--dhcp-range=192.0.2.200,192.0.2.210"];
+    let other = [
+        "dnsmasq",
+        "--no-daemon",
+        "--conf-file=/dev/null",
+        "--port=0",
+        "--interface=eth0",
+        "--dhcp-range=192.0.2.200,192.0.2.210",
+    ];
     let _other = lab.daemon("router", &[&other[..], &[&leases]].concat());
     let pi = Pi::with_card("one", &image("plain.img.xz"));
     let started = Instant::now();
@@ -121,7 +128,8 @@ fn two_cards_of_one_image_find_each_other_and_serve_on_when_one_dies() {
     let pis = [("one", 2), ("two", 3)].map(|(name, last)| {
         let pi = Pi::with_card(name, &image("pair.img.xz"));
         let setup = pi.emulate("take", &["setup.txt"]);
-        let more = format!("name = {name}\r\naddress = 192.0.2.{last}/24\r\nsettings = home.toml\r\npassword = four words in a row\r\n");
+        let more =
+            format!("name = {name}\r\naddress = 192.0.2.{last}/24\r\nsettings = home.toml\r\npassword = four words in a row\r\n");
         pi.put(&lab, "setup.txt", &(setup + &more));
         pi.put(&lab, "home.toml", SETTINGS);
         pi
@@ -131,10 +139,13 @@ fn two_cards_of_one_image_find_each_other_and_serve_on_when_one_dies() {
         pi.emulate("start", &["lan"]);
     }
     let client = lab.client(Kind::Udhcpc, "laptop");
-    let lease = client.attempt("start", &["timeout=240"]).map(|_| client.lease()).unwrap_or_else(|said| panic!("{said}\n{}\n{}", pis[0].log(), pis[1].log()));
+    let lease = client
+        .attempt("start", &["timeout=240"])
+        .map(|_| client.lease())
+        .unwrap_or_else(|said| panic!("{said}\n{}\n{}", pis[0].log(), pis[1].log()));
     println!("power on to the first lease, both of a pair starting: {:.1} s", started.elapsed().as_secs_f32());
     for pi in &pis {
-        pi.wait_for_log("this one is normal");
+        pi.wait_for_log("this one is together with its twin");
     }
     println!("power on to a pair: {:.1} s", started.elapsed().as_secs_f32());
     for pi in &pis {
@@ -148,6 +159,6 @@ fn two_cards_of_one_image_find_each_other_and_serve_on_when_one_dies() {
     println!("one is dead; renewed after {:.1} s", killed.elapsed().as_secs_f32());
     assert_eq!(client.lease().address(), lease.address());
     pis[dies].emulate("start", &["lan"]);
-    pis[dies].wait_for_log("this one is normal");
+    pis[dies].wait_for_log("this one is together with its twin");
     println!("the dead one is back and equal after {:.1} s", killed.elapsed().as_secs_f32());
 }
