@@ -130,7 +130,10 @@ fn read_all(stream: &mut impl Read) -> String {
 /// Reads until this was said.
 fn read_until(stream: &mut TcpStream, words: &str) -> String {
     let (mut said, mut buffer) = (String::new(), [0; 4096]);
+    let start = Instant::now();
     while !said.contains(words) {
+        // Heartbeats go on whatever happens.
+        assert!(start.elapsed() < PATIENCE, "{words:?} was not said in time, but: {said}");
         match stream.read(&mut buffer) {
             Ok(count) if count > 0 => said.push_str(&String::from_utf8_lossy(&buffer[..count])),
             other => panic!("{words:?} was not said ({other:?}), but: {said}"),
@@ -364,7 +367,11 @@ fn a_page_is_told_what_has_changed_until_its_visitor_is_signed_out() {
         "{first}"
     );
     let settings = server.data.join("settings.toml");
-    fs::write(&settings, "[[subnet]]\nnetwork = \"192.0.2.0/24\"\npools = [\"192.0.2.10-192.0.2.99\"]\n").expect("written");
+    fs::write(
+        &settings,
+        "[[subnet]]\nnetwork = \"203.0.113.0/24\"\ninterface = \"nowhere0\"\npools = [\"203.0.113.10-203.0.113.99\"]\n",
+    )
+    .expect("written");
     let said = server.say(&["import", settings.to_str().expect("text")], "");
     assert_eq!(said.status.code(), Some(0), "{}", String::from_utf8_lossy(&said.stderr));
     let started = Instant::now();
