@@ -1,5 +1,6 @@
 //! What a person or a script can say to twinlease.
 
+mod appliance;
 mod check;
 mod door;
 mod leases;
@@ -147,6 +148,17 @@ enum Command {
         #[command(flatten)]
         place: Place,
     },
+    /// All that a flashed card does; started by its first process.
+    #[command(hide = true)]
+    Appliance(appliance::Args),
+    /// On a Raspberry Pi: show each sign of the light for some seconds, with what it means.
+    LedTest {
+        /// Where the lights are: a setup.txt. Without it, on GPIO 17 and the board's own.
+        setup: Option<PathBuf>,
+        /// How long each is shown, in seconds.
+        #[arg(long, default_value = "6", value_parser = wait_secs)]
+        wait: Duration,
+    },
     /// Print the version.
     Version {
         #[arg(long)]
@@ -217,7 +229,7 @@ struct RunArgs {
 
 pub fn run(args: Args) -> ExitCode {
     // A server must outlive whoever hangs up on its socket or stops reading its log, so it goes on ignoring SIGPIPE.
-    if !matches!(args.command, Command::Run(_)) {
+    if !matches!(args.command, Command::Run(_) | Command::Appliance(_)) {
         // Output cut short by `| head` is no error worth a word.
         // SAFETY: no other thread runs yet, and the default action is a valid disposition.
         unsafe { libc::signal(libc::SIGPIPE, libc::SIG_DFL) };
@@ -236,6 +248,8 @@ pub fn run(args: Args) -> ExitCode {
         Command::Password { action, place } => password::run(&place, action),
         Command::Probe { interfaces, wait, json } => probe::run(&interfaces, wait, json),
         Command::Export { file, place, json } => settings::export(&place, file.as_deref(), json),
+        Command::Appliance(args) => appliance::run(args),
+        Command::LedTest { setup, wait } => appliance::led_test(setup.as_deref(), wait),
         Command::Import { file, from, dry_run, place } => settings::import(&place, &file, from.as_deref(), dry_run),
         Command::Version { json } => version(json),
     };
@@ -274,15 +288,23 @@ fn serve(args: RunArgs) -> anyhow::Result<u8> {
     let wall_trust = if args.trust_clock { WallTrust::Always } else { WallTrust::Kernel };
     let _lines = log::start(&args.log);
     let twin = TwinOptions { listen: args.twin_listen.0, addresses: args.twins, pair_key };
-    let (data, names) = (args.place.data.clone(), args.web_names);
     let on = |listen: Vec<web::Listen>| listen.into_iter().filter_map(|listen| listen.0).collect();
-    let web_options = WebOptions { http: on(args.web_listen), https: on(args.web_tls_listen), data, names: names.clone() };
+    let (http, https) = (on(args.web_listen), on(args.web_tls_listen));
+    let web_options = WebOptions { http, https, data: args.place.data.clone(), names: args.web_names };
     let options = server::Options { data: args.place.data, first_settings, wall_trust, twin };
-    server::run(options, |Ways { handle, link, archive, data }| {
-        start_web(web_options, Site::new(data, handle, link, archive, names))
-            .inspect_err(|error| tracing::error!("There is no dashboard: its thread cannot be started ({error})."))
-    })?;
+    serve_with_dashboard(options, web_options, |_| ())?;
     Ok(DONE)
+}
+
+/// Until it is told to stop. `beside` is called once the server can be asked; what it returns lives as long as the server.
+fn serve_with_dashboard<W>(options: server::Options, web: WebOptions, beside: impl FnOnce(&Site) -> W) -> anyhow::Result<()> {
+    server::run(options, |Ways { handle, link, archive, data }| {
+        let site = Site::new(data, handle, link, archive, web.names.clone());
+        let beside = beside(&site);
+        let dashboard = start_web(web, site)
+            .inspect_err(|error| tracing::error!("There is no dashboard: its thread cannot be started ({error})."));
+        (dashboard, beside)
+    })
 }
 
 fn version(json: bool) -> anyhow::Result<u8> {

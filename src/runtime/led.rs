@@ -227,6 +227,17 @@ fn flashes(count: usize, colour: Colour) -> Vec<Step> {
     steps
 }
 
+/// Counts digits out: so many short flashes each, ten for a zero, pauses between them. To be played once.
+pub fn digits(digits: &[u8]) -> Pattern {
+    let mut steps = vec![off(1000, Colour::White)];
+    for digit in digits {
+        let count = if *digit == 0 { 10 } else { usize::from((*digit).min(9)) };
+        steps.extend([on(200, Colour::White), off(250, Colour::White)].repeat(count));
+        steps.push(off(1200, Colour::White));
+    }
+    Pattern { name: "the last part of the address, digit by digit", steps }
+}
+
 impl Pattern {
     pub fn length(&self) -> Duration {
         Duration::from_millis(self.steps.iter().map(|step| u64::from(step.ms)).sum())

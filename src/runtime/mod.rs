@@ -7,6 +7,7 @@ pub mod control;
 pub mod report;
 pub mod metrics;
 pub mod disk;
+pub mod alive;
 pub mod oui;
 pub mod log;
 pub mod journal;
@@ -27,6 +28,7 @@ pub mod locate;
 pub mod drill;
 pub mod partner;
 pub mod twin;
+pub mod appliance;
 
 // What sockets are made of.
 pub mod served;

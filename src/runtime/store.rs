@@ -34,7 +34,10 @@ use crate::{
         replica::Entry,
         time::Epoch,
     },
-    runtime::clock::{Clock, Reading, Sleep, Slept, WallTrust},
+    runtime::{
+        alive::Alive,
+        clock::{Clock, Reading, Sleep, Slept, WallTrust},
+    },
     settings::Settings,
 };
 pub use archive::{Archive, Step};
@@ -109,6 +112,8 @@ pub struct Store {
     sleeps: BTreeMap<Epoch, Sleep>,
     /// Taken along by the next transaction.
     diary: Diary,
+    /// The thread's, once it is started.
+    alive: Alive,
     is_closing: bool,
 }
 
@@ -181,7 +186,7 @@ pub fn view(folder: &Path, trust: WallTrust) -> Result<Loaded, StoreError> {
 impl Store {
     /// For those who show it, and who note what happens.
     pub fn archive(&self) -> Archive {
-        Archive::new(&self.place.folder, self.diary.journal.clone(), self.diary.presence.clone())
+        Archive::new(&self.place.folder, self.diary.journal.clone(), self.diary.presence.clone(), self.alive.clone())
     }
 
     /// Makes the changes durable, together or not at all, before it returns: for work without a running server.
@@ -211,7 +216,18 @@ impl Store {
             Err(fault) => return Err((place, lock, fault)),
         };
         let epoch_unwritten = Some(StoreTrouble::Other("Nothing was written yet.".into()));
-        let store = Store { place, connection, lock, clock, ages, epoch_unwritten, sleeps, diary, is_closing: false };
+        let store = Store {
+            place,
+            connection,
+            lock,
+            clock,
+            ages,
+            epoch_unwritten,
+            sleeps,
+            diary,
+            alive: Alive::default(),
+            is_closing: false,
+        };
         Ok((store, loaded))
     }
 

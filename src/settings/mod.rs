@@ -9,6 +9,7 @@ pub mod import;
 pub mod options;
 pub mod parse;
 pub mod render;
+pub mod setup;
 pub mod words;
 pub mod written;
 

@@ -44,7 +44,7 @@ pub struct Scratch {
 
 fn scratch_site(handle: Handle) -> Site {
     let nowhere = PathBuf::from("/nonexistent");
-    let archive = Archive::new(&nowhere, Default::default(), Default::default());
+    let archive = Archive::new(&nowhere, Default::default(), Default::default(), Default::default());
     Site::new(nowhere, handle, None, archive, Vec::new())
 }
 

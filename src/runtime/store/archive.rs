@@ -14,6 +14,7 @@ use crate::{
         node::{Noted, Reversal},
     },
     runtime::{
+        alive::Alive,
         journal::{Journal, Kind, Note},
         presence::{DAYS_KEPT, Day, Presence},
     },
@@ -29,6 +30,8 @@ pub struct Archive {
     /// What happens is noted here.
     pub journal: Journal,
     pub presence: Presence,
+    /// Moves while the thread that writes goes on.
+    pub alive: Alive,
 }
 
 /// What was changed at once.
@@ -54,8 +57,8 @@ impl Step {
 
 impl Archive {
     /// `journal`, `presence`: with what the disk does not have yet.
-    pub fn new(folder: &Path, journal: Journal, presence: Presence) -> Archive {
-        Archive { database: Place::new(folder).database, journal, presence }
+    pub fn new(folder: &Path, journal: Journal, presence: Presence, alive: Alive) -> Archive {
+        Archive { database: Place::new(folder).database, journal, presence, alive }
     }
 
     /// Newest first, from before the step `before` on. `text`: only steps by this author or about records that have it in

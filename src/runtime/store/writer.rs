@@ -33,6 +33,8 @@ const QUEUED_CHANGES_MAX: usize = 16_384;
 /// Changes in one transaction, give or take one commit. Bounds how long the first of them waits.
 const BATCH_CHANGES_MAX: usize = 4096;
 const PROBE_INTERVAL: Duration = Duration::from_secs(1);
+/// Wakes so often with nothing to do, so that one that hangs shows. Nothing is written for it.
+const ALIVE_INTERVAL: Duration = Duration::from_secs(2);
 /// How much uptime may be forgotten when nothing else is written. Longer spares the card.
 const STAMP_INTERVAL: Duration = Duration::from_secs(15 * 60);
 const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(24 * 3600);
@@ -259,6 +261,7 @@ impl<F: FnMut(Report)> Writer<F> {
     fn run(mut self) {
         self.check_aside();
         loop {
+            self.store.alive.beat();
             let batch = self.queue.take(self.wait());
             let changes: usize = batch.iter().map(Message::changes).sum();
             let closing = self.handle(batch);
@@ -287,7 +290,7 @@ impl<F: FnMut(Report)> Writer<F> {
             Mode::Serving | Mode::Healed(_) if self.busy_aside => self.stamp_due,
             Mode::Serving | Mode::Healed(_) => self.stamp_due.min(self.snapshot_due),
         };
-        self.store.clock.now().until(due)
+        self.store.clock.now().until(due).min(ALIVE_INTERVAL)
     }
 
     /// True: close.

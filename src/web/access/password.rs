@@ -67,7 +67,17 @@ pub fn objection(password: &str) -> Option<String> {
 
 /// Takes a while, by intent.
 pub fn hash(password: &str) -> String {
-    let hash = Argon2::default().hash_password_with_salt(password.as_bytes(), &random::<16>());
+    with_salt(password, &random())
+}
+
+/// The same hash on two boxes that were given the same password and the same secret: no edit of one contradicts the other's.
+pub fn hash_of_pair(password: &str, pair_key: &str) -> String {
+    let digest = ring::digest::digest(&ring::digest::SHA256, format!("twinlease password {pair_key}").as_bytes());
+    with_salt(password, digest.as_ref().first_chunk().expect("16 of 32"))
+}
+
+fn with_salt(password: &str, salt: &[u8; 16]) -> String {
+    let hash = Argon2::default().hash_password_with_salt(password.as_bytes(), salt);
     hash.expect("lengths of password and salt are allowed").to_string()
 }
 
@@ -118,6 +128,14 @@ mod tests {
         for broken in ["", LOCKED, "$argon2id$", "plain"] {
             assert!(!is_right(broken, broken), "{broken}");
         }
+    }
+
+    #[test]
+    fn two_boxes_with_one_pair_key_have_one_hash() {
+        let one = hash_of_pair("correct horse battery", "a key of twenty letters");
+        assert_eq!(one, hash_of_pair("correct horse battery", "a key of twenty letters"));
+        assert_ne!(one, hash_of_pair("correct horse battery", "a key of another pair"));
+        assert!(is_right("correct horse battery", &one));
     }
 
     #[test]

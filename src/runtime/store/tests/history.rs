@@ -14,7 +14,7 @@ fn note(id: u64, step: u64, by: &str, host: u8) -> Change {
 }
 
 fn archive(folder: &Folder) -> Archive {
-    Archive::new(&folder.0, Default::default(), Default::default())
+    Archive::new(&folder.0, Default::default(), Default::default(), Default::default())
 }
 
 fn ids(steps: &[Step]) -> Vec<u64> {

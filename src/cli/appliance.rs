@@ -1,0 +1,360 @@
+//! `appliance`: all that a flashed card does, from what setup.txt says to a running server; and `led-test`.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use clap::Args as ClapArgs;
+use twinlease::{
+    protocol::{Command, TwinCommand},
+    runtime::{
+        appliance::{
+            boot::Boot,
+            card, follow,
+            intent::{self, Intent},
+            lights::Panel,
+            name, network,
+            reset::{self, Reset},
+            screen::{Facts, Screen},
+            timekeeper, watchdog,
+        },
+        clock::WallTrust,
+        led::{self, Sign},
+        log,
+        partner::{DEFAULT_PORT, pairing::Secret},
+        report, server,
+        store::{self, StoreError},
+        twin::TwinOptions,
+    },
+    settings::{
+        Record, Settings,
+        access::Access,
+        setup::{self, Lights, Setup},
+    },
+    web::{House, Options as WebOptions, Site, access::password, shell},
+};
+
+use super::{DONE, FOUND, Place, door, serve_with_dashboard, show};
+
+const HTTP: u16 = 80;
+const HTTPS: u16 = 443;
+const WATCHDOG: &str = "/dev/watchdog";
+/// For emulators whose watchdog bites as soon as it is opened.
+const WATCHDOG_OFF: &str = "twinlease.watchdog=off";
+const TELL_INTERVAL: Duration = Duration::from_secs(2);
+/// So long a box that could not start shows it, before it is started again.
+const FAULT_SHOWN: Duration = Duration::from_secs(10);
+
+#[derive(Debug, ClapArgs)]
+pub struct Args {
+    /// Where the boot partition is mounted.
+    #[arg(long)]
+    boot: PathBuf,
+    /// Where the data partition is mounted.
+    #[arg(long, default_value = "/data")]
+    data: PathBuf,
+    /// `card`: what is written stays; `memory`: until the power goes.
+    #[arg(long, value_parser = ["card", "memory"])]
+    kept: String,
+    /// What went wrong before this was started, a line each.
+    #[arg(long)]
+    notes: PathBuf,
+    /// The card's device, where there is one.
+    #[arg(long)]
+    card: Option<PathBuf>,
+}
+
+/// Sentences for the screen, from all threads.
+#[derive(Clone, Default)]
+struct Problems(Arc<Mutex<Vec<String>>>);
+
+impl Problems {
+    fn add(&self, problem: impl Into<String>) {
+        let problem = problem.into();
+        tracing::warn!("{problem}");
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(problem);
+    }
+
+    fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+pub fn run(args: Args) -> anyhow::Result<u8> {
+    let _lines = log::start("info");
+    let problems = Problems::default();
+    for note in fs::read_to_string(&args.notes).unwrap_or_default().lines() {
+        problems.add(note);
+    }
+    timekeeper::at_start(&args.data);
+    let boot = Boot::new(args.boot.clone());
+    let reset = obey_reset(&boot, &args.data, &problems);
+    let stored = stored_settings(&args.data);
+    let is_first = stored.as_ref().is_none_or(|stored| *stored == Settings::default());
+    let Intent { setup, settings, problems: wrong } = intent::read(&boot, &args.data, is_first, password::objection);
+    for problem in wrong {
+        problems.add(problem);
+    }
+    let (panel, dark) = Panel::start(&setup.lights, Path::new("/sys"));
+    for problem in dark {
+        problems.add(problem);
+    }
+    let name = setup.name.clone().unwrap_or_else(name::own);
+    if let Err(error) = nix::unistd::sethostname(&name) {
+        problems.add(format!("The box cannot be called `{name}`: {error}."));
+    }
+    let (address, router, dns) = (setup.address, setup.router, setup.dns.clone());
+    network::start(network::Plan { name: name.clone(), address, router, dns })?;
+    timekeeper::start(args.data.clone(), router)?;
+    if let Some(card) = args.card.filter(|_| args.kept == "card") {
+        let (data, problems) = (args.data.clone(), problems.clone());
+        std::thread::Builder::new().name("grow".into()).spawn(move || grow(&card, &data, &problems))?;
+    }
+    let pair_key = setup.pair_key.as_deref().map(Secret::pair_key).transpose().map_err(anyhow::Error::msg)?;
+    let options = server::Options {
+        data: args.data.clone(),
+        first_settings: first_settings(&args.data, &setup, settings, stored, &problems)?,
+        wall_trust: WallTrust::Kernel,
+        twin: TwinOptions { listen: Some(([0, 0, 0, 0], DEFAULT_PORT).into()), addresses: Vec::new(), pair_key },
+    };
+    let web = WebOptions {
+        http: vec![([0, 0, 0, 0], HTTP).into()],
+        https: vec![([0, 0, 0, 0], HTTPS).into()],
+        data: args.data.clone(),
+        names: Vec::new(),
+    };
+    let served = serve_with_dashboard(options, web, |site| {
+        forget_plain_password(&boot, &problems);
+        watch(site, &panel, &problems);
+        let teller = Teller {
+            site: site.clone(),
+            name: name.clone(),
+            screen: Screen::new(boot.clone()),
+            panel: panel.clone(),
+            problems: problems.clone(),
+        };
+        if let Err(error) = teller.start(reset == Some(Reset::Unpair)) {
+            problems.add(format!("STATUS.TXT is not written: its thread cannot be started ({error})."));
+        }
+        // Said in the log, and the box is found by its address.
+        name::announce(&name).inspect_err(|error| tracing::warn!("{name}.local is not announced: {error}"))
+    });
+    if let Err(error) = served {
+        panel.set(Sign::Fault);
+        problems.add(format!("{error:#}"));
+        let facts = Facts { name, rhythm: rhythm(Sign::Fault), problems: problems.all(), ..Facts::default() };
+        Screen::new(boot).show_now(&facts, "The server could not start. It is tried again.", "its start");
+        std::thread::sleep(FAULT_SHOWN);
+        return Err(error);
+    }
+    panel.set(Sign::Off);
+    std::thread::sleep(TELL_INTERVAL);
+    Ok(DONE)
+}
+
+/// The one that is left for when the server runs.
+fn obey_reset(boot: &Boot, data: &Path, problems: &Problems) -> Option<Reset> {
+    let reset = match reset::take(boot) {
+        Ok(reset) => reset?,
+        Err(problem) => {
+            problems.add(problem);
+            return None;
+        }
+    };
+    let done = match reset {
+        Reset::Password => forget_password(data),
+        Reset::Factory => reset::forget_everything(data).map_err(Into::into),
+        Reset::Unpair => Ok(()),
+    };
+    problems.add(match done {
+        Ok(()) => reset.done().to_owned(),
+        Err(error) => format!("RESET.TXT was not followed: {error:#}. Write it anew; if this comes again, flash the card anew."),
+    });
+    Some(reset)
+}
+
+fn forget_password(data: &Path) -> anyhow::Result<()> {
+    let Some(settings) = stored_settings(data) else { return Ok(()) };
+    let access = Access { password: None, ..settings.access };
+    let place = Place { data: data.into() };
+    door::submit(&place, Command::Put(Record::Access(access)))?.map_err(anyhow::Error::msg)
+}
+
+/// `None`: there is no database, or none that can be read; the server will say so.
+fn stored_settings(data: &Path) -> Option<Settings> {
+    match store::view(data, WallTrust::Kernel) {
+        Ok(loaded) => Some(loaded.settings),
+        Err(StoreError::Missing(_)) => None,
+        Err(error) => {
+            tracing::warn!("{error}");
+            None
+        }
+    }
+}
+
+/// What a fresh database begins with. Where one has settings already, only a password is taken over, if none is set.
+fn first_settings(
+    data: &Path,
+    setup: &Setup,
+    settings: Option<Settings>,
+    stored: Option<Settings>,
+    problems: &Problems,
+) -> anyhow::Result<Option<Settings>> {
+    let hashed = setup.password.as_deref().map(|password| match &setup.pair_key {
+        Some(pair_key) => password::hash_of_pair(password, pair_key),
+        None => password::hash(password),
+    });
+    match stored {
+        Some(stored) if stored != Settings::default() => {
+            match hashed {
+                Some(_) if stored.access.is_claimed() => problems.add(
+                    "setup.txt has a password, but one is set already, so it was not used. To set another: sign in, or put RESET.TXT with the word password beside it.",
+                ),
+                Some(hash) => {
+                    let place = Place { data: data.into() };
+                    let access = password::with_password(&stored, hash);
+                    door::submit(&place, Command::Put(Record::Access(access)))?.map_err(anyhow::Error::msg)?;
+                }
+                None => {}
+            }
+            Ok(None)
+        }
+        Some(_) | None => {
+            let settings = settings.unwrap_or_default();
+            let access = hashed.map_or_else(|| settings.access.clone(), |hash| password::with_password(&settings, hash));
+            Ok(Some(Settings { access, ..settings }))
+        }
+    }
+}
+
+/// By now the hash is on the disk, or the password was not wanted.
+fn forget_plain_password(boot: &Boot, problems: &Problems) {
+    let Ok(Some(bytes)) = boot.read(intent::FILE) else { return };
+    // A file with something wrong in it was not used, and is for its author to correct.
+    if setup::read(&bytes).is_err() {
+        return;
+    }
+    if let Some(without) = setup::without_password(&bytes)
+        && let Err(error) = boot.write(intent::FILE, &without)
+    {
+        problems.add(format!("The password still stands in setup.txt, which cannot be written ({error}). Take it out."));
+    }
+}
+
+fn grow(card: &Path, data: &Path, problems: &Problems) {
+    match card::grow(card, data) {
+        Ok(Some(size_mb)) => tracing::info!("the data partition has {size_mb} MB now"),
+        Ok(None) => {}
+        Err(problem) => problems.add(problem),
+    }
+}
+
+/// The light, and the watchdog where there is one.
+fn watch(site: &Site, panel: &Panel, problems: &Problems) {
+    let parts = follow::packet_loop(site.handle().clone(), panel.clone()).and_then(|packets| {
+        let store = site.archive().alive.clone();
+        Ok(vec![("the packet loop", packets), ("the store", store), ("the dashboard", follow::dashboard(HTTP)?)])
+    });
+    if fs::read_to_string("/proc/cmdline").unwrap_or_default().split_whitespace().any(|word| word == WATCHDOG_OFF) {
+        tracing::warn!("the watchdog is off, by the kernel argument {WATCHDOG_OFF}");
+        return;
+    }
+    if let Err(error) = parts.and_then(|parts| watchdog::start(Path::new(WATCHDOG), parts)) {
+        problems.add(format!("The hardware's watchdog is not in use ({error}): if this box hangs, switch it off and on."));
+    }
+}
+
+/// Keeps STATUS.TXT and the screen up to date.
+struct Teller {
+    site: Site,
+    name: String,
+    screen: Screen,
+    panel: Panel,
+    problems: Problems,
+}
+
+impl Teller {
+    /// A thread of its own: a slow card delays nothing else.
+    fn start(mut self, shall_unpair: bool) -> std::io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+        std::thread::Builder::new().name("screen".into()).spawn(move || {
+            runtime.block_on(async {
+                if shall_unpair && let Err(why) = unpair(&self.site).await {
+                    self.problems.add(format!("The twin is not forgotten: {why}"));
+                }
+                let mut counted = Vec::new();
+                while let Ok(house) = self.site.house().await {
+                    let facts = self.facts(&house);
+                    // Who has no screen counts the blinks: the last part of the address.
+                    if house.status.subnets.is_empty() && facts.addresses != counted {
+                        counted.clone_from(&facts.addresses);
+                        if let Some(address) = counted.first() {
+                            let last = address.octets()[3].to_string();
+                            self.panel.count_out(last.bytes().map(|digit| digit - b'0').collect());
+                        }
+                    }
+                    self.screen.show(&facts, &shell::sentence(&house), &report::date(&house.clock, house.now));
+                    tokio::time::sleep(TELL_INTERVAL).await;
+                }
+            });
+        })?;
+        Ok(())
+    }
+
+    fn facts(&self, house: &House) -> Facts {
+        let status = &house.status;
+        let mut problems = self.problems.all();
+        problems.extend(status.trouble.iter().chain(&status.notices).chain(&status.not_listening).cloned());
+        let twin = match status.twin.as_ref() {
+            None => "none".to_owned(),
+            Some(twin) => {
+                let name = house.twin_name.as_deref().unwrap_or("not met yet");
+                let is_heard = twin.partner.as_ref().is_some_and(|partner| partner.in_contact);
+                format!("{name}, {}", if is_heard { "in contact" } else { "silent" })
+            }
+        };
+        let rhythm = rhythm(led::sign(status, house.around));
+        Facts { name: self.name.clone(), addresses: network::addresses(), rhythm, twin, problems }
+    }
+}
+
+async fn unpair(site: &Site) -> Result<(), String> {
+    if let Some(link) = site.link().filter(|link| link.is_paired()) {
+        link.unpair().await?;
+    }
+    let told = |stopped: twinlease::runtime::handle::Stopped| stopped.to_string();
+    if site.handle().read(|node, _| node.memory().is_some()).await.map_err(told)? {
+        site.handle().submit(Command::Twin(TwinCommand::Unpair)).await.map_err(told)??;
+    }
+    Ok(())
+}
+
+fn rhythm(sign: Sign) -> String {
+    format!("{} ({})", led::pattern(sign).name, sign.word().replace('-', " "))
+}
+
+pub fn led_test(setup: Option<&Path>, wait: Duration) -> anyhow::Result<u8> {
+    let lights = match setup {
+        None => Lights::default(),
+        Some(path) => match setup::read(&fs::read(path)?) {
+            Ok(setup) => setup.lights,
+            Err(problems) => {
+                show::problems(path, &problems);
+                return Ok(FOUND);
+            }
+        },
+    };
+    let (panel, dark) = Panel::start(&lights, Path::new("/sys"));
+    for problem in &dark {
+        eprintln!("{problem}");
+    }
+    for sign in Sign::ALL {
+        println!("{}", rhythm(sign));
+        panel.set(sign);
+        std::thread::sleep(wait);
+    }
+    Ok(if dark.is_empty() { DONE } else { FOUND })
+}

@@ -1,0 +1,109 @@
+//! RESET.TXT: a file with one word, put on the card by whoever has no other way in.
+
+use std::{fs, io, path::Path};
+
+use super::boot::Boot;
+
+pub const FILE: &str = "RESET.TXT";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reset {
+    /// Of the dashboard.
+    Password,
+    /// Forget the twin.
+    Unpair,
+    /// Forget everything.
+    Factory,
+}
+
+impl Reset {
+    pub fn done(self) -> &'static str {
+        match self {
+            Reset::Password => {
+                "RESET.TXT: the password of the dashboard is forgotten. Open the dashboard now: whoever does so first sets it."
+            }
+            Reset::Unpair => {
+                "RESET.TXT: the twin is forgotten. Where setup.txt has a pair key, take it out, or the two are twins again after the next start."
+            }
+            Reset::Factory => "RESET.TXT: everything was forgotten. The box started as one that was flashed just now.",
+        }
+    }
+}
+
+/// What is wished; the file is gone when this returns. One that cannot be taken away would reset the box at every start, so it is
+/// not followed. The error is a sentence.
+pub fn take(boot: &Boot) -> Result<Option<Reset>, String> {
+    let bytes = match boot.read(FILE) {
+        Ok(Some(bytes)) => bytes,
+        Ok(None) => return Ok(None),
+        Err(error) => return Err(format!("{FILE} cannot be read: {error}. Write it anew.")),
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let word = text.trim_start_matches('\u{feff}').trim().to_ascii_lowercase();
+    let reset = match word.as_str() {
+        "password" => Reset::Password,
+        "unpair" => Reset::Unpair,
+        "factory" => Reset::Factory,
+        _ => {
+            return Err(format!(
+                "{FILE} holds none of the words that are known, so nothing was reset. Write one of: password, unpair, factory."
+            ));
+        }
+    };
+    match boot.remove(FILE) {
+        Ok(()) => Ok(Some(reset)),
+        Err(error) => {
+            Err(format!("{FILE} cannot be taken away after its work ({error}), so nothing was reset. Is the card locked?"))
+        }
+    }
+}
+
+/// All of the data partition but what its file system needs.
+pub fn forget_everything(data: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(data)? {
+        let entry = entry?;
+        if entry.file_name() == "lost+found" {
+            continue;
+        }
+        if entry.file_type()?.is_dir() { fs::remove_dir_all(entry.path())? } else { fs::remove_file(entry.path())? }
+    }
+    fs::File::open(data)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_known_word_is_followed_once_and_any_other_never() {
+        let folder = std::env::temp_dir().join(format!("twinlease-reset-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let boot = Boot::new(folder.clone());
+        assert_eq!(take(&boot), Ok(None));
+        for (text, reset) in [("password", Reset::Password), ("\u{feff}Unpair\r\n", Reset::Unpair), (" FACTORY ", Reset::Factory)]
+        {
+            fs::write(folder.join(FILE), text).expect("written");
+            assert_eq!(take(&boot), Ok(Some(reset)));
+            assert_eq!(take(&boot), Ok(None), "it is gone");
+        }
+        for text in ["", "factory reset", "passwort"] {
+            fs::write(folder.join(FILE), text).expect("written");
+            assert!(take(&boot).is_err_and(|why| why.contains("password, unpair, factory")), "{text}");
+            assert!(folder.join(FILE).exists());
+        }
+        fs::remove_dir_all(&folder).expect("removed");
+    }
+
+    #[test]
+    fn everything_is_forgotten_but_what_is_not_ours() {
+        let data = std::env::temp_dir().join(format!("twinlease-factory-{}", std::process::id()));
+        for name in ["lost+found", "snapshots/twin"] {
+            fs::create_dir_all(data.join(name)).expect("a folder");
+        }
+        fs::write(data.join("twinlease.db"), "x").expect("written");
+        forget_everything(&data).expect("forgotten");
+        let left: Vec<_> = fs::read_dir(&data).expect("a folder").flatten().map(|entry| entry.file_name()).collect();
+        assert_eq!(left, ["lost+found"]);
+        fs::remove_dir_all(&data).expect("removed");
+    }
+}

@@ -1,0 +1,93 @@
+//! The hardware's watchdog: fed only while everything that must go on does. A box that hangs starts again by itself.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write},
+    os::fd::AsRawFd,
+    time::{Duration, Instant},
+};
+
+use crate::runtime::alive::Alive;
+
+/// A Pi refuses more than 15 s.
+const TIMEOUT_SECS: libc::c_int = 15;
+const FEED_INTERVAL: Duration = Duration::from_secs(2);
+/// What has not moved for so long hangs. With the hardware's time-out: a restart within 20 s.
+const HANG_AFTER: Duration = Duration::from_secs(4);
+/// `WDIOC_SETTIMEOUT` of linux/watchdog.h.
+const SET_TIMEOUT: libc::Ioctl = 0xc004_5706_u32 as libc::Ioctl;
+
+/// Who is watched, and when each moved last.
+struct Watched {
+    name: &'static str,
+    alive: Alive,
+    seen: u64,
+    moved: Instant,
+}
+
+/// The part that has hung for too long.
+fn hanging(watched: &mut [Watched], now: Instant) -> Option<&'static str> {
+    for part in watched.iter_mut() {
+        let count = part.alive.count();
+        if count != part.seen {
+            part.seen = count;
+            part.moved = now;
+        }
+    }
+    watched.iter().find(|part| now.duration_since(part.moved) > HANG_AFTER).map(|part| part.name)
+}
+
+/// Opens the watchdog, which bites from then on unless it is fed, and feeds it on a thread of its own.
+pub fn start(path: &std::path::Path, parts: Vec<(&'static str, Alive)>) -> io::Result<()> {
+    let device = OpenOptions::new().write(true).open(path)?;
+    let mut timeout = TIMEOUT_SECS;
+    // SAFETY: the request takes a pointer to an int, which lives until the call returns.
+    if unsafe { libc::ioctl(device.as_raw_fd(), SET_TIMEOUT, &raw mut timeout) } != 0 {
+        tracing::warn!("the watchdog keeps its own time-out: {}", io::Error::last_os_error());
+    }
+    let now = Instant::now();
+    let watched = parts.into_iter().map(|(name, alive)| Watched { name, seen: alive.count(), alive, moved: now }).collect();
+    std::thread::Builder::new().name("watchdog".into()).spawn(move || feed(device, watched))?;
+    Ok(())
+}
+
+fn feed(mut device: File, mut watched: Vec<Watched>) {
+    let mut told = None;
+    loop {
+        let hanging = hanging(&mut watched, Instant::now());
+        match hanging {
+            None => {
+                if let Err(error) = device.write_all(b"\0") {
+                    tracing::error!("the watchdog cannot be fed: {error}");
+                }
+            }
+            Some(part) if told != hanging => tracing::error!("{part} hangs: the watchdog will start this box again"),
+            Some(_) => {}
+        }
+        told = hanging;
+        std::thread::sleep(FEED_INTERVAL);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_part_that_stands_still_is_enough() {
+        let (packets, store) = (Alive::default(), Alive::default());
+        let start = Instant::now();
+        let part = |name, alive: &Alive| Watched { name, alive: alive.clone(), seen: 0, moved: start };
+        let mut watched = [part("the packet loop", &packets), part("the store", &store)];
+        let at = |secs| start + Duration::from_secs(secs);
+        assert_eq!(hanging(&mut watched, at(3)), None);
+        packets.beat();
+        store.beat();
+        assert_eq!(hanging(&mut watched, at(6)), None);
+        packets.beat();
+        assert_eq!(hanging(&mut watched, at(11)), Some("the store"));
+        store.beat();
+        packets.beat();
+        assert_eq!(hanging(&mut watched, at(12)), None, "a part that goes on is forgiven");
+    }
+}
