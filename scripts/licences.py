@@ -9,6 +9,8 @@ import sys
 
 ALLOWED = {
     "0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0", "ISC", "MIT",
+    # Mozilla's root certificates, as data: may be passed on with the licence's text.
+    "CDLA-Permissive-2.0",
     "MIT-0", "Unicode-3.0", "Unlicense", "Zlib",
 }
 
