@@ -100,9 +100,9 @@ async fn before_the_claim_there_is_nothing_but_the_claim() {
     let other = scratch.post("/claim", "password=correct+horse+battery&again=correct+horse").await;
     assert_eq!(other.status, StatusCode::UNPROCESSABLE_ENTITY);
     let claimed = scratch.post("/claim", "password=correct+horse+battery&again=correct+horse+battery").await;
-    assert_eq!((claimed.status, claimed.to()), (StatusCode::SEE_OTHER, "/"));
-    assert!(scratch.get("/").await.body.contains("The password is set"));
-    assert!(!scratch.get("/").await.body.contains("The password is set"), "said once");
+    assert_eq!((claimed.status, claimed.to()), (StatusCode::SEE_OTHER, "/welcome"));
+    assert!(scratch.get("/devices").await.body.contains("The password is set"));
+    assert!(!scratch.get("/devices").await.body.contains("The password is set"), "said once");
     let second = scratch.post("/claim", "password=another+good+one&again=another+good+one").await;
     assert_eq!(second.status, StatusCode::CONFLICT, "a second owner");
 }

@@ -123,7 +123,9 @@ async fn claim(
     }
     let mut notice = Notice::new("The password is set, and you are signed in.");
     notice.text.push_str(&word_of_the_twin(&house));
-    store(&site, &house, peer, None, form.password, "/", notice).await
+    // A new box is led through its first steps.
+    let to = if house.settings.subnets.is_empty() { "/welcome" } else { "/" };
+    store(&site, &house, peer, None, form.password, to, notice).await
 }
 
 fn objections(form: &NewPassword) -> Errors {

@@ -129,7 +129,7 @@ fn every_empty_list_says_what_to_do_next() {
     let nobody = house("[[subnet]]\nnetwork = \"192.0.2.0/24\"\npools = [\"192.0.2.100-192.0.2.109\"]\n", Vec::new());
     assert!(rendered(&nobody, "").contains("No device yet"));
     let no_network = Fragment { list: list(&house("", Vec::new()), ""), has_subnets: false }.render().expect("shown");
-    assert!(no_network.contains("/settings/network"), "{no_network}");
+    assert!(no_network.contains("/welcome"), "{no_network}");
     assert!(rendered(&household(), "q=xyzzy").contains("Nothing found"));
 }
 

@@ -117,11 +117,7 @@ fn problems(house: &House, around: &Around, devices: &[Device<'_>]) -> Vec<Probl
     let mut list = Vec::new();
     let mut add = |kind, text: String, remedy| list.push(Problem { kind, text, remedy });
     if status.subnets.is_empty() {
-        add(
-            "warn",
-            "No network is set up, so nobody is given an address.".into(),
-            Some(("/settings/network", "Set up the network")),
-        );
+        add("warn", "No network is set up, so nobody is given an address.".into(), Some(("/welcome", "Set it up")));
     }
     if let Some(trouble) = &status.trouble {
         let text = format!("Nothing new can be promised: {trouble}. Devices keep what they have. Look at the card or the disk.");

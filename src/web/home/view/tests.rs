@@ -54,7 +54,7 @@ fn on_a_good_day_there_is_no_problem() {
 fn without_a_network_the_first_thing_is_to_set_one_up() {
     let home = HomeView::new(&house("", Vec::new()), &Around::default());
     assert_eq!(home.problems.len(), 1);
-    assert_eq!(home.problems[0].remedy, Some(("/settings/network", "Set up the network")));
+    assert_eq!(home.problems[0].remedy, Some(("/welcome", "Set it up")));
     assert!(home.is_empty && home.pools.is_empty());
 }
 
