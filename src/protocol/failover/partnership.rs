@@ -120,6 +120,8 @@ pub struct Partnership {
     /// after that.
     pub partner_heard_moved: Time,
     pub unheard_since: Option<Time>,
+    /// One of the two has lost its disk since this node started: it may have renewed what the other saw released.
+    pub one_forgot: bool,
     /// In `Drilled`: when this node ends it.
     pub drill_ends: Time,
     /// The admin's word, and when it came: go on without the partner.
@@ -213,10 +215,12 @@ impl Partnership {
             })
     }
 
-    /// Nobody counts on this record any more, by this node's clock and in spite of drift (rule 5).
+    /// Nobody counts on this record any more, by this node's clock and in spite of drift (rule 5). A release ends it at once, but
+    /// for one that a lost disk may have renewed since (seed 9287): its known expiry then does.
     pub fn has_run_out(&self, record: &Binding, now: Time) -> bool {
         match record.state {
-            BindingState::Free | BindingState::Released => true,
+            BindingState::Free => true,
+            BindingState::Released => !self.one_forgot || is_past(record, now),
             BindingState::Leased | BindingState::Tentative | BindingState::Declined => is_past(record, now),
         }
     }

@@ -74,7 +74,7 @@ impl Node {
         let newest_entry = entries.iter().map(|entry| entry.version.of(memory.rank)).max().unwrap_or(0);
         self.version = self.version.max(newest).max(newest_entry).max(memory.own_number);
         let replica = Replica::new(entries);
-        let shut_down = memory.shut_down;
+        let (shut_down, one_forgot) = (memory.shut_down, memory.forgot.is_some());
         let state = if memory.forgot.is_some() || shut_down { State::Recover } else { State::Startup };
         if state == State::Recover {
             memory.partner_down = None;
@@ -111,6 +111,7 @@ impl Node {
             clients_heard: 0,
             partner_heard_moved: now,
             unheard_since: None,
+            one_forgot,
             drill_ends: now,
             may_serve_alone: None,
             mismatch_since: None,
@@ -230,6 +231,7 @@ impl Node {
             pull.asked = Time::ZERO;
         }
         let knew = !is_new_session && twin.partner.as_ref().is_some_and(|partner| partner.forgot.is_some());
+        twin.one_forgot |= heartbeat.forgot.is_some() || twin.memory.forgot.is_some();
         if heartbeat.forgot.is_some() && !knew {
             // What it has confirmed it knows no more (rule 2).
             twin.acked.clear();
