@@ -90,13 +90,10 @@ impl Found {
     }
 }
 
-/// The error is the page that says so.
+/// What the URL names; whether there is such a device is for `device` to say. The error is the page that says so.
 fn look(visitor: &Visitor, id: &str, house: Arc<House>) -> Result<Found, Box<Response>> {
     match id.parse::<DeviceId>() {
-        Ok(id) => {
-            let found = Found { house, id };
-            if found.device().is_some() { Ok(found) } else { Err(Box::new(unknown(&found.house, visitor, &found.id))) }
-        }
+        Ok(id) => Ok(Found { house, id }),
         Err(text) => Err(Box::new(not_found(&house, visitor, text, None))),
     }
 }
@@ -279,12 +276,10 @@ async fn save(
     Path(id): Path<String>,
     Form(form): Form<Pairs>,
 ) -> Result<Response, Stopped> {
-    let house = site.fresh_house().await?;
-    let id = match id.parse::<DeviceId>() {
-        Ok(id) => id,
-        Err(text) => return Ok(not_found(&house, &visitor, text, None)),
+    let found = match look(&visitor, &id, site.fresh_house().await?) {
+        Ok(found) => found,
+        Err(page) => return Ok(*page),
     };
-    let found = Found { house, id };
     let fields = Fields::read(&form);
     let device = found.device();
     let kept = device.as_ref().and_then(|device| device.kept);

@@ -1,7 +1,7 @@
 //! What every page is given: the house as it is now, and the ways to change it.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -82,6 +82,13 @@ pub struct House {
     pub asked: Asked,
     /// When devices were heard, by the wall clock.
     pub known: HashMap<HwAddr, Known>,
+}
+
+impl House {
+    /// Whether all settings are still those that this form was made from.
+    pub fn is_as_seen(&self, form: &BTreeMap<String, String>) -> bool {
+        form.get("revision").is_some_and(|seen| *seen == self.revision.to_string())
+    }
 }
 
 impl Site {

@@ -251,7 +251,7 @@ async fn restore(
     Form(fields): Form<Fields>,
 ) -> Result<Response, Stopped> {
     let house = site.fresh_house().await?;
-    if fields.get("revision").is_none_or(|seen| *seen != house.revision.to_string()) {
+    if !house.is_as_seen(&fields) {
         return Ok(preview_page(&site, &house, &visitor, &which, true));
     }
     let Some((path, when)) = found(&site, &which) else { return Ok(missing(&site, &house, &visitor)) };

@@ -215,7 +215,7 @@ async fn apply(
     Form(fields): Form<Fields>,
 ) -> Result<Response, Stopped> {
     let house = site.fresh_house().await?;
-    if fields.get("revision").is_none_or(|seen| *seen != house.revision.to_string()) {
+    if !house.is_as_seen(&fields) {
         return Ok(preview_page(&site, &house, &visitor, &id, &fields, true));
     }
     let text = UploadId::named(&id).ok_or_else(|| "This upload is not there. Send the file again.".to_string());
