@@ -5,6 +5,8 @@
 //! looser than they must be, they are tighter here:
 //! - Rule 4: a proposal for a client that has meanwhile got the same address from the owner is firm, not undone at its deadline.
 //! - Rule 2: the acked expiry is void too when the record is freed, whatever its generation.
+//! - Rule 5: a release that one saw frees nothing before the known expiry while the other may have renewed the lease on a disk that
+//!   was lost since; what is told to one that forgot is told when this is known on disk.
 //! - Rule 7: a shorter lease after a release keeps the known expiry as a shorter renewal does.
 //! - Rule 10: who learns that it was counted as down stays silent over restarts until it has pulled; until then it cannot know
 //!   what was given of its half.
@@ -146,9 +148,14 @@ pub struct Memory {
     /// force any more, this node is one alone again.
     #[serde(default)]
     pub unpaired: bool,
-    /// It has served since it forgot, without having learned from the twin: the generations that it counts may be behind.
+    /// Sent to serve without having learned from the twin what it forgot, or what happened while it was off: the generations
+    /// that it counts may be behind.
     #[serde(default)]
     pub served_unknowing: bool,
+    /// Since when it is known that one of the two has lost its disk, and the boot in which that was stamped: for the longest lease
+    /// from then on a release frees nothing before the known expiry (rule 5).
+    #[serde(default)]
+    pub one_forgot: Option<(Time, Epoch)>,
     /// The highest of the partner's numbers that it reported as durable.
     pub partner_number: u64,
     /// This node's own numbers up to here are spent, whether or not a record on its disk has them: the partner has heard of them.
@@ -172,6 +179,7 @@ impl Memory {
             forgot,
             unpaired: false,
             served_unknowing: false,
+            one_forgot: None,
             partner_number: 0,
             own_number: 0,
             longest_mclt: mclt,

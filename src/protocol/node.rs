@@ -140,7 +140,7 @@ impl Node {
             Event::Slept { before, duration } => {
                 self.sleep_is_unknown = false;
                 self.table.age(&self.plan, now, before, duration);
-                self.age_declaration(before, duration);
+                self.age_memory(before, duration);
             }
             Event::Notice(notice) => self.notice(notice),
             Event::NotListening(why) => self.not_listening = why,

@@ -90,7 +90,9 @@ pub fn seconds(ms: u64) -> String {
 /// The drill that goes on, and the last one.
 #[derive(Debug, Default)]
 pub struct Drills {
-    inner: Mutex<Inner>,
+    inner: Arc<Mutex<Inner>>,
+    /// Held by who writes the file: what is newest is written last.
+    writing: Arc<Mutex<()>>,
 }
 
 #[derive(Debug, Default)]
@@ -119,7 +121,7 @@ impl Drills {
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut Inner) -> T) -> T {
-        work(&mut self.inner.lock().unwrap_or_else(PoisonError::into_inner))
+        work(&mut locked(&self.inner))
     }
 
     fn note(&self, change: impl FnOnce(&mut Report)) {
@@ -150,16 +152,25 @@ impl Drills {
     }
 
     fn write(&self) {
-        let (file, last) = self.with(|inner| (inner.file.clone(), inner.last.clone()));
-        let (Some(file), Some(last)) = (file, last) else { return };
+        let (inner, writing) = (Arc::clone(&self.inner), Arc::clone(&self.writing));
         // On a thread of its own: a disk may take its time.
         std::thread::spawn(move || {
+            let _writing = locked(&writing);
+            let (file, last) = {
+                let inner = locked(&inner);
+                (inner.file.clone(), inner.last.clone())
+            };
+            let (Some(file), Some(last)) = (file, last) else { return };
             let written = serde_json::to_vec(&last).map_err(Into::into).and_then(|bytes| file::write(&file, &bytes));
             if let Err(error) = written {
                 tracing::warn!("the report of the drill could not be kept ({error})");
             }
         });
     }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The loop's part: sees drills begin and end.

@@ -67,6 +67,10 @@ pub enum Rule {
     W38 = 38,
     /// A partner that is down has promised nothing: its half is given from at once (rule 10).
     W39 = 39,
+    /// A release frees at once, though a disk is lost on which the lease may have been renewed since (rule 5).
+    W40 = 40,
+    /// That a disk was lost is forgotten with a restart (rule 5).
+    W41 = 41,
 }
 
 /// Whether this rule is broken now: never, outside of tests.

@@ -70,7 +70,13 @@ pub fn merge(me: Rank, mine: Option<&Binding>, theirs: Binding) -> Merged {
         && record.generation == theirs.generation
         && state_told(record.state) == state_told(theirs.state)
         && record.client == theirs.client;
-    Merged { is_changed: record != *mine, is_shared, record }
+    Merged { is_changed: !is_same_but_for_the_journey(mine, &record), is_shared, record }
+}
+
+/// Times that travelled differ by their journey: that alone is worth no row on disk.
+fn is_same_but_for_the_journey(mine: &Binding, record: &Binding) -> bool {
+    let expiry = if record.expiry > mine.expiry + TOLERANCE { record.expiry } else { mine.expiry };
+    *mine == Binding { expiry, epoch: if expiry == mine.expiry { mine.epoch } else { record.epoch }, ..record.clone() }
 }
 
 fn choose(is_owner: bool, mine: &Binding, theirs: &Binding) -> Binding {
@@ -156,12 +162,12 @@ pub fn state_told(state: BindingState) -> BindingState {
     }
 }
 
-/// Times that travelled differ by their journey: only what is later by more than that is worth a row on disk.
+/// What a message's journey may add to a time.
 const TOLERANCE: Duration = Duration::from_secs(1);
 
 fn with_later_expiry(record: &Binding, other: &Binding) -> Binding {
     let mut record = record.clone();
-    if other.expiry > record.expiry + TOLERANCE {
+    if other.expiry > record.expiry {
         record.expiry = other.expiry;
         record.epoch = record.epoch.max(other.epoch);
     }

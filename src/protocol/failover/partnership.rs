@@ -16,7 +16,7 @@ use crate::protocol::{
     dhcp::rules::{ParkedAck, Request},
     lease::{Binding, BindingState, ClientId, HwAddr, Version},
     replica::Replica,
-    time::Time,
+    time::{Epoch, Time},
 };
 use crate::settings::{Record, RecordKey};
 
@@ -27,9 +27,9 @@ pub const CONTACT_TIMEOUT: Duration = Duration::from_millis(1500);
 /// How long a node that starts looks for its twin before it serves without. A switch and a handshake fit in it: one whose
 /// twin was told that it is down must find that twin first (rule 10).
 pub const STARTUP_PATIENCE: Duration = Duration::from_secs(5);
-/// The partner has not heard for so long what is heard here: its port is deaf.
 /// A partner that missed two heartbeats may be gone, and its word with it.
-const QUIET: Duration = Duration::from_millis(600);
+pub const QUIET: Duration = Duration::from_millis(600);
+/// The partner has not heard for so long what is heard here: its port is deaf.
 const DEAF_AFTER: Duration = Duration::from_millis(700);
 /// What was not confirmed is sent again after this.
 pub const RESEND_AFTER: Duration = Duration::from_secs(1);
@@ -82,6 +82,8 @@ pub struct Partnership {
     pub down_on_disk: bool,
     /// The longest lead and lease as they are on disk: the partner may count on no more (rule 13).
     pub limits_on_disk: (Duration, Duration),
+    /// The memory's `one_forgot`, as it is on disk.
+    pub loss_on_disk: Option<(Time, Epoch)>,
     /// The memory on disk says that this node has said goodbye: only then the partner is told.
     pub shut_down_on_disk: bool,
     /// Since when there is a network on which the partner could be reached.
@@ -120,8 +122,6 @@ pub struct Partnership {
     /// after that.
     pub partner_heard_moved: Time,
     pub unheard_since: Option<Time>,
-    /// One of the two has lost its disk since this node started: it may have renewed what the other saw released.
-    pub one_forgot: bool,
     /// In `Drilled`: when this node ends it.
     pub drill_ends: Time,
     /// The admin's word, and when it came: go on without the partner.
@@ -215,12 +215,17 @@ impl Partnership {
             })
     }
 
+    /// A disk was lost so lately that what it had renewed, and only it, may still be in force.
+    fn may_be_renewed_unknown(&self, now: Time) -> bool {
+        self.memory.one_forgot.is_some_and(|(since, _)| now < since + self.longest_wait()) && !is_loose(Rule::W40)
+    }
+
     /// Nobody counts on this record any more, by this node's clock and in spite of drift (rule 5). A release ends it at once, but
-    /// for one that a lost disk may have renewed since (seed 9287): its known expiry then does.
+    /// for one that a lost disk may have renewed since: its known expiry then does.
     pub fn has_run_out(&self, record: &Binding, now: Time) -> bool {
         match record.state {
             BindingState::Free => true,
-            BindingState::Released => !self.one_forgot || is_past(record, now),
+            BindingState::Released => !self.may_be_renewed_unknown(now) || is_past(record, now),
             BindingState::Leased | BindingState::Tentative | BindingState::Declined => is_past(record, now),
         }
     }

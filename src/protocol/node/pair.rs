@@ -41,7 +41,7 @@ use crate::protocol::{
     failover::{
         Body, Envelope, Forgot, GivenUp, Heartbeat, Memory, Session, State,
         loose::{Rule, is_loose},
-        partnership::{HEARTBEAT_INTERVAL, Partnership, STARTUP_PATIENCE},
+        partnership::{HEARTBEAT_INTERVAL, Partnership, QUIET, STARTUP_PATIENCE},
     },
     replica::{Edited, Entry, Replica},
     time::{Epoch, Time},
@@ -52,6 +52,8 @@ pub use status::{PartnerStatus, TwinStatus};
 
 /// Digests may differ for so long before it counts: what is under way explains it.
 const MISMATCH_PATIENCE: Duration = Duration::from_secs(5);
+/// One that forgot goes on counting so much further: a number that was spent already would make two edits look like one.
+const LOST_NUMBERS: u64 = 1 << 32;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
 /// What changes with every message of the partner is written no more often than this.
 const MEMORY_INTERVAL: Duration = Duration::from_secs(5);
@@ -74,7 +76,15 @@ impl Node {
         let newest_entry = entries.iter().map(|entry| entry.version.of(memory.rank)).max().unwrap_or(0);
         self.version = self.version.max(newest).max(newest_entry).max(memory.own_number);
         let replica = Replica::new(entries);
-        let (shut_down, one_forgot) = (memory.shut_down, memory.forgot.is_some());
+        let (shut_down, loss_on_disk) = (memory.shut_down, memory.one_forgot);
+        if is_loose(Rule::W41) {
+            memory.one_forgot = None;
+        }
+        if memory.forgot.is_some() {
+            memory.one_forgot = Some((now, self.epoch));
+            self.version += LOST_NUMBERS;
+            memory.own_number = self.version;
+        }
         let state = if memory.forgot.is_some() || shut_down { State::Recover } else { State::Startup };
         if state == State::Recover {
             memory.partner_down = None;
@@ -82,6 +92,7 @@ impl Node {
         let twin = Partnership {
             down_on_disk: memory.partner_down.is_some(),
             limits_on_disk: (memory.longest_mclt, memory.longest_lease),
+            loss_on_disk,
             shut_down_on_disk: shut_down,
             network_since: None,
             stored_partner_number: memory.partner_number,
@@ -111,7 +122,6 @@ impl Node {
             clients_heard: 0,
             partner_heard_moved: now,
             unheard_since: None,
-            one_forgot,
             drill_ends: now,
             may_serve_alone: None,
             mismatch_since: None,
@@ -199,7 +209,7 @@ impl Node {
     }
 
     fn heartbeat(&mut self, now: Time, from: Session, to: Option<Session>, heartbeat: Heartbeat, out: &mut Vec<Action>) {
-        let durable_number = self.durable_number;
+        let (durable_number, epoch) = (self.durable_number, self.epoch);
         let Some(twin) = &mut self.twin else { return };
         if matches!(twin.state, State::ShuttingDown | State::Drilled) {
             return;
@@ -212,6 +222,11 @@ impl Node {
             twin.partner_heard_moved = now;
             twin.unheard_since = None;
             twin.next_heartbeat = now;
+        }
+        let was_silent = twin.last_heard.is_none_or(|heard| now - heard > QUIET);
+        if was_silent {
+            // That its count stood still says nothing of its ears: no word of it came.
+            (twin.partner_heard_moved, twin.unheard_since) = (now, None);
         }
         twin.memory.partner_number = twin.memory.partner_number.max(heartbeat.number);
         let before = (twin.memory.longest_mclt, twin.memory.longest_lease, twin.memory.partner_mclt, twin.memory.partner_lease);
@@ -231,8 +246,9 @@ impl Node {
             pull.asked = Time::ZERO;
         }
         let knew = !is_new_session && twin.partner.as_ref().is_some_and(|partner| partner.forgot.is_some());
-        twin.one_forgot |= heartbeat.forgot.is_some() || twin.memory.forgot.is_some();
-        if heartbeat.forgot.is_some() && !knew {
+        let is_loss = heartbeat.forgot.is_some() && !knew;
+        if is_loss {
+            twin.memory.one_forgot = Some((now, epoch));
             // What it has confirmed it knows no more (rule 2).
             twin.acked.clear();
             twin.proposals.values_mut().for_each(|proposal| proposal.is_confirmed = false);
@@ -240,7 +256,7 @@ impl Node {
         let partner_recovers = heartbeat.state == State::Recover;
         let partner_starts = heartbeat.state == State::Startup;
         twin.partner = Some(heartbeat);
-        if before != after {
+        if before != after || is_loss {
             self.store_memory(now, out);
         }
         let Some(twin) = &mut self.twin else { return };
@@ -261,6 +277,7 @@ impl Node {
         twin.last_heard = Some(now);
         if forgot_here && twin.memory.forgot.is_none() && matches!(twin.state, State::Startup | State::Recover) {
             twin.memory.forgot = Some(Forgot::RolledBack);
+            twin.memory.one_forgot = Some((now, epoch));
             self.store_memory(now, out);
         }
         let Some(twin) = &mut self.twin else { return };
@@ -339,6 +356,7 @@ impl Node {
             twin.down_on_disk = memory.partner_down.is_some() || twin.memory.partner_down.is_some();
             twin.shut_down_on_disk = memory.shut_down;
             twin.limits_on_disk = (memory.longest_mclt, memory.longest_lease);
+            twin.loss_on_disk = memory.one_forgot;
         }
     }
 
@@ -400,6 +418,7 @@ impl Node {
         }
         let is_stale = twin.memory.partner_number != twin.stored_partner_number
             || twin.down_on_disk != twin.memory.partner_down.is_some()
+            || twin.loss_on_disk != twin.memory.one_forgot
             || twin.limits_on_disk != (twin.memory.longest_mclt, twin.memory.longest_lease);
         if is_stale && now - twin.memory_stored >= MEMORY_INTERVAL {
             self.store_memory(now, out);
@@ -474,7 +493,7 @@ impl Node {
                     self.durable_number = self.durable_number.max(heard);
                     twin.memory.own_number = twin.memory.own_number.max(heard);
                     let next = if twin.pulled.is_some() { State::Reconcile } else { State::CommunicationsInterrupted };
-                    twin.memory.served_unknowing |= twin.memory.forgot.is_some() && twin.pulled.is_none();
+                    twin.memory.served_unknowing |= twin.pulled.is_none();
                     twin.memory.forgot = None;
                     twin.memory.shut_down = false;
                     twin.may_serve_alone = None;
@@ -568,13 +587,13 @@ impl Node {
         Some(promise.map_or(twin.next_heartbeat, |promise| promise.min(twin.next_heartbeat)))
     }
 
-    /// The machine was off before this boot for longer than was counted: a declaration is that much older.
-    pub(super) fn age_declaration(&mut self, before: Epoch, slept: Duration) {
-        if let Some(twin) = &mut self.twin
-            && let Some((since, epoch)) = &mut twin.memory.partner_down
-            && *epoch < before
-        {
-            *since = since.earlier(slept);
+    /// The machine was off before this boot for longer than was counted: what is stamped in the memory is that much older.
+    pub(super) fn age_memory(&mut self, before: Epoch, slept: Duration) {
+        let Some(twin) = &mut self.twin else { return };
+        for (since, epoch) in [&mut twin.memory.partner_down, &mut twin.memory.one_forgot].into_iter().flatten() {
+            if *epoch < before {
+                *since = since.earlier(slept);
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use crate::protocol::{
     failover::{GivenUp, Memory},
     lease::Version,
     replica::Entry,
-    time::Epoch,
+    time::{Epoch, Time},
 };
 
 /// All of it, as the tables have it.
@@ -31,8 +31,10 @@ pub fn put_pair(connection: &Connection, memory: Option<&Memory>, ages: &Ages) -
     let Some(memory) = memory else {
         return connection.execute_batch("DELETE FROM pair; DELETE FROM given_up; DELETE FROM entry");
     };
-    let down = memory.partner_down.map(|(since, epoch)| (ages.stored(since, epoch).unwrap_or(i64::MAX), epoch.0));
-    let body = json(&Memory { partner_down: None, ..memory.clone() });
+    let stored = |(since, epoch)| (ages.stored(since, epoch).unwrap_or(i64::MAX), epoch);
+    let down = memory.partner_down.map(stored).map(|(since_ms, epoch)| (since_ms, epoch.0));
+    let one_forgot = memory.one_forgot.map(stored).map(|(since_ms, epoch)| (Time(since_ms.unsigned_abs()), epoch));
+    let body = json(&Memory { partner_down: None, one_forgot, ..memory.clone() });
     let mut statement = connection.prepare_cached("INSERT OR REPLACE INTO pair VALUES (1,?1,?2,?3)")?;
     statement.execute(params![body, down.map(|(since_ms, _)| since_ms), down.map(|(_, epoch)| epoch)])?;
     // Whoever remembers that it forgot says so in `memory`; the mark of the restore has done its work.
@@ -86,6 +88,7 @@ fn load_memory(connection: &Connection, ages: &Ages) -> Result<Option<Memory>, F
         (None, None) => None,
         (Some(_), None) | (None, Some(_)) => return Err(Fault::Damage("a time has no boot".into())),
     };
+    memory.one_forgot = memory.one_forgot.map(|(since, epoch)| (ages.effective(since.0, epoch), epoch));
     Ok(Some(memory))
 }
 

@@ -85,6 +85,11 @@ impl Node {
         if !may_pull || (twin.down_on_disk && !is_loose(Rule::W28)) {
             return;
         }
+        let has_forgotten = twin.partner.as_ref().is_some_and(|partner| partner.forgot.is_some());
+        if has_forgotten && twin.loss_on_disk != twin.memory.one_forgot {
+            // With all records it may serve again, and nothing would tell of its loss after a start of this node (rule 5).
+            return;
+        }
         let is_first = pull.after.is_none() || twin.serving_pull.as_ref().is_none_or(|(number, _)| *number != pull.number);
         if is_first {
             let mut addresses: Vec<Ipv4Addr> = self.table.iter().map(|record| record.address).collect();

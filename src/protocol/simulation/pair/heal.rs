@@ -6,7 +6,7 @@ use super::{
     clients::Client,
     config,
     link::Direction,
-    step::{A, B, Clock, DiskDoes, Does, Edit, Kinds, POOL, PowerDoes, Reach, Setup, Step, name},
+    step::{A, B, Clock, DRILL_SECS, DiskDoes, Does, Edit, Kinds, POOL, PowerDoes, Reach, Setup, Step, name},
     world::{CLIENTS, World},
 };
 use crate::protocol::{
@@ -69,8 +69,10 @@ impl World {
     }
 
     fn both_become_normal(&mut self) {
+        let is_drilled = self.machines.iter().any(|machine| machine.state() == Some(State::Drilled));
+        let drill = if is_drilled { Duration::from_secs(DRILL_SECS[2].into()) } else { Duration::ZERO };
         let start = self.now;
-        while self.fault.is_none() && self.now < start + self.longest_wait() {
+        while self.fault.is_none() && self.now < start + self.longest_wait() + drill {
             if self.machines.iter().all(|machine| machine.state() == Some(State::Normal)) {
                 return self.seconds(3);
             }

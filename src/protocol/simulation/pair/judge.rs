@@ -81,7 +81,9 @@ impl World {
             return;
         }
         let Some(record) = node.leases().get(address) else { return };
-        let mclt = partner.drive.disk.memory.as_ref().map_or(Duration::ZERO, |memory| memory.longest_mclt);
+        // Where it has written nothing of the pair yet, it would start as one that has forgotten, and wait for what is set.
+        let set = Duration::from_secs(self.setup.mclt_secs.into());
+        let mclt = partner.drive.disk.memory.as_ref().map_or(set, |memory| memory.longest_mclt);
         let known = match partner.drive.known.get(&address) {
             Some(known) if !known.is_certain => return,
             Some(known) if known.is_promise && known.client == record.client && known.generation == record.generation => {

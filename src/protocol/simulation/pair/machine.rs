@@ -228,13 +228,18 @@ impl Machine {
         disk.memory = Some(Memory { forgot: Some(Forgot::Blank), ..first_memory(self.side, &self.setup) });
         self.drive = Drive { disk, known: BTreeMap::new(), stamp: fresh.stamp(now) };
         (self.has_lost, self.has_lost_numbers, self.was_told, self.copy) = (true, true, false, None);
+        // It is silent until it has reached the other, whether it was declared down or not.
+        self.declared = false;
     }
 
     pub fn restore(&mut self, marked: bool) {
         let Some(mut drive) = self.copy.clone() else { return };
         if marked && !is_loose(Rule::W15) {
-            let memory = drive.disk.memory.as_mut().expect("it has a twin");
-            memory.forgot = Some(memory.forgot.unwrap_or(Forgot::Restored));
+            // A copy from before there was a twin is a blank disk to the pair.
+            if let Some(memory) = drive.disk.memory.as_mut() {
+                memory.forgot = Some(memory.forgot.unwrap_or(Forgot::Restored));
+            }
+            self.declared = false;
         }
         self.drive = drive;
         (self.has_lost, self.has_lost_numbers, self.was_told) = (true, true, false);

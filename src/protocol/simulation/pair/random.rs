@@ -3,7 +3,7 @@
 
 use super::{
     scenarios,
-    step::{A, B, Clock, DiskDoes, Does, Edit, Fate, Kinds, LinkDoes, POOL, PowerDoes, Reach, Setup, Step, Which},
+    step::{A, B, Clock, DRILL_SECS, DiskDoes, Does, Edit, Fate, Kinds, LinkDoes, POOL, PowerDoes, Reach, Setup, Step, Which},
     world::{CLIENTS, World, mix},
 };
 use crate::protocol::{TwinCommand, replica::Keep, seeds::Telling};
@@ -263,7 +263,7 @@ impl Swarm {
             Class::Twin => {
                 let is_other_on = world.machines[1 - at].is_on();
                 let says = match random.below(10) {
-                    8 => TwinCommand::Drill { secs: random.of(&[30, 60, 120]) },
+                    8 => TwinCommand::Drill { secs: random.of(&DRILL_SECS) },
                     9 => TwinCommand::EndDrill,
                     0 => TwinCommand::ShutDown,
                     1 => TwinCommand::Switch,

@@ -287,7 +287,24 @@ fn lost_disks() -> Vec<Scenario> {
         acquire(2, 11, B),
         wait(400),
     ];
+    // What B saw released, A has given again, on a disk that is lost.
+    let released_and_renewed = [
+        &[acquire(1, 10, A), wait(100)][..],
+        &CUT,
+        &[client(1, Does::Release, B), wait(100), acquire(1, 10, A), wait(400), power(A, PowerDoes::OffAndWipe)],
+        &FLOW,
+        &[on(A), wait(70_000)],
+    ]
+    .concat();
+    let given_at_once = [&released_and_renewed[..], &[acquire(2, 10, A), wait(400)]];
+    let both_start_again = [
+        &released_and_renewed[..],
+        &[power(B, PowerDoes::Off), on(B), wait(3000), power(A, PowerDoes::Off), on(A), wait(8000)],
+        &[acquire(2, 10, A), wait(400)],
+    ];
     vec![
+        scenario(&[W40], "DOUBLE", &given_at_once),
+        scenario(&[W41], "DOUBLE", &both_start_again),
         scenario(&[W11], "DOUBLE", &[&restored(70_000)]),
         scenario(&[W12], "DOUBLE", &owner_in_recover),
         scenario(&[W13], "DOUBLE", &declares_from_recover),
@@ -454,7 +471,43 @@ fn once_wrong() -> Vec<(Setup, Vec<Step>)> {
         &[power(A, PowerDoes::OffAndWipe), on(A), power(B, PowerDoes::Off), twin(A, TwinCommand::Serve), wait(186_388)],
         &[acquire(1, 10, A), wait(300)],
     ]);
+    // Told that it was counted as down, it is sent to serve without having learned what was given meanwhile.
+    let counted_as_down = [
+        power(A, PowerDoes::Off),
+        wait(2500),
+        twin(B, TwinCommand::DeclareDown),
+        wait(64_500),
+        acquire(2, 10, B),
+        on(A),
+        wait(460),
+        power(B, PowerDoes::Off),
+        wait(4353),
+        twin(A, TwinCommand::Serve),
+        wait(184_013),
+        acquire(0, 10, A),
+    ];
+    let far = Setup { link_ms: [200, 200], ..Setup::QUIET };
+    // Edited by one that does not know which of its numbers are spent.
+    let number_twice = quiet(&[
+        &[Step::Copy { at: A }, twin(A, TwinCommand::Switch), wait(68)],
+        &[power(A, PowerDoes::OffAndRestore { marked: true }), on(A), Step::Admin { at: A, does: Edit::RaiseMclt }],
+    ]);
+    // The non-owner's proposal goes further than the owner's own promise, by less than a journey may take.
+    let slow_disk_of_b_again =
+        Setup { addresses: 4, lease_secs: 40, link_ms: [1, 1], disk_ms: [1, 1500], drift_ppm: [-500, -500], ..Setup::QUIET };
+    let half_a_second_more = [
+        acquire(1, 10, A),
+        wait(62_000),
+        Step::Client { who: 1, does: Does::Acquire(Some(10)), reach: Reach::Both, is_deaf: false },
+        hold(A, Kinds(95)),
+        acquire(0, 10, B),
+        wait(513),
+        client(1, Does::Reboot, B),
+    ];
     vec![
+        (far, counted_as_down.to_vec()),
+        number_twice,
+        (slow_disk_of_b_again, half_a_second_more.to_vec()),
         gives_unknowing,
         confirmed_and_lost,
         proposed_later,

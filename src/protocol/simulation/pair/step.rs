@@ -14,6 +14,9 @@ pub const B: usize = 1;
 /// The last byte of the pool's first address: an even one, which A owns.
 pub const POOL: u8 = 10;
 
+/// How long drills are, the longest last.
+pub const DRILL_SECS: [u32; 3] = [30, 60, 120];
+
 /// What stays the same during a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Setup {

@@ -121,6 +121,7 @@ fn pair() -> Pair {
         forgot: None,
         unpaired: false,
         served_unknowing: false,
+        one_forgot: None,
         partner_number: 0,
         own_number: 0,
         longest_mclt: Duration::from_secs(3600),

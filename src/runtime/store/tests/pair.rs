@@ -21,6 +21,7 @@ fn memory() -> Memory {
         forgot: None,
         unpaired: true,
         served_unknowing: true,
+        one_forgot: None,
         own_number: 7,
         partner_number: 7,
         longest_mclt: Duration::from_secs(3600),
@@ -98,12 +99,17 @@ fn since_when_the_twin_is_down_ages_as_a_lease_does() {
     let before = Reading::take(WallTrust::Always);
     let (mut store, loaded) = at(&before);
     let since = loaded.clock.now() + Duration::from_secs(3600);
-    let down = Memory { partner_down: Some((since, Epoch(1))), ..memory() };
+    let stamp = Some((since, Epoch(1)));
+    let down = Memory { partner_down: stamp, one_forgot: stamp, ..memory() };
     let binding = Binding { expiry: since, ..lease(1) };
     store.commit_now(&[Change::Pair(Some(down)), Change::Bind(binding)]).expect("commits");
     drop(store);
 
-    let down = |loaded: &Loaded| loaded.memory.clone().expect("a pair").partner_down.expect("down");
+    let down = |loaded: &Loaded| {
+        let memory = loaded.memory.clone().expect("a pair");
+        assert_eq!(memory.one_forgot, memory.partner_down, "a loss ages as a declaration does");
+        memory.partner_down.expect("down")
+    };
     let after = Reading { boot_id: "another".into(), wall_ms: before.wall_ms + 600_000, ..before.clone() };
     let (mut store, loaded) = at(&after);
     let Slept::Known(sleep) = loaded.slept else { panic!("{:?}", loaded.slept) };
