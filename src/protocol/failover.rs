@@ -7,6 +7,8 @@
 //! - Rule 2: the acked expiry is void too when the record is freed, whatever its generation.
 //! - Rule 5: a release that one saw frees nothing before the known expiry while the other may have renewed the lease on a disk that
 //!   was lost since; what is told to one that forgot is told when this is known on disk.
+//! - Rule 2: while the disk takes nothing, what is durable is told again only to a client that renews. One that asks as after a start
+//!   may have released it where only the twin saw it: it is answered when it is on the twin's disk that this may happen.
 //! - Rule 7: a shorter lease after a release keeps the known expiry as a shorter renewal does.
 //! - Rule 10: who learns that it was counted as down stays silent over restarts until it has pulled; until then it cannot know
 //!   what was given of its half.
@@ -152,8 +154,8 @@ pub struct Memory {
     /// that it counts may be behind.
     #[serde(default)]
     pub served_unknowing: bool,
-    /// Since when it is known that one of the two has lost its disk, and the boot in which that was stamped: for the longest lease
-    /// from then on a release frees nothing before the known expiry (rule 5).
+    /// Since when it is known that one of the two has made promises that are on no disk any more, or never were, and the boot in
+    /// which that was stamped: for the longest lease from then on a release frees nothing before the known expiry (rule 5).
     #[serde(default)]
     pub one_forgot: Option<(Time, Epoch)>,
     /// The highest of the partner's numbers that it reported as durable.

@@ -71,6 +71,8 @@ pub enum Rule {
     W40 = 40,
     /// That a disk was lost is forgotten with a restart (rule 5).
     W41 = 41,
+    /// What is durable is told again from memory, while the disk takes nothing, also to a client that may have released it (rule 2).
+    W42 = 42,
 }
 
 /// Whether this rule is broken now: never, outside of tests.

@@ -62,6 +62,13 @@ pub struct Heartbeat {
     pub clients_heard: u64,
     /// It cannot promise anything now, or not soon (its disk): the receiver answers new clients.
     pub in_trouble: bool,
+    /// The sender's disk takes nothing: for the how-manieth time since its start. What it confirms from memory now would be
+    /// forgotten with its next start.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trouble: Option<u64>,
+    /// It is on the sender's disk that the receiver is in this trouble.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub knows_trouble: Option<u64>,
     /// Records whose last change the receiver has not confirmed.
     pub unconfirmed: u64,
     /// The sender falls silent for so long, in a drill. For people: no rule of failover heeds it, but that nobody can declare

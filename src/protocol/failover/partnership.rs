@@ -135,6 +135,11 @@ pub struct Partnership {
     pub sweep_due: Time,
     /// When a commit of this node was last seen to take too long.
     pub disk_was_slow: Option<Time>,
+    /// The disk takes nothing, for the how-manieth time; and whether it is so now.
+    pub troubles: u64,
+    pub has_trouble: bool,
+    /// The memory on disk says that the partner is down.
+    pub declared_on_disk: bool,
 }
 
 impl Partnership {
@@ -213,6 +218,15 @@ impl Partnership {
             && self.given_up.get(&record.address).is_some_and(|given_up| {
                 given_up.generation == record.generation && given_up.version.of(owner) == record.version.of(owner)
             })
+    }
+
+    /// A promise that is on no disk may follow a release that only the partner has seen: somebody remembers, on disk, not to free
+    /// by releases for now.
+    pub fn may_promise_from_memory(&self, now: Time) -> bool {
+        let is_known = self.in_contact(now)
+            && self.has_trouble
+            && self.partner.as_ref().is_some_and(|partner| partner.knows_trouble == Some(self.troubles));
+        is_known || self.state == State::PartnerDown && self.declared_on_disk || is_loose(Rule::W42)
     }
 
     /// A disk was lost so lately that what it had renewed, and only it, may still be in force.

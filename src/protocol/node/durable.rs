@@ -189,6 +189,7 @@ impl Node {
             }
             self.undo.pop_front();
         }
+        self.trouble_is_over(now);
         self.tell_committed(now, &written, out);
         while let Some((id, _)) = self.parked.front()
             && *id <= up_to
@@ -239,6 +240,7 @@ impl Node {
         self.take_back(now, CommitId(0), out);
         self.refused_up_to = self.last_commit;
         self.trouble = None;
+        self.trouble_is_over(now);
     }
 
     /// Commits from this one on are not durable: undone latest first, then what waited for them is answered.

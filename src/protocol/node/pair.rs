@@ -76,9 +76,13 @@ impl Node {
         let newest_entry = entries.iter().map(|entry| entry.version.of(memory.rank)).max().unwrap_or(0);
         self.version = self.version.max(newest).max(newest_entry).max(memory.own_number);
         let replica = Replica::new(entries);
-        let (shut_down, loss_on_disk) = (memory.shut_down, memory.one_forgot);
+        let (shut_down, loss_on_disk, declared_on_disk) = (memory.shut_down, memory.one_forgot, memory.partner_down.is_some());
         if is_loose(Rule::W41) {
             memory.one_forgot = None;
+        }
+        if declared_on_disk {
+            // It may have told what it knew from memory.
+            memory.one_forgot = Some((now, self.epoch));
         }
         if memory.forgot.is_some() {
             memory.one_forgot = Some((now, self.epoch));
@@ -129,6 +133,9 @@ impl Node {
             memory_stored: now,
             sweep_due: now,
             disk_was_slow: None,
+            troubles: 0,
+            has_trouble: false,
+            declared_on_disk,
         };
         self.durable_number = self.version;
         self.twin = Some(Box::new(twin));
@@ -246,9 +253,13 @@ impl Node {
             pull.asked = Time::ZERO;
         }
         let knew = !is_new_session && twin.partner.as_ref().is_some_and(|partner| partner.forgot.is_some());
-        let is_loss = heartbeat.forgot.is_some() && !knew;
+        let is_new_loss = heartbeat.forgot.is_some() && !knew;
+        let told = twin.partner.as_ref().filter(|_| !is_new_session).and_then(|partner| partner.trouble);
+        let is_loss = is_new_loss || heartbeat.trouble.is_some_and(|trouble| told.is_none_or(|told| told < trouble));
         if is_loss {
             twin.memory.one_forgot = Some((now, epoch));
+        }
+        if is_new_loss {
             // What it has confirmed it knows no more (rule 2).
             twin.acked.clear();
             twin.proposals.values_mut().for_each(|proposal| proposal.is_confirmed = false);
@@ -357,6 +368,7 @@ impl Node {
             twin.shut_down_on_disk = memory.shut_down;
             twin.limits_on_disk = (memory.longest_mclt, memory.longest_lease);
             twin.loss_on_disk = memory.one_forgot;
+            twin.declared_on_disk = memory.partner_down.is_some();
         }
     }
 
@@ -539,6 +551,8 @@ impl Node {
             }
             return;
         }
+        let partners_trouble = twin.partner.as_ref().and_then(|partner| partner.trouble);
+        let partners_trouble = partners_trouble.filter(|_| twin.loss_on_disk == twin.memory.one_forgot);
         let heartbeat = Heartbeat {
             state: twin.state,
             forgot: twin.memory.forgot,
@@ -550,6 +564,8 @@ impl Node {
             longest_lease_ms: millis(twin.limits_on_disk.1),
             clients_heard: twin.clients_heard,
             in_trouble,
+            trouble: twin.has_trouble.then_some(twin.troubles),
+            knows_trouble: partners_trouble,
             unconfirmed: twin.unconfirmed.len() as u64,
             drill_secs,
         };

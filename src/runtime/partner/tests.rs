@@ -182,6 +182,8 @@ pub(super) fn beat(number: u64) -> Envelope {
         longest_lease_ms: 0,
         clients_heard: 0,
         in_trouble: false,
+        trouble: None,
+        knows_trouble: None,
         unconfirmed: 0,
         drill_secs: None,
     };

@@ -374,7 +374,8 @@ impl Node {
         let holds =
             self.table.get(address).is_some_and(|b| b.client == client && b.state == BindingState::Leased && b.is_held(now));
         let secs = self.durable_secs(now, address);
-        let subnet = self.plan.subnet_of(address).filter(|_| holds && secs > 0 && asked != Asked::Bootp);
+        let may_tell = holds && secs > 0 && asked != Asked::Bootp && self.may_tell_again(now, asked);
+        let subnet = self.plan.subnet_of(address).filter(|_| may_tell);
         let Some(subnet) = subnet else { return self.silent(now, request, asked, Silence::DiskTrouble { why }, out) };
         request.steps.push(Step::DiskTrouble { why });
         let reply = self.lease_reply(&mut request, MessageType::Ack, address, subnet, secs);

@@ -114,7 +114,17 @@ fn proposals() -> Vec<Scenario> {
         &CUT,
         &[on(A), APART, acquire(2, 10, A), wait(300), acquire(1, 10, B), wait(300)],
     ];
+    // Confirmed from memory by one whose disk takes nothing, after a release that it does not know, and forgotten with its start.
+    let told_again = [
+        &[acquire(1, 10, A), wait(100)][..],
+        &CUT,
+        &[client(1, Does::Release, B), wait(100), acquire(1, 10, A), wait(3), disk(A, DiskDoes::Fail), wait(400)],
+        &[power(A, PowerDoes::Off), disk(A, DiskDoes::Heal)],
+        &FLOW,
+        &[on(A), wait(8000), acquire(2, 10, A), wait(400)],
+    ];
     vec![
+        scenario(&[W42], "DOUBLE", &told_again),
         scenario(&[W2], "DOUBLE", &undone_unheard),
         scenario(&[W33], "DOUBLE", &not_confirmed),
         scenario(&[W30], "DOUBLE", &told_too_early),
