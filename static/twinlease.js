@@ -80,6 +80,7 @@ function renew(id, html) {
   const old = rows && (before.matches("[data-rows]") ? before : before.querySelector("[data-rows]"));
   if (rows && old && isBusy(before)) {
     renewRows(old, rows);
+    waiting.set(id, html);
   } else if (isBusy(before)) {
     waiting.set(id, html);
   } else {
@@ -246,6 +247,11 @@ for (const map of document.querySelectorAll("[data-map]")) {
     if (wasDragged) event.preventDefault();
     wasDragged = false;
   });
+}
+
+// Import: the file that was chosen is shown at once, as it would come in.
+for (const field of document.querySelectorAll("input[type=file][data-at-once]")) {
+  field.addEventListener("change", () => { if (field.files.length) field.form.requestSubmit(); });
 }
 
 // First visit: look again by itself while the search runs.

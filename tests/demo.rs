@@ -46,8 +46,7 @@ fn the_demo_tells_its_story_and_ends_by_itself() {
         ("cellar", "two flashes, pause"),
         ("attic", "is serving, out of reach of its twin"),
         ("attic", "hands over: cellar is the active"),
-        // Attic was frozen a moment ago: what it heard late may still count against cellar's ears, and then both answer.
-        ("visitor5", " after"),
+        ("visitor5", "from cellar after"),
         ("esp", " renew"),
     ];
     for (who, what) in story {

@@ -391,3 +391,43 @@ fn a_page_is_told_what_has_changed_until_its_visitor_is_signed_out() {
     }
     server.restart();
 }
+
+#[test]
+fn uploads_that_are_too_large_or_break_off_change_nothing_and_are_told() {
+    let server = Server::start("uploads");
+    let mine = server.claim();
+    let settings = || server.say(&["export", "--json"], "").stdout;
+    let before = settings();
+    let head = |length: usize| {
+        format!(
+            "POST /settings/import HTTP/1.1\r\nHost: localhost\r\nCookie: {mine}\r\nOrigin: http://localhost\r\nAccept: text/html\r\nContent-Type: multipart/form-data; boundary=x\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n"
+        )
+    };
+    let begin = "--x\r\nContent-Disposition: form-data; name=\"file\"; filename=\"big.conf\"\r\n\r\n";
+    let whole = |content: &str| format!("{begin}{content}\r\n--x--\r\n");
+
+    let announced = server.send(&head(1 << 40));
+    assert_eq!(status(&announced), 413, "{announced}");
+    // Sent to its end: the answer comes while the rest is on its way, so it may be lost with the connection.
+    let large = whole(&"# nothing\n".repeat(900_000));
+    let answer = server.send(&(head(large.len()) + &large));
+    assert!(answer.is_empty() || answer.contains("more than 8 MiB"), "{answer}");
+    for cut in [0, 10, begin.len(), begin.len() + 4, begin.len() + 4000] {
+        let mut stream = server.connect();
+        let sent = whole(&"subnet 192.0.2.0 ".repeat(4000));
+        let _ = stream.write_all((head(sent.len()) + &sent[..cut]).as_bytes());
+        let _ = stream.shutdown(std::net::Shutdown::Write);
+        let answer = read_all(&mut stream);
+        assert!(answer.is_empty() || !answer.contains("location: /settings/import/"), "cut after {cut}: {answer}");
+    }
+    // Whole, and nonsense: other bounds than it says, none of the fields, bytes that are no text.
+    for body in ["--y\r\n\r\n--y--\r\n".to_owned(), "--x--\r\n".to_owned(), whole("\u{0}\u{1}\u{2}\u{feff}"), whole("")] {
+        let answer = server.send(&(head(body.len()) + &body));
+        assert!((200..500).contains(&status(&answer)) && !answer.contains("location: /settings/import/"), "{body:?}: {answer}");
+    }
+    assert_eq!(settings(), before);
+    let kept = fs::read_dir(server.data.join("uploads")).map_or(0, |files| files.flatten().count());
+    assert!(kept <= 6, "{kept} files are left behind");
+    assert!(!server.log().contains("panicked"), "{}", server.log());
+    assert_eq!(status(&server.get("/", &mine)), 200);
+}

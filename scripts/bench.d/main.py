@@ -7,6 +7,7 @@ import platform
 import subprocess
 import time
 
+import dashboard
 import measure
 import pairs
 import plot
@@ -23,6 +24,7 @@ def arguments():
     parser.add_argument("--quick", action="store_true", help="one round, 1,000 and 10,000 leases, short steps: under 4 minutes")
     parser.add_argument("--agree", action="store_true", help="only compare the load generator with perfdhcp")
     parser.add_argument("--pair", action="store_true", help="only the pairs: ours beside Kea's and beside our own single node")
+    parser.add_argument("--pages", action="store_true", help="only the dashboard: how fast its pages are, and what open ones cost")
     parser.add_argument("--pairs", default=",".join(EVERY_PAIR), help="which of them (default all; empty: none)")
     parser.add_argument("--rejoin-leases", type=int, help="leases that a rejoining node must have in sync (default 100000)")
     parser.add_argument("--rounds", type=int, help="alternating rounds, medians are shown (default 3)")
@@ -39,8 +41,8 @@ def arguments():
     plan.seconds = 2 if quick else 5
     plan.step_seconds = 1 if quick else 2
     plan.tries = 1 if quick else 2
-    # All searches of a level together stay inside the pool of a million addresses.
-    plan.most_leases = 350_000
+    # A level and its search for the highest rate of new leases stay inside the pool of a million addresses.
+    plan.most_leases = 800_000
     plan.fill_limit_s = 15 if quick else 150 if plan.pair else 60
     # With fewer clients each would renew many times a second, which is no renewal but a storm.
     plan.renew_from = 10_000
@@ -57,6 +59,13 @@ def main():
     lab = Lab()
     state = os.path.join(out, "state")
     os.makedirs(state, exist_ok=True)
+    if plan.pages:
+        found = dashboard.measured(lab, state, plan)
+        for name, text in {"pages.json": json.dumps(found, indent=1), "pages.md": dashboard.markdown(found)}.items():
+            with open(os.path.join(out, name), "w") as file:
+                file.write(text)
+        print(dashboard.markdown(found))
+        return
     machines = {name: servers.ALL[name](lab, os.path.join(state, name)) for name in plan.servers}
     results = {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "rounds": plan.rounds, "levels": [], "rates": [],
                "by_level": {}, "direct": {}, "pair": {}, "pair_rates": [], "rejoin": {}, "rejoin_leases": plan.rejoin_leases, "agreement": [], "machine": machine(), "versions": versions(plan.servers),

@@ -13,6 +13,7 @@ use twinlease::{
     runtime::{
         appliance::{
             boot::Boot,
+            button::{self, Wish},
             card, follow,
             intent::{self, Intent},
             lights::Panel,
@@ -102,6 +103,13 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     for problem in dark {
         problems.add(problem);
     }
+    if let Some(gpio) = setup.button {
+        let (boot, panel_of_button, problems_of_button) = (boot.clone(), panel.clone(), problems.clone());
+        let obey = move |wish| obey_button(wish, &boot, &panel_of_button, &problems_of_button);
+        if let Err(problem) = button::start(gpio, panel.clone(), obey) {
+            problems.add(problem);
+        }
+    }
     let name = setup.name.clone().unwrap_or_else(name::own);
     if let Err(error) = nix::unistd::sethostname(&name) {
         problems.add(format!("The box cannot be called `{name}`: {error}."));
@@ -129,7 +137,10 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     let served = serve_with_dashboard(options, web, |site| {
         forget_plain_password(&boot, &problems);
         watch(site, &panel, &problems);
+        // Said in the log, and the box is found by its address.
+        let announced = name::announce(&name).inspect_err(|error| tracing::warn!("{name}.local is not announced: {error}"));
         let teller = Teller {
+            common: announced.as_ref().ok().cloned().map(name::Common::new),
             site: site.clone(),
             name: name.clone(),
             screen: Screen::new(boot.clone()),
@@ -139,8 +150,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
         if let Err(error) = teller.start(reset == Some(Reset::Unpair)) {
             problems.add(format!("STATUS.TXT is not written: its thread cannot be started ({error})."));
         }
-        // Said in the log, and the box is found by its address.
-        name::announce(&name).inspect_err(|error| tracing::warn!("{name}.local is not announced: {error}"))
+        announced
     });
     if let Err(error) = served {
         panel.set(Sign::Fault);
@@ -153,6 +163,31 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     panel.set(Sign::Off);
     std::thread::sleep(TELL_INTERVAL);
     Ok(DONE)
+}
+
+/// A reset goes the way of the file: it is written down, and followed at the start that comes right after.
+fn obey_button(wish: Wish, boot: &Boot, panel: &Panel, problems: &Problems) {
+    match wish {
+        Wish::ShowAddress => count_out(panel, &network::addresses()),
+        Wish::Reset(reset) => match boot.write(reset::FILE, reset.word().as_bytes()) {
+            Ok(()) => {
+                tracing::warn!("the button was held: {}", reset.word());
+                // SAFETY: it only asks this very process to end in order; init starts it again.
+                unsafe { libc::kill(libc::getpid(), libc::SIGTERM) };
+            }
+            Err(error) => {
+                problems.add(format!("The button was held, but nothing was reset: the card cannot be written ({error})."))
+            }
+        },
+    }
+}
+
+/// Who has no screen counts the blinks: the last part of the address.
+fn count_out(panel: &Panel, addresses: &[std::net::Ipv4Addr]) {
+    if let Some(address) = addresses.first() {
+        let last = address.octets()[3].to_string();
+        panel.count_out(last.bytes().map(|digit| digit - b'0').collect());
+    }
 }
 
 /// The one that is left for when the server runs.
@@ -267,9 +302,10 @@ fn watch(site: &Site, panel: &Panel, problems: &Problems) {
     }
 }
 
-/// Keeps STATUS.TXT and the screen up to date.
+/// Keeps STATUS.TXT, the screen and the common name up to date.
 struct Teller {
     site: Site,
+    common: Option<name::Common>,
     name: String,
     screen: Screen,
     panel: Panel,
@@ -288,13 +324,12 @@ impl Teller {
                 let mut counted = Vec::new();
                 while let Ok(house) = self.site.house().await {
                     let facts = self.facts(&house);
-                    // Who has no screen counts the blinks: the last part of the address.
+                    if let Some(common) = &mut self.common {
+                        common.set(name::is_common_here(&house.status));
+                    }
                     if house.status.subnets.is_empty() && facts.addresses != counted {
                         counted.clone_from(&facts.addresses);
-                        if let Some(address) = counted.first() {
-                            let last = address.octets()[3].to_string();
-                            self.panel.count_out(last.bytes().map(|digit| digit - b'0').collect());
-                        }
+                        count_out(&self.panel, &counted);
                     }
                     self.screen.show(&facts, &shell::sentence(&house), &report::date(&house.clock, house.now));
                     tokio::time::sleep(TELL_INTERVAL).await;

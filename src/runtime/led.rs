@@ -238,6 +238,19 @@ pub fn digits(digits: &[u8]) -> Pattern {
     Pattern { name: "the last part of the address, digit by digit", steps }
 }
 
+/// While the button is held: steadily on, then once, twice, three times a second, the more the more would be forgotten.
+pub fn held(stage: u8) -> Pattern {
+    let steps = match stage {
+        0 => vec![on(1000, Colour::White)],
+        count => {
+            let mut steps = [on(120, Colour::Red), off(120, Colour::Red)].repeat(usize::from(count));
+            steps.push(off(1000 - 240 * u32::from(count.min(4)), Colour::Red));
+            steps
+        }
+    };
+    Pattern { name: "while the button is held", steps }
+}
+
 impl Pattern {
     pub fn length(&self) -> Duration {
         Duration::from_millis(self.steps.iter().map(|step| u64::from(step.ms)).sum())

@@ -20,7 +20,8 @@ const NAME_CHARS_MAX: usize = 63;
 const DNS_MAX: usize = 3;
 /// GPIO numbers on the pin header.
 const PINS: std::ops::RangeInclusive<u8> = 0..=27;
-const KEYS: [&str; 10] = ["name", "address", "router", "dns", "password", "pair-key", "settings", "led", "led-rgb", "act-led"];
+const KEYS: [&str; 11] =
+    ["name", "address", "router", "dns", "password", "pair-key", "settings", "led", "led-rgb", "act-led", "button"];
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Setup {
@@ -34,6 +35,8 @@ pub struct Setup {
     /// The name of a file beside this one.
     pub settings: Option<String>,
     pub lights: Lights,
+    /// From which pin a button closes to ground, by GPIO number; `None`: there is none.
+    pub button: Option<u8>,
 }
 
 /// Where the light is, by GPIO number.
@@ -112,12 +115,13 @@ pub fn read(bytes: &[u8]) -> Result<Setup, Vec<Problem>> {
             text: "There is a router, but no address. Add `address = …/24`, or leave out the router.".into(),
         });
     }
-    let mut pins: Vec<u8> = setup.lights.one.into_iter().chain(setup.lights.rgb.into_iter().flatten()).collect();
+    let lights = setup.lights.one.into_iter().chain(setup.lights.rgb.into_iter().flatten());
+    let mut pins: Vec<u8> = lights.chain(setup.button).collect();
     pins.sort_unstable();
     if let Some(pair) = pins.windows(2).find(|pair| pair[0] == pair[1]) {
         problems.push(Problem {
             line: None,
-            text: format!("GPIO {} is named twice among the lights. Each needs a pin of its own.", pair[0]),
+            text: format!("GPIO {} is named twice. Each light, and the button, needs a pin of its own.", pair[0]),
         });
     }
     if problems.is_empty() { Ok(setup) } else { Err(problems) }
@@ -182,6 +186,7 @@ impl Setup {
                     _ => return Err(format!("`act-led = {}` is neither yes nor no. Write yes or no.", shortened(value))),
                 };
             }
+            "button" => self.button = if is_no(value) { None } else { Some(read_pin(value)?) },
             _ => unreachable!("only known keys come here"),
         }
         Ok(())

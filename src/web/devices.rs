@@ -124,6 +124,11 @@ async fn keep_some(State(site): State<Site>, visitor: Visitor, Form(form): Form<
     for why in refused.iter().take(3) {
         text = format!("{text} {why}");
     }
+    if kept.len() > 1
+        && let Some(sentence) = house.saved_here_only()
+    {
+        text = format!("{text} {sentence}");
+    }
     // One click takes back one change.
     let notice = Notice { text: text.trim().into(), undo: undo.filter(|_| kept.len() == 1) };
     Ok(see(&visitor, &back(&form, "/devices"), notice))

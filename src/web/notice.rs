@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse, Redirect, Response};
 
-use super::visitor::Visitor;
+use super::{House, visitor::Visitor};
 
 /// Said once, with a button that takes the change back where there is one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,6 +15,15 @@ pub struct Notice {
 impl Notice {
     pub fn new(text: impl Into<String>) -> Notice {
         Notice { text: text.into(), undo: None }
+    }
+
+    /// Of a change: also that it is on this one of the twins only, where it is.
+    pub fn told_where(mut self, house: &House) -> Notice {
+        if let Some(sentence) = house.saved_here_only().filter(|_| self.undo.is_some()) {
+            let says_so_already = self.text == "Saved.";
+            self.text = if says_so_already { sentence } else { format!("{} {sentence}", self.text) };
+        }
+        self
     }
 }
 

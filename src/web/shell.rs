@@ -45,7 +45,8 @@ pub struct Shell {
 impl Shell {
     /// Takes the notice that the visitor's last form has left.
     pub fn new(house: &House, visitor: &Visitor, section: Section, title: impl Into<String>) -> Shell {
-        Shell { section: Some(section), is_signed_in: true, notice: visitor.take_notice(), ..Shell::outside(house, title) }
+        let notice = visitor.take_notice().map(|notice| notice.told_where(house));
+        Shell { section: Some(section), is_signed_in: true, notice, ..Shell::outside(house, title) }
     }
 
     /// For those who have not signed in: nothing that leads further.

@@ -89,6 +89,16 @@ impl House {
     pub fn is_as_seen(&self, form: &BTreeMap<String, String>) -> bool {
         form.get("revision").is_some_and(|seen| *seen == self.revision.to_string())
     }
+
+    /// Where a change is that was just saved, as long as the twin cannot be told; `None`: it is on both, or there is no twin.
+    pub fn saved_here_only(&self) -> Option<String> {
+        let twin = self.status.twin.as_ref()?;
+        let is_reached = twin.partner.as_ref().is_some_and(|partner| partner.in_contact);
+        let name = self.twin_name.as_deref().unwrap_or("the twin");
+        let here = if self.host.is_empty() { "this one" } else { &self.host };
+        (!is_reached)
+            .then(|| format!("Saved on {here} only: {name} is not reachable. Nothing to do; {name} gets it when it is back."))
+    }
 }
 
 impl Site {

@@ -208,6 +208,19 @@ impl Browser {
         self.wait(element.text()).unwrap_or_default()
     }
 
+    /// What a form leaves behind, which is said once: never loads the page anew.
+    pub fn wait_for_notice(&self, words: &str) -> String {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let notice = self.text(".notice");
+            if notice.contains(words) {
+                return notice;
+            }
+            assert!(Instant::now() < end, "{}: there is no notice with `{words}`, but: {notice}", self.path());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
     /// Polls; without scripts the page is loaded anew each time.
     pub fn wait_until_it_says(&self, css: &str, words: &str, within: Duration) -> Duration {
         let began = Instant::now();
@@ -256,6 +269,27 @@ impl Browser {
             element.click().await
         })
         .unwrap_or_else(|error| panic!("{}: {what} cannot be clicked: {error}", self.path()));
+    }
+
+    /// What was in the field is gone.
+    pub fn fill(&self, css: &str, text: &str) {
+        let field = self.find(css);
+        self.wait(async {
+            field.clear().await?;
+            field.send_keys(text).await
+        })
+        .unwrap_or_else(|error| panic!("{}: {css} cannot be filled in: {error}", self.path()));
+    }
+
+    /// Keys on whatever has the focus, or on the page itself. For a file's field: its path.
+    pub fn press(&self, css: &str, keys: &str) {
+        let element = self.find(css);
+        self.wait(element.send_keys(keys)).unwrap_or_else(|error| panic!("{}: {css} takes no keys: {error}", self.path()));
+    }
+
+    pub fn value(&self, css: &str) -> String {
+        let element = self.find(css);
+        self.wait(element.value()).ok().flatten().unwrap_or_default()
     }
 
     /// The result of the body of a function.

@@ -17,19 +17,46 @@ mod pair;
 #[allow(dead_code, reason = "the failover tests use the rest")]
 mod twins;
 
+use std::sync::{Condvar, Mutex, PoisonError};
+
 mod axe;
 mod browser;
 mod house;
 
 mod drill;
 mod every_page;
+mod live;
 mod plain;
 mod screens;
+mod tasks;
+mod two;
 
-/// One world at a time: a browser takes what two processors have.
+/// So many worlds at one time: a browser takes what a processor has, and waits about as often as it works.
+const AT_ONCE: u32 = 2;
+
+static UNDER_WAY: (Mutex<u32>, Condvar) = (Mutex::new(0), Condvar::new());
+
+/// One of the worlds that may be there at one time.
+struct Turn;
+
+impl Turn {
+    fn take() -> Turn {
+        let (count, ended) = &UNDER_WAY;
+        let count = count.lock().unwrap_or_else(PoisonError::into_inner);
+        *ended.wait_while(count, |count| *count >= AT_ONCE).unwrap_or_else(PoisonError::into_inner) += 1;
+        Turn
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        *UNDER_WAY.0.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        UNDER_WAY.1.notify_one();
+    }
+}
+
 fn enter(test: &str) -> Option<lab::Lab> {
-    static TURN: std::sync::Mutex<()> = std::sync::Mutex::new(());
-    let _turn = TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let _turn = Turn::take();
     if !browser::is_there() {
         eprintln!("SKIPPED {test}: needs chromium and chromedriver (scripts/packages browser)");
         return None;

@@ -155,6 +155,8 @@ struct Shown {
     sign: Mutex<Sign>,
     /// Blinks to count out: the last part of the address, digit by digit.
     digits: Mutex<Option<Vec<u8>>>,
+    /// While the button is held: how far it is.
+    held: Mutex<Option<u8>>,
 }
 
 impl Panel {
@@ -178,7 +180,7 @@ impl Panel {
         let act = lights.act.then(|| Act::open(sys)).flatten();
         let act = act.map(|act| Light { part: Part::Any, pin: Box::new(act), is_on: None, has_failed: false });
         let mut all: Vec<Light> = one.into_iter().chain(rgb).chain(act).collect();
-        let shown = Arc::new(Shown { sign: Mutex::new(Sign::Booting), digits: Mutex::new(None) });
+        let shown = Arc::new(Shown { sign: Mutex::new(Sign::Booting), digits: Mutex::new(None), held: Mutex::new(None) });
         let panel = Panel { shown: Arc::clone(&shown) };
         let started = std::thread::Builder::new().name("lights".into()).spawn(move || play(&shown, &mut all));
         if let Err(error) = started {
@@ -195,12 +197,18 @@ impl Panel {
     pub fn count_out(&self, digits: Vec<u8>) {
         *self.shown.digits.lock().unwrap_or_else(PoisonError::into_inner) = Some(digits);
     }
+
+    /// The button is held, so far; `None`: it is let go.
+    pub fn hold(&self, stage: Option<u8>) {
+        *self.shown.held.lock().unwrap_or_else(PoisonError::into_inner) = stage;
+    }
 }
 
 fn play(shown: &Shown, lights: &mut [Light]) {
     let mut sign = Sign::Booting;
     let mut pattern = led::pattern(sign);
-    let mut since = Instant::now();
+    let begin = Instant::now();
+    let mut since = begin;
     let mut counting: Option<(Pattern, Instant)> = None;
     loop {
         if let Some(digits) = shown.digits.lock().unwrap_or_else(PoisonError::into_inner).take() {
@@ -216,9 +224,11 @@ fn play(shown: &Shown, lights: &mut [Light]) {
             pattern = led::pattern(sign);
             since = Instant::now();
         }
-        let (level, colour) = match &counting {
-            Some((pattern, since)) => pattern.at(since.elapsed()),
-            None => pattern.at(since.elapsed()),
+        let held = *shown.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let (level, colour) = match (held, &counting) {
+            (Some(stage), _) => led::held(stage).at(begin.elapsed()),
+            (None, Some((pattern, since))) => pattern.at(since.elapsed()),
+            (None, None) => pattern.at(since.elapsed()),
         };
         for light in lights.iter_mut() {
             light.show(level, colour);

@@ -1,6 +1,7 @@
 //! What only the flashed image needs: its card, clock, network, lights and watchdog. DHCP is served without any of it.
 
 pub mod boot;
+pub mod button;
 pub mod card;
 pub mod follow;
 pub mod intent;

@@ -5,8 +5,13 @@ use std::{path::Path, time::Duration};
 use mdns_sd::{ServiceDaemon, ServiceInfo};
 
 use super::network;
-use crate::runtime::partner::identity;
+use crate::{
+    protocol::{failover::State, node::Status},
+    runtime::partner::identity,
+};
 
+/// Without `.local`.
+const COMMON: &str = "twinlease";
 /// An adapter on USB needs a moment to be found.
 const MAC_TRIES: u32 = 50;
 const MAC_PAUSE: Duration = Duration::from_millis(100);
@@ -34,10 +39,52 @@ fn from_number(number: &str) -> String {
 /// `NAME.local`, for as long as the daemon is kept.
 pub fn announce(name: &str) -> mdns_sd::Result<ServiceDaemon> {
     let daemon = ServiceDaemon::new()?;
+    daemon.register(dashboard(name)?)?;
+    Ok(daemon)
+}
+
+fn dashboard(name: &str) -> mdns_sd::Result<ServiceInfo> {
     let no_properties: &[(&str, &str)] = &[];
     let dashboard = ServiceInfo::new("_http._tcp.local.", name, &format!("{name}.local."), (), 80, no_properties)?;
-    daemon.register(dashboard.enable_addr_auto())?;
-    Ok(daemon)
+    Ok(dashboard.enable_addr_auto())
+}
+
+/// `twinlease.local`, which one of the two boxes has: the one that answers the devices.
+pub struct Common {
+    daemon: ServiceDaemon,
+    is_here: bool,
+}
+
+impl Common {
+    pub fn new(daemon: ServiceDaemon) -> Common {
+        Common { daemon, is_here: false }
+    }
+
+    /// Tried again with the next call where it fails.
+    pub fn set(&mut self, shall_be_here: bool) {
+        if self.is_here == shall_be_here {
+            return;
+        }
+        let told = dashboard(COMMON).and_then(|common| {
+            if shall_be_here { self.daemon.register(common) } else { self.daemon.unregister(common.get_fullname()).map(|_| ()) }
+        });
+        match told {
+            Ok(()) => self.is_here = shall_be_here,
+            Err(error) => tracing::warn!("{COMMON}.local is not told of: {error}"),
+        }
+    }
+}
+
+/// Who is found by the name that both boxes share: the one that answers, or whoever is alone.
+pub fn is_common_here(status: &Status) -> bool {
+    match &status.twin {
+        None => true,
+        Some(twin) => match twin.state {
+            State::Normal => twin.is_active,
+            State::Alone | State::CommunicationsInterrupted | State::PartnerDown => true,
+            State::Reconcile | State::Startup | State::Recover | State::ShuttingDown | State::Drilled => false,
+        },
+    }
 }
 
 #[cfg(test)]

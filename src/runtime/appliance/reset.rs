@@ -17,6 +17,15 @@ pub enum Reset {
 }
 
 impl Reset {
+    /// As RESET.TXT has it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Reset::Password => "password",
+            Reset::Unpair => "unpair",
+            Reset::Factory => "factory",
+        }
+    }
+
     pub fn done(self) -> &'static str {
         match self {
             Reset::Password => {
@@ -40,16 +49,10 @@ pub fn take(boot: &Boot) -> Result<Option<Reset>, String> {
     };
     let text = String::from_utf8_lossy(&bytes);
     let word = text.trim_start_matches('\u{feff}').trim().to_ascii_lowercase();
-    let reset = match word.as_str() {
-        "password" => Reset::Password,
-        "unpair" => Reset::Unpair,
-        "factory" => Reset::Factory,
-        _ => {
-            return Err(format!(
-                "{FILE} holds none of the words that are known, so nothing was reset. Write one of: password, unpair, factory."
-            ));
-        }
-    };
+    let known = [Reset::Password, Reset::Unpair, Reset::Factory].into_iter().find(|reset| reset.word() == word);
+    let reset = known.ok_or_else(|| {
+        format!("{FILE} holds none of the words that are known, so nothing was reset. Write one of: password, unpair, factory.")
+    })?;
     match boot.remove(FILE) {
         Ok(()) => Ok(Some(reset)),
         Err(error) => {

@@ -22,6 +22,7 @@ fn every_line_of_the_template_can_be_opened() {
     let setup = read(opened.as_bytes()).expect("the examples are good ones");
     assert_eq!(setup.name.as_deref(), Some("dhcp-cellar"));
     assert_eq!(setup.lights, Lights { one: None, rgb: Some([17, 27, 22]), act: true });
+    assert_eq!(setup.button, Some(3));
 }
 
 #[test]
@@ -52,6 +53,7 @@ fn each_wrong_line_is_named_with_what_to_do() {
 fn what_does_not_fit_together_is_said() {
     assert!(problems("address = 192.0.2.2/24\nrouter = 198.51.100.1")[0].contains("not in this box's network 192.0.2.0/24"));
     assert!(problems("router = 192.0.2.1")[0].contains("no address"));
+    assert!(problems("button = 17")[0].contains("GPIO 17 is named twice"), "the usual light is there");
     assert!(problems("led-rgb = 5,6,5")[0].contains("GPIO 5 is named twice"));
 }
 

@@ -140,12 +140,10 @@ fn objections(form: &NewPassword) -> Errors {
 
 /// The password is one of the pair's settings.
 fn word_of_the_twin(house: &House) -> String {
-    let Some(twin) = &house.status.twin else { return String::new() };
-    let name = house.twin_name.as_deref().unwrap_or("the twin");
-    if twin.partner.as_ref().is_some_and(|partner| partner.in_contact) {
-        format!(" It is the password of {name} too.")
-    } else {
-        format!(" Saved on {} only: {name} is not reachable. Nothing to do; {name} gets it when it is back.", house.host)
+    match (&house.status.twin, house.saved_here_only()) {
+        (None, _) => String::new(),
+        (Some(_), Some(sentence)) => format!(" {sentence}"),
+        (Some(_), None) => format!(" It is the password of {} too.", house.twin_name.as_deref().unwrap_or("the twin")),
     }
 }
 

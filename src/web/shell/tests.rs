@@ -120,3 +120,15 @@ fn whoever_hears_no_devices_is_not_said_to_answer() {
     cut.status.interfaces.clear();
     assert_eq!(sentence(&cut), "attic hears no devices. cellar is answering.");
 }
+
+#[test]
+fn a_change_that_the_twin_has_not_got_yet_says_where_it_is() {
+    let apart = || house(Some(twin(State::CommunicationsInterrupted, true, 9000)));
+    let told = |text: &str, undo, house: House| Notice { text: text.into(), undo }.told_where(&house).text;
+    let here_only = "Saved on attic only: cellar is not reachable. Nothing to do; cellar gets it when it is back.";
+    assert_eq!(told("Saved.", Some(4), apart()), here_only);
+    assert_eq!(told("It is kept.", Some(4), apart()), format!("It is kept. {here_only}"));
+    assert_eq!(told("Nobody answered.", None, apart()), "Nobody answered.", "no change");
+    assert_eq!(told("Saved.", Some(4), house(Some(twin(State::Normal, true, 100)))), "Saved.");
+    assert_eq!(told("Saved.", Some(4), house(None)), "Saved.");
+}
