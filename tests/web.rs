@@ -4,11 +4,14 @@
 use std::{
     fs,
     io::{Read, Write},
-    net::{SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
     os::unix::fs::PermissionsExt,
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -111,8 +114,16 @@ fn run(data: &PathBuf, http: SocketAddr, https: SocketAddr) -> Child {
     Command::new(PROGRAM).args(words).arg(data).stderr(log).spawn().expect("the program is built")
 }
 
+/// Below those that the kernel hands out, and another one each time: nobody else takes it meanwhile.
+fn bound_port() -> TcpListener {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let port = || 20_000 + (std::process::id() * 64 + NEXT.fetch_add(1, Ordering::Relaxed)) % 12_000;
+    let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, port() as u16)).ok();
+    (0..1000).find_map(bind).expect("a port")
+}
+
 fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port")
+    bound_port().local_addr().expect("bound")
 }
 
 fn read_all(stream: &mut impl Read) -> String {
@@ -344,7 +355,7 @@ impl ServerCertVerifier for Anybody {
 
 #[test]
 fn a_port_that_is_taken_is_told_and_had_as_soon_as_it_is_free() {
-    let taken = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let taken = bound_port();
     let data = std::env::temp_dir().join(format!("twinlease-web-taken-{}", std::process::id()));
     let (http, https) = (taken.local_addr().expect("bound"), free_port());
     let server = Server { child: run(&data, http, https), data, http, https };
