@@ -32,7 +32,7 @@ mod tasks;
 mod two;
 
 /// So many worlds at one time: a browser takes what a processor has, and waits about as often as it works.
-const AT_ONCE: u32 = 3;
+const AT_ONCE: u32 = 2;
 
 static UNDER_WAY: (Mutex<u32>, Condvar) = (Mutex::new(0), Condvar::new());
 
