@@ -186,16 +186,18 @@ fn an_address_that_a_squatter_uses_is_not_given_and_why_says_so() {
     let lease = lab.client(Kind::Udhcpc, "device").start(&[]);
     assert_eq!(lease.address(), "192.0.2.101", "the next free one was 192.0.2.100");
     let words = node.why(&lab.mac("device"));
-    let offer = words.iter().find(|word| word.outcome() == "offered").expect("it was offered an address");
-    let steps = offer.steps();
     let ways = [
         "192.0.2.100 is the next free address",
         "02:00:00:00:00:66 answered under 192.0.2.100",
         "192.0.2.101 is the next free address",
         "nobody answered under 192.0.2.101",
     ];
-    let places: Vec<_> = ways.iter().map(|way| steps.find(way)).collect();
-    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{steps}");
+    // A client that asks once more while the squatter is looked for is offered the same again, and that way is shorter.
+    let tells_all = |steps: &str| {
+        let places: Vec<_> = ways.iter().map(|way| steps.find(way)).collect();
+        places.iter().all(Option::is_some) && places.is_sorted()
+    };
+    assert!(words.iter().any(|word| word.outcome() == "offered" && tells_all(&word.steps())), "{words:#?}");
     node.assert_well();
 }
 

@@ -65,7 +65,6 @@ def measured(lab, state, plan):
             measure.fill(server, load, devices, plan, {})
             found["pages"][str(devices)] = visit(lab, "pages", 20 if plan.quick else 100)
             found["rate"][str(devices)] = visit(lab, "rate", "/", RATE, 3 if plan.quick else 10)
-            found["rss_mb"] = server.rss_mb()
         measure.say(f"dashboard, {devices:,} devices: Home at {RATE}/s: {found['rate'][str(devices)]}")
     for turn in range(plan.rounds):
         for count in (0, OPEN) if turn % 2 == 0 else (OPEN, 0):

@@ -61,10 +61,7 @@ def main():
     os.makedirs(state, exist_ok=True)
     if plan.pages:
         found = dashboard.measured(lab, state, plan)
-        for name, text in {"pages.json": json.dumps(found, indent=1), "pages.md": dashboard.markdown(found)}.items():
-            with open(os.path.join(out, name), "w") as file:
-                file.write(text)
-        print(dashboard.markdown(found))
+        put(out, {"pages.json": json.dumps(found, indent=1), "pages.md": dashboard.markdown(found)})
         return
     machines = {name: servers.ALL[name](lab, os.path.join(state, name)) for name in plan.servers}
     results = {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "rounds": plan.rounds, "levels": [], "rates": [],
@@ -179,6 +176,10 @@ def write(out, results):
         files = {f"pair-{name}": text for name, text in files.items()}
     if results["pair"]:
         files["pair.svg"] = plot.pair_svg(results)
+    put(out, files)
+
+
+def put(out, files):
     for name, text in files.items():
         with open(os.path.join(out, name), "w") as file:
             file.write(text)

@@ -172,6 +172,11 @@ pub struct Memory {
 }
 
 impl Memory {
+    /// What is stamped with a time and the boot it was stamped in: all of it ages alike.
+    pub fn stamps(&mut self) -> impl Iterator<Item = &mut (Time, Epoch)> {
+        [&mut self.partner_down, &mut self.one_forgot].into_iter().flatten()
+    }
+
     /// At pairing: both start with what is set here.
     pub fn new(rank: Rank, mclt: Duration, lease: Duration, forgot: Option<Forgot>) -> Memory {
         Memory {

@@ -21,7 +21,7 @@ use axum::{
 use super::{
     House, Site, device as one,
     live::{self, Place},
-    notice::{Notice, see},
+    notice::{Notice, see, told_where},
     shell::{self, Section, Shell},
     visitor::Visitor,
 };
@@ -124,10 +124,8 @@ async fn keep_some(State(site): State<Site>, visitor: Visitor, Form(form): Form<
     for why in refused.iter().take(3) {
         text = format!("{text} {why}");
     }
-    if kept.len() > 1
-        && let Some(sentence) = house.saved_here_only()
-    {
-        text = format!("{text} {sentence}");
+    if kept.len() > 1 {
+        text = told_where(text, &house);
     }
     // One click takes back one change.
     let notice = Notice { text: text.trim().into(), undo: undo.filter(|_| kept.len() == 1) };

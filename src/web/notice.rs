@@ -18,12 +18,18 @@ impl Notice {
     }
 
     /// Of a change: also that it is on this one of the twins only, where it is.
-    pub fn told_where(mut self, house: &House) -> Notice {
-        if let Some(sentence) = house.saved_here_only().filter(|_| self.undo.is_some()) {
-            let says_so_already = self.text == "Saved.";
-            self.text = if says_so_already { sentence } else { format!("{} {sentence}", self.text) };
-        }
-        self
+    pub fn told_where(self, house: &House) -> Notice {
+        let text = if self.undo.is_some() { told_where(self.text, house) } else { self.text };
+        Notice { text, ..self }
+    }
+}
+
+/// These words of a change that was saved, and where it is, while it is on this one of the twins only.
+pub fn told_where(words: String, house: &House) -> String {
+    match house.saved_here_only() {
+        Some(sentence) if words == "Saved." => sentence,
+        Some(sentence) => format!("{words} {sentence}"),
+        None => words,
     }
 }
 

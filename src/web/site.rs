@@ -18,7 +18,7 @@ use crate::{
     protocol::{
         Command,
         lease::{Binding, HwAddr},
-        node::{Precheck, Status},
+        node::{Precheck, Status, TwinStatus},
         replica::ToReconcile,
         time::Time,
     },
@@ -90,13 +90,17 @@ impl House {
         form.get("revision").is_some_and(|seen| *seen == self.revision.to_string())
     }
 
+    /// What is saved now is on this one alone: it has a twin that cannot be told.
+    pub fn saves_here_only(&self) -> bool {
+        let is_reached = |twin: &TwinStatus| twin.partner.as_ref().is_some_and(|partner| partner.in_contact);
+        self.status.twin.as_ref().is_some_and(|twin| !is_reached(twin))
+    }
+
     /// Where a change is that was just saved, as long as the twin cannot be told; `None`: it is on both, or there is no twin.
     pub fn saved_here_only(&self) -> Option<String> {
-        let twin = self.status.twin.as_ref()?;
-        let is_reached = twin.partner.as_ref().is_some_and(|partner| partner.in_contact);
         let name = self.twin_name.as_deref().unwrap_or("the twin");
         let here = if self.host.is_empty() { "this one" } else { &self.host };
-        (!is_reached)
+        self.saves_here_only()
             .then(|| format!("Saved on {here} only: {name} is not reachable. Nothing to do; {name} gets it when it is back."))
     }
 }

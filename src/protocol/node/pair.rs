@@ -80,12 +80,11 @@ impl Node {
         if is_loose(Rule::W41) {
             memory.one_forgot = None;
         }
-        if declared_on_disk {
-            // It may have told what it knew from memory.
+        if declared_on_disk || memory.forgot.is_some() {
+            // One that was alone may have told what it knew from memory.
             memory.one_forgot = Some((now, self.epoch));
         }
         if memory.forgot.is_some() {
-            memory.one_forgot = Some((now, self.epoch));
             self.version += LOST_NUMBERS;
             memory.own_number = self.version;
         }
@@ -606,7 +605,7 @@ impl Node {
     /// The machine was off before this boot for longer than was counted: what is stamped in the memory is that much older.
     pub(super) fn age_memory(&mut self, before: Epoch, slept: Duration) {
         let Some(twin) = &mut self.twin else { return };
-        for (since, epoch) in [&mut twin.memory.partner_down, &mut twin.memory.one_forgot].into_iter().flatten() {
+        for (since, epoch) in twin.memory.stamps() {
             if *epoch < before {
                 *since = since.earlier(slept);
             }

@@ -76,8 +76,8 @@ impl Disk {
                     binding.since = binding.since + age(binding.epoch);
                     binding.expiry = binding.expiry + age(binding.epoch);
                 }
-                Change::Pair(Some(Memory { partner_down, one_forgot, .. })) => {
-                    for (since, epoch) in [partner_down, one_forgot].into_iter().flatten() {
+                Change::Pair(Some(memory)) => {
+                    for (since, epoch) in memory.stamps() {
                         *since = *since + age(*epoch);
                     }
                 }
@@ -177,7 +177,7 @@ impl Disk {
     /// What the node knew of its pair, its times aged as those of the records.
     pub fn memory_after_crash(&self) -> Option<Memory> {
         let mut memory = self.memory.clone()?;
-        for (since, epoch) in [&mut memory.partner_down, &mut memory.one_forgot].into_iter().flatten() {
+        for (since, epoch) in memory.stamps() {
             for (_, slept) in self.sleeps.iter().filter(|(before, _)| *epoch < *before) {
                 *since = since.earlier(*slept);
             }

@@ -3,7 +3,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::{lights::Panel, reset::Reset};
+use gpiocdev::line::{Bias, Value};
+
+use super::{gpio::Line, lights::Panel, reset::Reset};
 
 const LOOK_INTERVAL: Duration = Duration::from_millis(20);
 /// So many equal looks in a row are a change: a contact bounces for some milliseconds.
@@ -84,39 +86,17 @@ impl Pin for Direct {
     }
 }
 
-struct ByKernel {
-    request: gpiocdev::Request,
-    line: gpiocdev::line::Offset,
-}
-
-impl ByKernel {
-    fn open(gpio: u8) -> Result<ByKernel, String> {
-        let name = format!("GPIO{gpio}");
-        let found = gpiocdev::find_named_line(&name).ok_or_else(|| format!("the kernel has no line {name}"))?;
-        let line = found.info.offset;
-        let request = gpiocdev::Request::builder()
-            .on_chip(&found.chip)
-            .with_consumer("twinlease")
-            .with_line(line)
-            .as_input()
-            .with_bias(gpiocdev::line::Bias::PullUp)
-            .request()
-            .map_err(|error| error.to_string())?;
-        Ok(ByKernel { request, line })
-    }
-}
-
-impl Pin for ByKernel {
+impl Pin for Line {
     /// One that cannot be read is not pressed.
     fn is_down(&self) -> bool {
-        self.request.value(self.line).is_ok_and(|value| value == gpiocdev::line::Value::Inactive)
+        self.value().is_ok_and(|value| value == Value::Inactive)
     }
 }
 
 fn open(gpio: u8) -> Result<Box<dyn Pin>, String> {
     match rppal::gpio::Gpio::new().and_then(|board| board.get(gpio)) {
         Ok(pin) => Ok(Box::new(Direct(pin.into_input_pullup()))),
-        Err(first) => match ByKernel::open(gpio) {
+        Err(first) => match Line::open(gpio, |line| line.as_input().with_bias(Bias::PullUp)) {
             Ok(pin) => Ok(Box::new(pin)),
             Err(second) => Err(format!("The button on GPIO {gpio} cannot be read ({first}; {second}). RESET.TXT does the same.")),
         },

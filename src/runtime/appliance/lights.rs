@@ -7,6 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use gpiocdev::line::Value;
+
+use super::gpio::Line;
 use crate::{
     runtime::led::{self, Colour, Pattern, Sign},
     settings::setup::Lights,
@@ -26,7 +29,7 @@ trait Pin: Send {
 fn open(gpio: u8) -> Result<Box<dyn Pin>, String> {
     match rppal::gpio::Gpio::new().and_then(|gpio_of_board| gpio_of_board.get(gpio)) {
         Ok(pin) => Ok(Box::new(Direct(pin.into_output_low()))),
-        Err(first) => match ByKernel::open(gpio) {
+        Err(first) => match Line::open(gpio, |line| line.as_output(Value::Inactive)) {
             Ok(pin) => Ok(Box::new(pin)),
             Err(second) => Err(format!("GPIO {gpio} cannot be driven ({first}; {second}). The light on it stays dark.")),
         },
@@ -42,32 +45,9 @@ impl Pin for Direct {
     }
 }
 
-/// `/dev/gpiochip*`, by the line's name: pins have other numbers on each board.
-struct ByKernel {
-    request: gpiocdev::Request,
-    line: gpiocdev::line::Offset,
-}
-
-impl ByKernel {
-    fn open(gpio: u8) -> Result<ByKernel, String> {
-        let name = format!("GPIO{gpio}");
-        let found = gpiocdev::find_named_line(&name).ok_or_else(|| format!("the kernel has no line {name}"))?;
-        let line = found.info.offset;
-        let request = gpiocdev::Request::builder()
-            .on_chip(&found.chip)
-            .with_consumer("twinlease")
-            .with_line(line)
-            .as_output(gpiocdev::line::Value::Inactive)
-            .request()
-            .map_err(|error| error.to_string())?;
-        Ok(ByKernel { request, line })
-    }
-}
-
-impl Pin for ByKernel {
+impl Pin for Line {
     fn set(&mut self, is_on: bool) -> Result<(), String> {
-        let value = if is_on { gpiocdev::line::Value::Active } else { gpiocdev::line::Value::Inactive };
-        self.request.set_value(self.line, value).map(|_| ()).map_err(|error| error.to_string())
+        Line::set(self, if is_on { Value::Active } else { Value::Inactive })
     }
 }
 

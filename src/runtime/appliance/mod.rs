@@ -4,6 +4,7 @@ pub mod boot;
 pub mod button;
 pub mod card;
 pub mod follow;
+pub mod gpio;
 pub mod intent;
 pub mod lights;
 pub mod name;

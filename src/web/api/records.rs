@@ -48,7 +48,7 @@ pub async fn where_saved(site: &Site, saved: Saved) -> Answer<Done> {
     let house = site.fresh_house().await?;
     let told = match &house.status.twin {
         None => "Saved.",
-        Some(twin) if twin.partner.as_ref().is_some_and(|partner| partner.in_contact) => "Saved on both.",
+        Some(_) if !house.saves_here_only() => "Saved on both.",
         Some(_) => "Saved on this one only: the twin is not reachable. Nothing to do; it gets it when it is back.",
     };
     Ok(Done { change: saved.change, told: told.into() })
