@@ -24,9 +24,9 @@ pub fn routes() -> Router<Site> {
 
 #[derive(Template)]
 #[template(path = "home.html")]
-struct Home {
+struct Home<'h> {
     shell: Shell,
-    view: HomeView,
+    view: &'h HomeView,
     /// What happened last: a sentence, and when.
     latest: Vec<(String, When)>,
 }
@@ -54,10 +54,10 @@ async fn home(State(site): State<Site>, visitor: Visitor) -> Result<Response, St
 /// What is live of it.
 pub fn parts(site: &Site, house: &House, _: &Place) -> Vec<Fragment> {
     let view = look(site, house);
-    let parts = [Fragment::new("problems", &Problems { view: &view }), Fragment::new("house", &TheHouse { view: &view })];
+    let parts = [Fragment::new("problems", &Problems { view }), Fragment::new("house", &TheHouse { view })];
     parts.into_iter().flatten().collect()
 }
 
-fn look(site: &Site, house: &House) -> HomeView {
-    HomeView::new(house, &site.handle().board().around())
+fn look<'h>(site: &Site, house: &'h House) -> &'h HomeView {
+    house.drawn.home(|| HomeView::new(house, &site.handle().board().around()))
 }

@@ -1,7 +1,8 @@
 //! `/live`: one stream of events for each open page. Parts of the page are sent again when they have changed.
 //!
-//! A page registers its parts in `PAGES` and says so by `Shell::new(…).live(NAME)`. The node is looked at
-//! at most 4 times a second, through `Site::house`, which all streams share; and only while somebody listens.
+//! A page registers its parts in `PAGES` and says so by `Shell::new(…).live(NAME)`. The node is looked at only while
+//! somebody listens, at most 4 times a second, and less often the more there is to see; all streams share what was seen,
+//! and those that show the same share the parts too.
 
 use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
 
@@ -41,20 +42,20 @@ const BYTES_MAX: usize = 2 << 20;
 /// A part of a page: what takes the place of the element with this id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fragment {
-    pub id: String,
+    pub id: Arc<str>,
     /// The whole element, with its id.
-    pub html: String,
+    pub html: Arc<str>,
 }
 
 impl Fragment {
     /// `template` renders the whole element. `None` where it cannot be rendered.
-    pub fn new(id: impl Into<String>, template: &impl Template) -> Option<Fragment> {
-        Some(Fragment { id: id.into(), html: template.render().ok()? })
+    pub fn new(id: &str, template: &impl Template) -> Option<Fragment> {
+        Some(Fragment { id: id.into(), html: template.render().ok()?.into() })
     }
 }
 
 /// Which page is open, as its browser tells: to be read like any request.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct Place {
     /// As `/devices/a4cf129b001e`.
     pub path: String,
@@ -116,13 +117,13 @@ async fn live(
         let why = "Too many pages are open to keep all of them live. Close some.";
         return (StatusCode::SERVICE_UNAVAILABLE, [(header::RETRY_AFTER, "30")], why).into_response();
     };
-    let render = PAGES.iter().find(|(name, _)| *name == which.live).map(|(_, render)| *render);
+    let page = PAGES.iter().find(|(name, _)| *name == which.live);
     let watcher = Watcher {
         pulse: site.handle().pulse().listen(),
         site,
         peer,
         headers,
-        render,
+        page,
         place: Place { path: which.at, query: own_query(&query.unwrap_or_default()) },
         sent: HashMap::new(),
         looked: None,
@@ -145,10 +146,10 @@ struct Watcher {
     pulse: Listener,
     peer: Peer,
     headers: HeaderMap,
-    render: Option<Render>,
+    page: Option<&'static (&'static str, Render)>,
     place: Place,
     /// What the page has, by id.
-    sent: HashMap<String, String>,
+    sent: HashMap<Arc<str>, Arc<str>>,
     looked: Option<Instant>,
     _seat: OwnedSemaphorePermit,
 }
@@ -161,8 +162,9 @@ impl Watcher {
                 let _ = tokio::time::timeout_at(looked + TICK, self.pulse.changed()).await;
                 tokio::time::sleep_until(looked + PAUSE).await;
             }
+            // A change that was told of must be in it, or nobody would tell of it again.
+            let house = self.site.house_since(std::time::Instant::now()).await.ok()?;
             self.looked = Some(Instant::now());
-            let house = self.site.house().await.ok()?;
             // Signed out, or another password: the page shall find out.
             if gate::signed_in(&self.site, &self.headers, self.peer.is_tls, &house.settings, false).is_none() {
                 return Some((Event::default().event(BYE).data(""), false));
@@ -175,11 +177,13 @@ impl Watcher {
 
     /// All parts that differ from what the page has, in one event.
     fn changes(&mut self, house: &House) -> Option<Event> {
-        let mut parts: Vec<Fragment> = Fragment::new("state", &StateLine::new(house)).into_iter().collect();
-        if let Some(render) = self.render {
-            parts.extend(render(&self.site, house, &self.place));
-        }
-        parts.retain(|part| self.sent.get(&part.id) != Some(&part.html));
+        let name = self.page.map_or("", |(name, _)| name);
+        let all = house.drawn.parts(name, &self.place, || {
+            let state = Fragment::new("state", &StateLine::new(house));
+            let others = self.page.map(|(_, render)| render(&self.site, house, &self.place));
+            state.into_iter().chain(others.into_iter().flatten()).collect()
+        });
+        let mut parts: Vec<&Fragment> = all.iter().filter(|part| self.sent.get(&part.id) != Some(&part.html)).collect();
         if parts.is_empty() {
             return None;
         }
@@ -188,9 +192,9 @@ impl Watcher {
             bytes += part.html.len();
             bytes <= BYTES_MAX
         });
-        let told: Vec<_> = parts.iter().map(|part| (&part.id, &part.html)).collect();
+        let told: Vec<(&str, &str)> = parts.iter().map(|part| (&*part.id, &*part.html)).collect();
         let event = Event::default().event("parts").json_data(&told).ok();
-        self.sent.extend(parts.into_iter().map(|part| (part.id, part.html)));
+        self.sent.extend(parts.into_iter().map(|part| (Arc::clone(&part.id), Arc::clone(&part.html))));
         event
     }
 }

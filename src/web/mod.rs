@@ -9,6 +9,7 @@ pub mod api;
 pub mod assets;
 mod certificate;
 mod crowd;
+pub mod drawn;
 pub mod form;
 mod guard;
 pub mod health;

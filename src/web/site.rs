@@ -3,13 +3,14 @@
 use std::{
     collections::{BTreeMap, HashMap},
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use super::{
     access::Door,
     devices::device::{self, Asked},
+    drawn::Drawn,
     host,
     live::Streams,
     visitor::Visitor,
@@ -36,6 +37,10 @@ use crate::{
 
 /// Pages that are asked for at the same time share one look at the node.
 const HOUSE_AGE_MAX: Duration = Duration::from_millis(200);
+/// With many devices a look is dear, for the devices too: it is good for so many times what it cost, so that the pages take
+/// a tenth of one core at most, however many are open.
+const REST: u32 = 10;
+const REST_MAX: Duration = Duration::from_secs(5);
 
 #[derive(Clone)]
 pub struct Site {
@@ -47,11 +52,27 @@ struct Inner {
     link: Option<Arc<dyn TwinLink>>,
     archive: Archive,
     data: PathBuf,
-    house: Mutex<Option<(Instant, Arc<House>)>>,
+    house: Mutex<Option<Taken>>,
+    /// Held by the one who looks at the node for all who wait.
+    turn: tokio::sync::Mutex<()>,
     door: Door,
     streams: Streams,
     /// Further names by which this device may be opened.
     names: Vec<String>,
+}
+
+#[derive(Clone)]
+struct Taken {
+    /// All that had happened by then is in it.
+    began: Instant,
+    done: Instant,
+    house: Arc<House>,
+}
+
+impl Taken {
+    fn good_until(&self) -> Instant {
+        self.done + (self.house.drawn.cost() * REST).clamp(HOUSE_AGE_MAX, REST_MAX)
+    }
 }
 
 /// The node as it was a moment ago: all that pages show of it.
@@ -82,6 +103,7 @@ pub struct House {
     pub asked: Asked,
     /// When devices were heard, by the wall clock.
     pub known: HashMap<HwAddr, Known>,
+    pub drawn: Drawn,
 }
 
 impl House {
@@ -110,21 +132,43 @@ impl Site {
     /// `names`: by which this device is opened, beside its own.
     pub fn new(data: PathBuf, handle: Handle, link: Option<Arc<dyn TwinLink>>, archive: Archive, names: Vec<String>) -> Site {
         let (door, streams) = (Door::default(), Streams::default());
-        Site { inner: Arc::new(Inner { handle, link, archive, data, house: Mutex::new(None), door, streams, names }) }
+        let (house, turn) = Default::default();
+        Site { inner: Arc::new(Inner { handle, link, archive, data, house, turn, door, streams, names }) }
     }
 
-    /// At most `HOUSE_AGE_MAX` old.
+    fn taken(&self) -> MutexGuard<'_, Option<Taken>> {
+        self.inner.house.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// At most `HOUSE_AGE_MAX` old, or older where it was dear.
     pub async fn house(&self) -> Result<Arc<House>, Stopped> {
-        if let Some((taken, house)) = &*self.inner.house.lock().unwrap_or_else(PoisonError::into_inner)
-            && taken.elapsed() < HOUSE_AGE_MAX
-        {
-            return Ok(Arc::clone(house));
+        let recent =
+            || self.taken().as_ref().filter(|taken| Instant::now() < taken.good_until()).map(|taken| Arc::clone(&taken.house));
+        if let Some(house) = recent() {
+            return Ok(house);
         }
-        self.fresh_house().await
+        let _turn = self.inner.turn.lock().await;
+        match recent() {
+            Some(house) => Ok(house),
+            None => self.fresh_house().await,
+        }
+    }
+
+    /// With all that had happened by then in it; waits until there is one.
+    pub async fn house_since(&self, then: Instant) -> Result<Arc<House>, Stopped> {
+        loop {
+            let last = self.taken().clone();
+            match last {
+                Some(taken) if taken.began >= then => return Ok(taken.house),
+                Some(taken) if Instant::now() < taken.good_until() => tokio::time::sleep_until(taken.good_until().into()).await,
+                Some(_) | None => drop(self.house().await?),
+            }
+        }
     }
 
     /// As it is now: after a change.
     pub async fn fresh_house(&self) -> Result<Arc<House>, Stopped> {
+        let began = Instant::now();
         let host = host_name();
         let facts = self.inner.link.as_ref().map(|link| link.facts());
         let twin_name = facts.and_then(|facts| facts["twin"]["name"].as_str().map(ToOwned::to_owned));
@@ -149,17 +193,20 @@ impl Site {
                 to_reconcile: node.to_reconcile(),
                 asked: device::asked(node),
                 known,
+                drawn: Drawn::default(),
             })
             .await?;
-        let last = self.inner.house.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, house)| Arc::clone(house));
+        let last = self.taken().as_ref().map(|taken| Arc::clone(&taken.house));
         // Not between two packets, and not again for the same settings.
         house.revision = match last {
             Some(last) if last.settings == house.settings => last.revision,
             _ => revision(&house.settings),
         };
         house.bindings.sort_unstable_by_key(|binding| binding.address);
+        let done = Instant::now();
+        house.drawn.costs(done - began);
         let house = Arc::new(house);
-        *self.inner.house.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), Arc::clone(&house)));
+        *self.taken() = Some(Taken { began, done, house: Arc::clone(&house) });
         Ok(house)
     }
 
@@ -168,7 +215,7 @@ impl Site {
     pub async fn submit(&self, by: &Visitor, command: Command) -> Result<Result<Saved, String>, Stopped> {
         let outcome = self.inner.handle.submit_as(&by.author, command).await;
         // The page that follows shall show it.
-        *self.inner.house.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.taken() = None;
         outcome
     }
 
@@ -228,3 +275,6 @@ pub fn revision(settings: &Settings) -> u64 {
     let digest = ring::digest::digest(&ring::digest::SHA256, &told);
     digest.as_ref().first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
 }
+
+#[cfg(test)]
+mod tests;

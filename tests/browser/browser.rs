@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use thirtyfour::{
     By, ChromiumLikeCapabilities, DesiredCapabilities, WebDriver, WebElement,
-    common::capabilities::desiredcapabilities::CapabilitiesHelper, error::WebDriverResult,
+    common::capabilities::desiredcapabilities::CapabilitiesHelper,
+    error::{WebDriverErrorInner, WebDriverResult},
 };
 use tokio::runtime::Runtime;
 
@@ -202,10 +203,21 @@ impl Browser {
         }
     }
 
+    /// Something done with the first of these. A live page may put another in its place meanwhile: then with that one.
+    fn with<T>(&self, by: By, what: &str, act: impl AsyncFn(&WebElement) -> WebDriverResult<T>) -> WebDriverResult<T> {
+        let end = Instant::now() + PATIENCE;
+        loop {
+            let element = self.find_by(by.clone(), what);
+            match self.wait(act(&element)) {
+                Err(error) if matches!(*error, WebDriverErrorInner::StaleElementReference(_)) && Instant::now() < end => {}
+                done => return done,
+            }
+        }
+    }
+
     /// As it is seen.
     pub fn text(&self, css: &str) -> String {
-        let element = self.find(css);
-        self.wait(element.text()).unwrap_or_default()
+        self.with(By::Css(css), css, WebElement::text).unwrap_or_default()
     }
 
     /// What a form leaves behind, which is said once: never loads the page anew.
@@ -249,22 +261,20 @@ impl Browser {
     }
 
     pub fn click(&self, css: &str) {
-        let element = self.find(css);
-        self.click_on(&element, css);
+        self.click_on(By::Css(css), css);
     }
 
     /// A link, a button or a summary with these words, in `within` (an XPath prefix: `//main`).
     pub fn click_words(&self, within: &str, words: &str) {
         let quoted = format!("normalize-space(.)=\"{words}\"");
         let xpath = ["a", "button", "summary", "label"].map(|tag| format!("{within}//{tag}[{quoted}]")).join(" | ");
-        let element = self.find_by(By::XPath(&xpath), &format!("link or button `{words}`"));
-        self.click_on(&element, words);
+        self.click_on(By::XPath(&xpath), &format!("link or button `{words}`"));
     }
 
-    fn click_on(&self, element: &WebElement, what: &str) {
+    fn click_on(&self, by: By, what: &str) {
         self.collect();
         self.clicks.set(self.clicks.get() + 1);
-        self.wait(async {
+        self.with(by, what, async |element| {
             element.scroll_into_view().await?;
             element.click().await
         })
@@ -273,8 +283,7 @@ impl Browser {
 
     /// What was in the field is gone.
     pub fn fill(&self, css: &str, text: &str) {
-        let field = self.find(css);
-        self.wait(async {
+        self.with(By::Css(css), css, async |field| {
             field.clear().await?;
             field.send_keys(text).await
         })
@@ -283,13 +292,12 @@ impl Browser {
 
     /// Keys on whatever has the focus, or on the page itself. For a file's field: its path.
     pub fn press(&self, css: &str, keys: &str) {
-        let element = self.find(css);
-        self.wait(element.send_keys(keys)).unwrap_or_else(|error| panic!("{}: {css} takes no keys: {error}", self.path()));
+        self.with(By::Css(css), css, async |element| element.send_keys(keys).await)
+            .unwrap_or_else(|error| panic!("{}: {css} takes no keys: {error}", self.path()));
     }
 
     pub fn value(&self, css: &str) -> String {
-        let element = self.find(css);
-        self.wait(element.value()).ok().flatten().unwrap_or_default()
+        self.with(By::Css(css), css, WebElement::value).ok().flatten().unwrap_or_default()
     }
 
     /// The result of the body of a function.

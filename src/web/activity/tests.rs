@@ -5,44 +5,24 @@ use std::sync::Arc;
 use super::*;
 use crate::{
     protocol::{
-        Node,
         explain::{Asked, Decision, Outcome, Silence, Step as Reason},
         lease::HwAddr,
         node::Noted,
         replica::Edited,
-        time::{Epoch, Time},
+        time::Time,
     },
     runtime::{
-        clock::{Clock, Reading, WallTrust},
         journal::{Kind, Note},
         store::Step,
     },
-    settings::{Identifier, Record, Reservation, Settings, access::Access},
-    web::{House, shell::Shell},
+    settings::{Identifier, Record, Reservation, access::Access},
+    web::{House, devices::example, shell::Shell},
 };
 
 const HOSTILE: &str = "<script>alert(1)</script>\"'&\u{202e}\u{0}";
 
 fn house() -> House {
-    let (clock, _) = Clock::resume(None, &Reading::take(WallTrust::Kernel), WallTrust::Kernel);
-    let node = Node::new(Settings::default(), Vec::new(), Epoch(1), Time(0));
-    House {
-        host: "attic".into(),
-        twin_name: None,
-        revision: 0,
-        now: clock.now(),
-        settings: Settings::default(),
-        bindings: Vec::new(),
-        status: node.status(clock.now()),
-        to_reconcile: Vec::new(),
-        asked: Default::default(),
-        around: Default::default(),
-        drill_checks: Vec::new(),
-        same: None,
-        last_drill: None,
-        known: Default::default(),
-        clock,
-    }
+    example::house("", Vec::new())
 }
 
 fn shell() -> Shell {

@@ -161,8 +161,38 @@ impl<'h> Device<'h> {
     }
 }
 
-/// Every device that is known, in no order.
+/// A device by where its parts stand in a house.
+#[derive(Debug)]
+pub struct Entry {
+    id: DeviceId,
+    hw: Option<HwAddr>,
+    /// Of the settings' reservations.
+    kept: Option<usize>,
+    /// Of the bindings.
+    lease: Option<usize>,
+    asked: Option<Arc<Decision>>,
+    seen: Option<(Time, Time)>,
+}
+
+impl Entry {
+    fn device<'h>(&'h self, house: &'h House) -> Device<'h> {
+        Device {
+            id: self.id.clone(),
+            hw: self.hw,
+            kept: self.kept.map(|at| &house.settings.reservations[at]),
+            lease: self.lease.map(|at| &house.bindings[at]),
+            asked: self.asked.as_deref(),
+            seen: self.seen,
+        }
+    }
+}
+
+/// Every device that is known, by address: the usual order, so that it costs little to sort by it.
 pub fn gather(house: &House) -> Vec<Device<'_>> {
+    house.drawn.entries(|| merge(house)).iter().map(|entry| entry.device(house)).collect()
+}
+
+fn merge(house: &House) -> Vec<Entry> {
     let mut devices = of_leases(house);
     let mut by_hw: HashMap<HwAddr, usize> = HashMap::with_capacity(devices.len());
     let mut by_client: HashMap<&[u8], usize> = HashMap::new();
@@ -171,22 +201,23 @@ pub fn gather(house: &House) -> Vec<Device<'_>> {
         if let Some(hw) = device.hw {
             by_hw.entry(hw).or_insert(i);
         }
-        if let Some(lease) = device.lease {
+        if let Some(lease) = device.lease.map(|at| &house.bindings[at]) {
             by_address.insert(lease.address, i);
             if let ClientId::Given(id) | ClientId::Clone(id, _) = &lease.client {
                 by_client.entry(id).or_insert(i);
             }
         }
     }
-    for kept in &house.settings.reservations {
+    for (at, kept) in house.settings.reservations.iter().enumerate() {
         let at_address = by_address.get(&kept.address).copied();
+        let is_leased = |&i: &usize| devices[i].device(house).standing(house.now) == Standing::Leased;
         let found = match &kept.identifier {
             Identifier::Mac(hw) => at_address.filter(|&i| devices[i].hw == Some(*hw)).or(by_hw.get(hw).copied()),
             Identifier::ClientId(id) => by_client.get(id.as_slice()).copied(),
-            Identifier::CircuitId(_) => at_address.filter(|&i| devices[i].standing(house.now) == Standing::Leased),
+            Identifier::CircuitId(_) => at_address.filter(is_leased),
         };
         match found.filter(|&i| devices[i].kept.is_none()) {
-            Some(i) => devices[i].kept = Some(kept),
+            Some(i) => devices[i].kept = Some(at),
             None => {
                 let hw = match &kept.identifier {
                     Identifier::Mac(hw) => Some(*hw),
@@ -195,35 +226,30 @@ pub fn gather(house: &House) -> Vec<Device<'_>> {
                 if let Some(hw) = hw {
                     by_hw.entry(hw).or_insert(devices.len());
                 }
-                devices.push(Device {
-                    id: DeviceId::of(&kept.identifier),
-                    hw,
-                    kept: Some(kept),
-                    lease: None,
-                    asked: None,
-                    seen: None,
-                });
+                let id = DeviceId::of(&kept.identifier);
+                devices.push(Entry { id, hw, kept: Some(at), lease: None, asked: None, seen: None });
             }
         }
     }
     for (&hw, decision) in &house.asked {
         match by_hw.get(&hw) {
-            Some(&i) => devices[i].asked = Some(decision),
+            Some(&i) => devices[i].asked = Some(Arc::clone(decision)),
             None if hw.bytes().is_empty() => {}
             None => {
-                let id = DeviceId::Hw(hw);
-                devices.push(Device { id, hw: Some(hw), kept: None, lease: None, asked: Some(decision), seen: None });
+                let (id, asked) = (DeviceId::Hw(hw), Some(Arc::clone(decision)));
+                devices.push(Entry { id, hw: Some(hw), kept: None, lease: None, asked, seen: None });
             }
         }
     }
     // Who asked and was answered by another server, or by the twin, is not ours to list.
-    devices.retain(|device| device.lease.is_some() || device.kept.is_some() || device.is_unanswered());
+    devices.retain(|device| device.lease.is_some() || device.kept.is_some() || device.device(house).is_unanswered());
     let wall_ms = wall_ms(house);
     let time = |at_ms: i64| house.now.earlier(Duration::from_millis(u64::try_from(wall_ms - at_ms).unwrap_or(0)));
     for device in &mut devices {
         let known = device.hw.and_then(|hw| house.known.get(&hw));
         device.seen = known.map(|known| (time(known.first_wall_ms), time(known.last_wall_ms)));
     }
+    devices.sort_by_cached_key(|device| device.device(house).address(house.now));
     devices
 }
 
@@ -233,20 +259,20 @@ fn wall_ms(house: &House) -> i64 {
 }
 
 /// One for each MAC; where several hold leases under one MAC (containers), one for each of those.
-fn of_leases(house: &House) -> Vec<Device<'_>> {
-    let mut by_hw: BTreeMap<HwAddr, Vec<&Binding>> = BTreeMap::new();
-    for binding in &house.bindings {
-        by_hw.entry(binding.hw).or_default().push(binding);
+fn of_leases(house: &House) -> Vec<Entry> {
+    let mut by_hw: BTreeMap<HwAddr, Vec<(usize, &Binding)>> = BTreeMap::new();
+    for (at, binding) in house.bindings.iter().enumerate() {
+        by_hw.entry(binding.hw).or_default().push((at, binding));
     }
     let mut devices = Vec::with_capacity(by_hw.len());
     for (hw, mut bindings) in by_hw {
-        let is_leased = |binding: &&Binding| binding.state != BindingState::Declined && binding.is_held(house.now);
-        bindings.sort_unstable_by_key(|binding| std::cmp::Reverse((is_leased(binding), binding.since)));
+        let is_leased = |binding: &Binding| binding.state != BindingState::Declined && binding.is_held(house.now);
+        bindings.sort_unstable_by_key(|(_, binding)| std::cmp::Reverse((is_leased(binding), binding.since)));
         let has_hw = !hw.bytes().is_empty();
-        let held = bindings.iter().take_while(|binding| is_leased(binding)).count();
+        let held = bindings.iter().take_while(|(_, binding)| is_leased(binding)).count();
         let shown = if has_hw { held.max(1) } else { bindings.len() };
         let mut clients: Vec<&ClientId> = Vec::new();
-        for lease in bindings.into_iter().take(shown) {
+        for (at, lease) in bindings.into_iter().take(shown) {
             if clients.contains(&&lease.client) {
                 continue;
             }
@@ -255,7 +281,7 @@ fn of_leases(house: &House) -> Vec<Device<'_>> {
                 ClientId::Given(id) if !has_hw || (shown > 1 && clients.len() > 1) => DeviceId::Client(id.clone()),
                 ClientId::Given(_) | ClientId::Hardware(_) | ClientId::Clone(..) => DeviceId::Hw(hw),
             };
-            devices.push(Device { id, hw: has_hw.then_some(hw), kept: None, lease: Some(lease), asked: None, seen: None });
+            devices.push(Entry { id, hw: has_hw.then_some(hw), kept: None, lease: Some(at), asked: None, seen: None });
         }
     }
     devices

@@ -52,6 +52,7 @@ pub fn house(settings: &str, bindings: Vec<Binding>) -> House {
         last_drill: None,
         asked: HashMap::new(),
         known: HashMap::new(),
+        drawn: Default::default(),
     };
     house.bindings.sort_unstable_by_key(|binding| binding.address);
     house

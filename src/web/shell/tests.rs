@@ -1,50 +1,21 @@
 //! The sentence, for every way in which the pair can stand.
 
-use std::collections::BTreeMap;
-
 use super::*;
 use crate::{
     protocol::{
         failover::Rank,
-        node::{PartnerStatus, Status, SubnetStatus, TwinStatus},
-        time::Epoch,
+        node::{PartnerStatus, TwinStatus},
     },
-    runtime::clock::{Clock, Reading, WallTrust},
-    settings::Settings,
+    web::devices::example,
 };
 
 fn house(twin: Option<TwinStatus>) -> House {
-    let (clock, _) = Clock::resume(None, &Reading::take(WallTrust::Kernel), WallTrust::Kernel);
-    assert_eq!(clock.epoch(), Epoch(1));
-    let subnet = SubnetStatus { network: "192.0.2.0/24".into(), pool_size: 100, pool_used: 1 };
-    House {
-        host: "attic".into(),
-        twin_name: Some("cellar".into()),
-        revision: 0,
-        now: clock.now(),
-        clock,
-        settings: Settings::default(),
-        bindings: Vec::new(),
-        status: Status {
-            serving: twin.as_ref().is_none_or(|twin| twin.is_serving),
-            interfaces: vec!["eth0".into()],
-            trouble: None,
-            notices: Vec::new(),
-            not_listening: Vec::new(),
-            subnets: vec![subnet],
-            commits_waiting: 0,
-            outcomes: BTreeMap::new(),
-            malformed: BTreeMap::new(),
-            twin,
-        },
-        to_reconcile: Vec::new(),
-        asked: Default::default(),
-        around: Default::default(),
-        drill_checks: Vec::new(),
-        same: None,
-        last_drill: None,
-        known: Default::default(),
-    }
+    let mut house = example::house(example::HOME, Vec::new());
+    house.twin_name = Some("cellar".into());
+    house.status.serving = twin.as_ref().is_none_or(|twin| twin.is_serving);
+    house.status.interfaces = vec!["eth0".into()];
+    house.status.twin = twin;
+    house
 }
 
 fn twin(state: State, is_active: bool, silent_ms: u64) -> TwinStatus {

@@ -69,13 +69,14 @@ fn a_client_id_finds_its_lease_whatever_its_mac() {
 
 #[test]
 fn who_asks_and_gets_nothing_is_listed_and_who_asks_the_twin_is_not() {
-    let mut house = house(HOME, Vec::new());
-    refused(&mut house, TV, Some("tv"));
-    assert_eq!(device(&house, TV).standing(house.now), Standing::Unanswered);
-    let mut answered = (*house.asked[&mac(TV)]).clone();
+    let mut unanswered = house(HOME, Vec::new());
+    refused(&mut unanswered, TV, Some("tv"));
+    assert_eq!(device(&unanswered, TV).standing(unanswered.now), Standing::Unanswered);
+    let mut answered = (*unanswered.asked[&mac(TV)]).clone();
     answered.outcome = Outcome::Silent { why: Silence::TwinAnswers };
-    house.asked.insert(mac(TV), Arc::new(answered));
-    assert_eq!(find(&gather(&house), &TV.parse().expect("an id")).map(|device| device.id), None);
+    let mut by_twin = house(HOME, Vec::new());
+    by_twin.asked.insert(mac(TV), Arc::new(answered));
+    assert_eq!(find(&gather(&by_twin), &TV.parse().expect("an id")).map(|device| device.id), None);
 }
 
 #[test]
