@@ -120,8 +120,8 @@ enum Command {
         /// Ask on these interfaces; without it, on every Ethernet interface that has an address.
         #[arg(long = "interface")]
         interfaces: Vec<String>,
-        /// How long to wait for answers, in seconds.
-        #[arg(long, default_value = "3", value_parser = wait_secs)]
+        /// How long to wait for answers, in seconds. Some servers try for 3 s whether the address is free before they offer it.
+        #[arg(long, default_value = "5", value_parser = wait_secs)]
         wait: Duration,
         #[arg(long)]
         json: bool,

@@ -152,6 +152,18 @@ impl Replica {
         edited.into_values().collect()
     }
 
+    /// All of these as this node's own edits of now: another takes the twin's place, and what that one numbers has seen
+    /// nothing that its predecessor numbered. Contradictions stay as they are until somebody chooses.
+    pub fn renumbered(&self, rank: Rank, number: &mut u64) -> Vec<Entry> {
+        let settled = self.entries.values().filter(|entry| entry.other.is_none());
+        settled
+            .map(|entry| Entry {
+                edited: entry.edited.clone(),
+                ..next(entry.key.clone(), None, entry.record.clone(), rank, number)
+            })
+            .collect()
+    }
+
     /// Takes the entry in. The one before it comes back.
     pub fn put(&mut self, entry: Entry) -> Option<Entry> {
         self.assembled = OnceLock::new();

@@ -182,6 +182,7 @@ fn field_of(sentence: &str) -> Option<String> {
 }
 
 async fn save(State(site): State<Site>, visitor: Visitor, Form(values): Form<Values>) -> Result<Response, Stopped> {
+    let _alone = site.alone().await;
     let house = site.fresh_house().await?;
     let mut json = json_of(&values);
     unmask(&mut json, &house.settings.alerts);

@@ -276,6 +276,7 @@ async fn save(
     Path(id): Path<String>,
     Form(form): Form<Pairs>,
 ) -> Result<Response, Stopped> {
+    let _alone = site.alone().await;
     let found = match look(&visitor, &id, site.fresh_house().await?) {
         Ok(found) => found,
         Err(page) => return Ok(*page),

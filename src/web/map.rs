@@ -160,7 +160,7 @@ async fn range(State(site): State<Site>, visitor: Visitor, Form(fields): Form<Fi
         replaces: None,
         fields: &fields,
     };
-    match change(&site, &visitor, &house, changing).await? {
+    match change(&site, &visitor, changing).await? {
         Outcome::Answer(response) => Ok(response),
         Outcome::Refused(sentences) => {
             let mut errors = Errors::default();

@@ -34,6 +34,7 @@ pub fn cheap_hash() -> String {
     argon2.hash_password_with_salt(PASSWORD.as_bytes(), b"salt of the test").expect("hashed").to_string()
 }
 
+#[derive(Clone)]
 pub struct Scratch {
     pub site: Site,
     router: Router,

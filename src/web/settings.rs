@@ -23,7 +23,7 @@ use axum::{
 };
 
 use super::{
-    House, Site,
+    Site,
     notice::{self, Notice},
     revision,
     shell::{self, Section, Shell},
@@ -122,8 +122,10 @@ pub enum Outcome {
 }
 
 /// The one way to change a record by a form: not over somebody else's change, and not past a device's lease unasked.
-pub async fn change(site: &Site, visitor: &Visitor, house: &House, changing: Changing<'_>) -> Result<Outcome, Stopped> {
+pub async fn change(site: &Site, visitor: &Visitor, changing: Changing<'_>) -> Result<Outcome, Stopped> {
     let Changing { path, back, section, said, record, replaces, fields } = changing;
+    let _alone = site.alone().await;
+    let house = &*site.fresh_house().await?;
     let before = &house.settings;
     let key = replaces.clone().unwrap_or_else(|| record.key());
     let now = before.record(&key);

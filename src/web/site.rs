@@ -55,6 +55,8 @@ struct Inner {
     house: Mutex<Option<Taken>>,
     /// Held by the one who looks at the node for all who wait.
     turn: tokio::sync::Mutex<()>,
+    /// Held by the one who changes something.
+    change: tokio::sync::Mutex<()>,
     door: Door,
     streams: Streams,
     /// Further names by which this device may be opened.
@@ -132,8 +134,8 @@ impl Site {
     /// `names`: by which this device is opened, beside its own.
     pub fn new(data: PathBuf, handle: Handle, link: Option<Arc<dyn TwinLink>>, archive: Archive, names: Vec<String>) -> Site {
         let (door, streams) = (Door::default(), Streams::default());
-        let (house, turn) = Default::default();
-        Site { inner: Arc::new(Inner { handle, link, archive, data, house, turn, door, streams, names }) }
+        let (house, turn, change) = Default::default();
+        Site { inner: Arc::new(Inner { handle, link, archive, data, house, turn, change, door, streams, names }) }
     }
 
     fn taken(&self) -> MutexGuard<'_, Option<Taken>> {
@@ -208,6 +210,11 @@ impl Site {
         let house = Arc::new(house);
         *self.taken() = Some(Taken { began, done, house: Arc::clone(&house) });
         Ok(house)
+    }
+
+    /// For who looks whether something is as a form has seen it, and then changes it: nobody else does in between.
+    pub async fn alone(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.inner.change.lock().await
     }
 
     /// The inner error: refused, with a sentence. When this returns well, the change is on disk.

@@ -91,7 +91,7 @@ struct NewToken {
 /// Answers with the page itself, not with a way to it: the secret goes to this browser once, and lies nowhere.
 async fn make(State(site): State<Site>, visitor: Visitor, Form(form): Form<NewToken>) -> Result<Response, Stopped> {
     // One record holds the password as well: nobody may change it meanwhile.
-    let _alone = site.door().changing.lock().await;
+    let _alone = site.alone().await;
     let house = site.fresh_house().await?;
     let name = form.name.trim().to_owned();
     let refused = |field: &str, why: String| {
@@ -131,7 +131,7 @@ struct Revoked {
 }
 
 async fn revoke(State(site): State<Site>, visitor: Visitor, Form(Revoked { name }): Form<Revoked>) -> Result<Response, Stopped> {
-    let _alone = site.door().changing.lock().await;
+    let _alone = site.alone().await;
     let house = site.fresh_house().await?;
     let mut access = house.settings.access.clone();
     access.tokens.retain(|token| token.name != name);

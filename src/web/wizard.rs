@@ -259,7 +259,7 @@ async fn make_pool(State(site): State<Site>, visitor: Visitor, Form(fields): For
                 replaces: None,
                 fields: &fields,
             };
-            match change(&site, &visitor, &house, changing).await? {
+            match change(&site, &visitor, changing).await? {
                 Outcome::Answer(response) => return Ok(response),
                 Outcome::Refused(sentences) => {
                     for sentence in sentences {

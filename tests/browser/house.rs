@@ -11,7 +11,6 @@ use crate::twins::Twins;
 
 pub struct House<'l> {
     pub lab: &'l Lab,
-    #[allow(dead_code, reason = "kept running")]
     pub twins: Twins<'l>,
     /// Ports for the browsers' drivers.
     next_port: Cell<u16>,
@@ -32,6 +31,22 @@ dns = ["10.77.0.254"]
 impl<'l> House<'l> {
     /// Both twins run, together, with their dashboards.
     pub fn new(lab: &'l Lab, name: &str) -> House<'l> {
+        let mut house = House::dark(lab, name);
+        house.twins.start_both();
+        house.wait_for_pages();
+        house
+    }
+
+    /// Both run as they come from the shop: nothing is set up, and they are no twins.
+    pub fn new_in_the_box(lab: &'l Lab, name: &str) -> House<'l> {
+        let mut house = House::dark(lab, name);
+        (house.twins.settings, house.twins.key, house.twins.finds_by_itself) = (None, None, true);
+        Side::BOTH.into_iter().for_each(|side| house.twins.start(side));
+        house.wait_for_pages();
+        house
+    }
+
+    fn dark(lab: &'l Lab, name: &str) -> House<'l> {
         lab.bridge("lan");
         for side in Side::BOTH {
             lab.host(side.host(), "lan", &[&format!("{}/24", side.address())]);
@@ -43,14 +58,15 @@ impl<'l> House<'l> {
         }
         let mut twins = Twins::new(lab, &format!("browser-{name}"), SETTINGS);
         twins.web = "0.0.0.0:80";
-        twins.start_both();
-        let house = House { lab, twins, next_port: Cell::new(9515) };
+        House { lab, twins, next_port: Cell::new(9515) }
+    }
+
+    pub fn wait_for_pages(&self) {
         for side in Side::BOTH {
             wait_until("the dashboard answers", Duration::from_secs(5), || {
                 std::net::TcpStream::connect((side.address(), 80)).is_ok()
             });
         }
-        house
     }
 
     pub fn port(&self) -> u16 {

@@ -23,6 +23,7 @@ mod axe;
 mod browser;
 mod house;
 
+mod begin;
 mod drill;
 mod every_page;
 mod live;

@@ -21,8 +21,10 @@ pub struct Twins<'l> {
     /// Where each listens for the other.
     listen: fn(Side) -> Ipv4Addr,
     pub folders: [PathBuf; 2],
-    settings: PathBuf,
-    key: PathBuf,
+    /// `None`: nothing is set up.
+    pub settings: Option<PathBuf>,
+    /// `None`: they are no twins until somebody pairs them.
+    pub key: Option<PathBuf>,
     /// Variables of each node's environment.
     pub environment: [Vec<(String, String)>; 2],
     /// Each is told no address, neither its own nor the other's.
@@ -50,7 +52,7 @@ impl<'l> Twins<'l> {
         let write = |file: &str, text: &str| {
             let path = lab.folder().join(file);
             std::fs::write(&path, text).expect("the world's folder can be written");
-            path
+            Some(path)
         };
         let settings = write("pair.toml", settings);
         let key = write("pair.key", "correct horse battery staple of the lab\n");
@@ -136,7 +138,9 @@ impl Pair for Twins<'_> {
         words.extend((!environment.is_empty()).then(|| "env".to_owned()));
         words.extend(environment.iter().map(|(name, value)| format!("{name}={value}")));
         words.extend([text(&program()), "run".into(), "--data".into(), text(&self.folders[side as usize])]);
-        words.extend(["--settings".into(), text(&self.settings), "--pair-key-file".into(), text(&self.key)]);
+        for (switch, file) in [("--settings", &self.settings), ("--pair-key-file", &self.key)] {
+            words.extend(file.iter().flat_map(|file| [switch.into(), text(file)]));
+        }
         // Where a test wants pages, its flags say so.
         words.extend(["--web-listen", self.web, "--web-tls-listen", "off"].map(Into::into));
         if !self.finds_by_itself {

@@ -156,6 +156,7 @@ impl Node {
         twin.acked.clear();
         // The numbers that the former one told are not the numbers of this one.
         twin.memory.partner_number = 0;
+        self.renumber_settings(now, out);
         self.store_memory(now, out);
     }
 

@@ -41,7 +41,7 @@ const SLOW_INTERVAL: Duration = Duration::from_secs(60);
 /// Each look asks every server on the network for an address.
 const PROBE_INTERVAL: Duration = Duration::from_secs(10 * 60);
 const PROBE_FIRST_AFTER: Duration = Duration::from_secs(30);
-const PROBE_WAIT: Duration = Duration::from_secs(3);
+const PROBE_WAIT: Duration = Duration::from_secs(5);
 /// Addresses in conflict that are looked at: the sentence names five.
 const CONFLICTS_MAX: usize = 1024;
 const LEDGER_FILE: &str = "alerts.json";

@@ -3,15 +3,11 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
     time::SystemTime,
 };
 
 use super::{Fault, Place, connect_to_read_older, rows, snapshot};
 use crate::{protocol::lease::BindingState, settings::Settings};
-
-/// One at a time, whoever asks for it.
-static MAKING: Mutex<()> = Mutex::new(());
 
 /// A snapshot that lies in the data folder.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -91,7 +87,6 @@ pub fn look_into(path: &Path) -> Result<Contents, String> {
 
 /// A snapshot beside the nightly one of today, which it replaces.
 pub fn back_up_now(folder: &Path) -> Result<PathBuf, String> {
-    let _one = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     snapshot::make(&Place::new(folder))
 }
 

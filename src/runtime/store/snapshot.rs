@@ -5,6 +5,7 @@ use std::{
     fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
 };
 
 use rusqlite::Connection;
@@ -42,10 +43,14 @@ impl Good {
     }
 }
 
+/// One at a time, whoever asks for it.
+static MAKING: Mutex<()> = Mutex::new(());
+
 /// Makes a snapshot on a connection of its own, beside the writer. It takes its name only when it was read back.
 pub fn make(place: &Place) -> Result<PathBuf, String> {
     let told = |fault: Fault| format!("The snapshot was not made: {}", fault.told(&place.snapshots));
     let io = |error: io::Error| told(Fault::Refused(io_told(&place.snapshots, &error)));
+    let _one = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     private_folder(&place.snapshots).map_err(io)?;
     let making = place.snapshots.join("making");
     let name = format!("{}.db", clock::wall_day_and_second().0);

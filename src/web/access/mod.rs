@@ -22,6 +22,4 @@ pub struct Door {
     pub sessions: Sessions,
     pub throttle: Mutex<Throttle>,
     pub hasher: Hasher,
-    /// Held while the password is looked at and then changed, so that of two who claim at once one is told.
-    pub changing: tokio::sync::Mutex<()>,
 }

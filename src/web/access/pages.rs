@@ -104,7 +104,7 @@ async fn claim(
     Extension(peer): Extension<Peer>,
     Form(form): Form<NewPassword>,
 ) -> Result<Response, Stopped> {
-    let _alone = site.door().changing.lock().await;
+    let _alone = site.alone().await;
     let house = site.fresh_house().await?;
     if password::stored(&house.settings).is_some() {
         return Ok((
@@ -342,7 +342,7 @@ async fn change(
     visitor: Visitor,
     Form(form): Form<Change>,
 ) -> Result<Response, Stopped> {
-    let _alone = site.door().changing.lock().await;
+    let _alone = site.alone().await;
     let house = site.fresh_house().await?;
     let Some(stored) = password::stored(&house.settings).map(ToOwned::to_owned) else {
         return Ok(Redirect::to("/claim").into_response());

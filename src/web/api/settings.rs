@@ -97,6 +97,7 @@ pub fn unmask(alerts: &mut Value, now: &Alerts) {
 /// Take over all settings at once: what is not in them goes
 #[utoipa::path(put, path = "/api/v1/settings", tag = "settings", params(("If-Match" = Option<String>, Header)), request_body(content((SettingsDoc = "application/json"), (String = "application/toml"))), responses((status = 200, body = Done), Problems))]
 pub async fn import(State(site): State<Site>, visitor: Visitor, headers: HeaderMap, body: Bytes) -> Answer<Json<Done>> {
+    let _alone = site.alone().await;
     let house = site.fresh_house().await?;
     let (settings, yours) = settings_sent(&headers, &body, &house.settings)?;
     etag::check(&headers, Some(&translate::settings_json(&shown(&house.settings))), &yours)?;
@@ -155,6 +156,7 @@ pub async fn put_section(
     Path(section): Path<String>,
     body: Bytes,
 ) -> Answer<Json<Done>> {
+    let _alone = site.alone().await;
     let house = site.fresh_house().await?;
     let current = section_shown(&house.settings, &section)?;
     let mut yours = json_of(&body)?;

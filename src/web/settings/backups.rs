@@ -250,6 +250,7 @@ async fn restore(
     Path(which): Path<String>,
     Form(fields): Form<Fields>,
 ) -> Result<Response, Stopped> {
+    let _alone = site.alone().await;
     let house = site.fresh_house().await?;
     if !house.is_as_seen(&fields) {
         return Ok(preview_page(&site, &house, &visitor, &which, true));

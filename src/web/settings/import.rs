@@ -214,6 +214,7 @@ async fn apply(
     Path(id): Path<String>,
     Form(fields): Form<Fields>,
 ) -> Result<Response, Stopped> {
+    let _alone = site.alone().await;
     let house = site.fresh_house().await?;
     if !house.is_as_seen(&fields) {
         return Ok(preview_page(&site, &house, &visitor, &id, &fields, true));

@@ -115,7 +115,7 @@ async fn save_times(State(site): State<Site>, visitor: Visitor, Form(fields): Fo
             replaces: None,
             fields: &fields,
         };
-        match change(&site, &visitor, &house, changing).await? {
+        match change(&site, &visitor, changing).await? {
             Outcome::Answer(response) => return Ok(response),
             Outcome::Refused(sentences) => beside(&mut errors, &sentences, "default"),
         }
@@ -227,7 +227,7 @@ async fn save_subnet(
             record: Record::Subnet(subnet),
             fields: &fields,
         };
-        match change(site, visitor, house, changing).await? {
+        match change(site, visitor, changing).await? {
             Outcome::Answer(response) => return Ok(response),
             Outcome::Refused(sentences) => beside(&mut errors, &sentences, "network"),
         }

@@ -199,7 +199,7 @@ async fn save(State(site): State<Site>, visitor: Visitor, Form(fields): Form<Fie
             replaces: None,
             fields: &fields,
         };
-        match change(&site, &visitor, &house, changing).await? {
+        match change(&site, &visitor, changing).await? {
             Outcome::Answer(response) => return Ok(response),
             Outcome::Refused(sentences) => {
                 for sentence in sentences {
@@ -319,7 +319,7 @@ async fn define(State(site): State<Site>, visitor: Visitor, Form(mut fields): Fo
             replaces: None,
             fields: &fields,
         };
-        match change(&site, &visitor, &house, changing).await? {
+        match change(&site, &visitor, changing).await? {
             Outcome::Answer(response) => return Ok(response),
             Outcome::Refused(sentences) => errors.add("own-name", sentences.join(" ")),
         }

@@ -76,7 +76,7 @@ async fn save(State(site): State<Site>, visitor: Visitor, Form(fields): Form<Fie
             replaces: None,
             fields: &fields,
         };
-        match change(&site, &visitor, &house, changing).await? {
+        match change(&site, &visitor, changing).await? {
             Outcome::Answer(response) => return Ok(response),
             Outcome::Refused(sentences) => {
                 for sentence in sentences {

@@ -100,6 +100,20 @@ async fn who_is_overtaken_sees_both_versions_and_loses_nothing() {
 }
 
 #[tokio::test]
+async fn of_two_who_save_in_one_moment_one_is_told() {
+    let mut one = signed_in().await;
+    let path = "/settings/network/192.0.2.0-24";
+    let opened = one.get(path).await.body;
+    let form = |pools: &str| format!("network=192.0.2.0%2F24&pools={pools}&revision={}", revision(&opened));
+    let mut other = one.clone();
+    let (mine, theirs) = (form("192.0.2.100-210"), form("192.0.2.50-199"));
+    let (first, second) = tokio::join!(one.post(path, &mine), other.post(path, &theirs));
+    let mut said = [first.status.as_u16(), second.status.as_u16()];
+    said.sort_unstable();
+    assert_eq!(said, [303, 409]);
+}
+
+#[tokio::test]
 async fn a_range_of_the_map_becomes_a_pool_and_an_exclusion() {
     let mut scratch = signed_in().await;
     let told = scratch.post("/map", "make=pool&part=192.0.2.0&from=60&to=99").await;

@@ -26,7 +26,7 @@ fn twin(state: State, is_active: bool, silent_ms: u64) -> TwinStatus {
         state_told: state.to_string(),
         since_secs: 10,
         is_active,
-        is_serving: !matches!(state, State::Recover | State::ShuttingDown | State::Startup | State::Reconcile),
+        is_serving: !matches!(state, State::Recover | State::ShuttingDown | State::Startup),
         forgot: None,
         wait_secs: None,
         partner: Some(PartnerStatus {
@@ -61,6 +61,10 @@ fn the_sentence_names_who_answers() {
         "attic is answering alone: cellar counts as down. Your devices keep working."
     );
     assert_eq!(told(twin(State::Startup, true, 100)), "attic is learning from cellar, which is answering.");
+    assert_eq!(told(twin(State::Reconcile, true, 100)), "attic is answering, and compares notes with cellar.");
+    let mut learns = twin(State::Reconcile, true, 100);
+    learns.partner.as_mut().expect("it is heard").state = State::Recover;
+    assert_eq!(told(learns), "cellar is learning from attic, which is answering.");
     assert_eq!(
         told(twin(State::Recover, true, 9000)),
         "attic may have forgotten leases and waits for cellar. It answers nobody."

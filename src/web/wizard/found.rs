@@ -15,8 +15,8 @@ use crate::{
     },
 };
 
-/// Servers answer within the first second; some wait for others.
-const WAIT: Duration = Duration::from_secs(3);
+/// Most servers answer within a second; dnsmasq first asks by ping for 3 s whether the address is free.
+const WAIT: Duration = Duration::from_secs(5);
 /// How long an answer is shown before the network is asked again.
 const FRESH: Duration = Duration::from_secs(60);
 

@@ -5,11 +5,11 @@ use std::time::Duration;
 use super::house::{A, B, House};
 use crate::{
     protocol::{
-        Command,
+        Command, TwinCommand,
         node::{Noted, Reversal},
         replica::Edited,
     },
-    settings::{LeaseTimes, Record, RecordKey, Server, Settings},
+    settings::{LeaseTimes, Record, RecordKey, Server, Settings, access::Access},
 };
 
 fn secs(secs: u64) -> Duration {
@@ -83,4 +83,25 @@ fn changes_made_while_apart_are_told_with_the_moment_at_which_they_were_made() {
     let mut moments: Vec<_> = notes.iter().map(|note| (note.edited.wall_ms, note.edited.by.as_str(), note.on_twin)).collect();
     moments.sort_unstable();
     assert_eq!(moments, [(1000, "dashboard", true), (2000, "attic", true)]);
+}
+
+#[test]
+fn what_a_replaced_twin_had_edited_is_not_overwritten_by_the_new_one() {
+    // Only the second has ever edited this one.
+    let access = |password: &str| Record::Access(Access { password: Some(password.into()), tokens: Vec::new() });
+    let mut house = House::together();
+    house.command_by(B, Edited::new("dashboard", 1000), Command::Put(access("$argon2id$old"))).expect("it is sound");
+    house.wait(secs(1));
+    house.kill(B);
+    house.wait(secs(2));
+    house.command(A, Command::Twin(TwinCommand::Unpair)).expect("it serves");
+    house.wipe(B);
+    house.set_up(B, access("$argon2id$new"));
+    house.pair_anew(A);
+    house.start(B);
+    house.wait(secs(5));
+    for node in [A, B] {
+        assert_eq!(house.settings(node).record(&RecordKey::Access), Some(access("$argon2id$old")), "in force on {node}");
+        assert_eq!(house.status(node).map(|status| status.to_reconcile.len()), Some(1), "and the other kept on {node}");
+    }
 }

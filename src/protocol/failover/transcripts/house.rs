@@ -140,6 +140,11 @@ impl House {
         self.disks[node] = Disk { memory: Some(memory), ..Disk::default() };
     }
 
+    /// It was set up before it had a twin.
+    pub fn set_up(&mut self, node: usize, record: Record) {
+        self.disks[node].settings.put(record);
+    }
+
     /// The link of this one has found another twin, as `runtime::twin::at_pairing` has it.
     pub fn pair_anew(&mut self, node: usize) {
         self.sessions += 1;

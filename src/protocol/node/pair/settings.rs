@@ -35,6 +35,23 @@ impl Node {
         out.push(Action::Commit(Commit { id, changes: entries.into_iter().map(Box::new).map(Change::Setting).collect() }));
     }
 
+    /// For a new twin in the place of another: as it has seen none of these, what it sets must not look newer than all of them.
+    pub(super) fn renumber_settings(&mut self, now: Time, out: &mut Vec<Action>) {
+        let Some(twin) = &mut self.twin else { return };
+        let entries = twin.replica.renumbered(twin.memory.rank, &mut self.version);
+        if entries.is_empty() {
+            return;
+        }
+        let before = Box::new(twin.replica.clone());
+        for entry in &entries {
+            twin.replica.put(entry.clone());
+            twin.unconfirmed_settings.insert(entry.key.clone(), None);
+        }
+        let changes = entries.into_iter().map(Box::new).map(Change::Setting).collect();
+        let settings = self.plan.settings.clone();
+        self.put_settings(now, settings.clone(), settings, Some(before), changes, out);
+    }
+
     /// Changes of settings with what the twin must be told of them, in one commit; and their number in the history.
     pub(in crate::protocol::node) fn commit_settings(
         &mut self,
