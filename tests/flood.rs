@@ -2,7 +2,8 @@
 //!
 //! Each flood runs at 50,000 packets/s for some seconds, while devices on another host, known to the server, do a
 //! DISCOVER–OFFER–REQUEST–ACK every 50 ms. The figures are printed (`cargo test --test flood -- --nocapture`). How long
-//! devices wait is judged where the program is optimised at all (scripts/test does it); else the output says that it is not.
+//! devices wait is judged where it is the program as it is shipped (TWINLEASE_PROGRAM names it; scripts/test --long does
+//! that); else the output says that it is not.
 
 mod crafted;
 mod lab;
@@ -43,7 +44,7 @@ fn a_flood_of_one_host_leaves_the_others_served() {
     lab.host("server", "lan", &["10.77.0.1/16"]);
     lab.host("good", "lan", &[]);
     lab.host("bad", "lan", &[]);
-    let is_optimised = std::env::var_os("TWINLEASE_OPTIMISED").is_some();
+    let is_optimised = crafted::shipped_program().is_some();
     let server = Server::start(&lab, "server", &crafted::program(), &fresh_folder("flood"), Some(SETTINGS));
     let (good, bad) = (Plug::at("good"), Plug::at("bad"));
     for device in 0..DEVICES * (1 + FLOODS.len() as u32) {
@@ -52,7 +53,7 @@ fn a_flood_of_one_host_leaves_the_others_served() {
     let at_most = if is_optimised { MEASURE_MAX } else { MEASURE_SHORT };
     let calm = measure(&good, 0, at_most);
     let rss_before = server.rss_kib();
-    let word = if is_optimised { "optimised" } else { "NOT optimised: waits are not judged (see scripts/optimised.toml)" };
+    let word = if is_optimised { "optimised" } else { "NOT optimised: waits are not judged (scripts/test --long judges them)" };
     println!("{word}; {rss_before} KiB resident before the floods");
     println!("{:<34} {calm}", "no flood");
 

@@ -43,6 +43,8 @@ use super::{DONE, FOUND, Place, door, serve_with_dashboard, show};
 const HTTP: u16 = 80;
 const HTTPS: u16 = 443;
 const WATCHDOG: &str = "/dev/watchdog";
+/// In memory: what the program said before it crashed.
+const LOG: &str = "/run/twinlease.log";
 /// For emulators whose watchdog bites as soon as it is opened.
 const WATCHDOG_OFF: &str = "twinlease.watchdog=off";
 const TELL_INTERVAL: Duration = Duration::from_secs(2);
@@ -85,7 +87,7 @@ impl Problems {
 }
 
 pub fn run(args: Args) -> anyhow::Result<u8> {
-    let _lines = log::start("info");
+    let _lines = log::start("info", Some(Path::new(LOG)));
     let problems = Problems::default();
     for note in fs::read_to_string(&args.notes).unwrap_or_default().lines() {
         problems.add(note);

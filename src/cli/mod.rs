@@ -286,7 +286,7 @@ fn serve(args: RunArgs) -> anyhow::Result<u8> {
         }
     };
     let wall_trust = if args.trust_clock { WallTrust::Always } else { WallTrust::Kernel };
-    let _lines = log::start(&args.log);
+    let _lines = log::start(&args.log, None);
     let twin = TwinOptions { listen: args.twin_listen.0, addresses: args.twins, pair_key };
     let on = |listen: Vec<web::Listen>| listen.into_iter().filter_map(|listen| listen.0).collect();
     let (http, https) = (on(args.web_listen), on(args.web_tls_listen));

@@ -9,6 +9,10 @@
 //!   was lost since; what is told to one that forgot is told when this is known on disk.
 //! - Rule 2: while the disk takes nothing, what is durable is told again only to a client that renews. One that asks as after a start
 //!   may have released it where only the twin saw it: it is answered when it is on the twin's disk that this may happen.
+//! - Rule 2: what the partner confirmed before it was started again counts no more: it may have been given an old copy of its disk,
+//!   and no page tells it of what is not durable here either.
+//! - Rule 7: each start counts on far ahead: a number may have been told, and lost by a power cut before it was durable here, and two
+//!   edits with one number look like one.
 //! - Rule 7: a shorter lease after a release keeps the known expiry as a shorter renewal does.
 //! - Rule 10: who learns that it was counted as down stays silent over restarts until it has pulled; until then it cannot know
 //!   what was given of its half.

@@ -1,6 +1,8 @@
 //! Decisions as log lines that name the device. A slow terminal or a storm of packets cannot delay a reply.
 
-use std::time::Duration;
+pub mod kept;
+
+use std::{path::Path, time::Duration};
 
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
@@ -16,13 +18,20 @@ const LINES_PER_SECOND: u32 = 500;
 /// Lines that wait for the terminal or the journal; further ones are dropped.
 const LINES_WAITING: usize = 8192;
 
-/// Logs to standard error, with `RUST_LOG`'s filter, else `level`. Keep the guard for as long as lines shall be written.
-pub fn start(level: &str) -> WorkerGuard {
+/// Logs to standard error, with `RUST_LOG`'s filter, else `level`; the last lines are kept (`kept`), in `file` too. Keep the
+/// guard for as long as lines shall be written.
+pub fn start(level: &str, file: Option<&Path>) -> WorkerGuard {
+    let tee = kept::Tee::new(std::io::stderr(), file);
     let (writer, guard): (NonBlocking, _) =
-        NonBlockingBuilder::default().buffered_lines_limit(LINES_WAITING).lossy(true).finish(std::io::stderr());
+        NonBlockingBuilder::default().buffered_lines_limit(LINES_WAITING).lossy(true).finish(tee);
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let is_terminal = std::io::IsTerminal::is_terminal(&std::io::stderr());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(is_terminal).with_target(false).init();
+    let told = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |what| {
+        tracing::error!("{what}");
+        told(what);
+    }));
     guard
 }
 

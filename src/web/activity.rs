@@ -1,9 +1,10 @@
-//! `/activity`: what devices asked and were told, what admins changed, what happened to this twin. Three tabs, sentences
-//! first, details on demand.
+//! `/activity`: what devices asked and were told, what admins changed, what happened to this twin, and its log. Four tabs,
+//! sentences first, details on demand.
 
 pub mod changes;
 pub mod devices;
 pub mod difference;
+pub mod log;
 pub mod moment;
 pub mod system;
 
@@ -22,10 +23,11 @@ pub enum Tab {
     Devices,
     Changes,
     System,
+    Log,
 }
 
 impl Tab {
-    pub const ALL: [Tab; 3] = [Tab::Devices, Tab::Changes, Tab::System];
+    pub const ALL: [Tab; 4] = [Tab::Devices, Tab::Changes, Tab::System, Tab::Log];
 
     pub fn is(&self, other: &Tab) -> bool {
         self == other
@@ -36,6 +38,7 @@ impl Tab {
             Tab::Devices => "/activity",
             Tab::Changes => "/activity/changes",
             Tab::System => "/activity/system",
+            Tab::Log => "/activity/log",
         }
     }
 
@@ -44,6 +47,7 @@ impl Tab {
             Tab::Devices => "Devices",
             Tab::Changes => "Changes",
             Tab::System => "System",
+            Tab::Log => "Log",
         }
     }
 }
@@ -55,6 +59,8 @@ pub fn routes() -> Router<Site> {
         .route("/activity/changes/{id}", get(changes::one))
         .route("/activity/changes/{id}/revert", post(changes::revert))
         .route("/activity/system", get(system::system))
+        .route("/activity/log", get(log::log))
+        .route("/activity/log.txt", get(log::download))
 }
 
 /// The address of a list with these fields; empty ones are left out.

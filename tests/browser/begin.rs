@@ -97,7 +97,7 @@ fn a_new_box_takes_the_place_of_a_dead_one_in_two_clicks_and_a_code() {
     house.twins.key = None;
     house.twins.settings = None;
     house.twins.start(Side::B);
-    house.wait_for_pages();
+    house.wait_for_pages(&[Side::B]);
     let at_b = Browser::start(&house, Scripts::On);
     at_b.visit(Side::B, "/");
     at_b.sign_in();

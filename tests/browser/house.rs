@@ -31,22 +31,31 @@ dns = ["10.77.0.254"]
 impl<'l> House<'l> {
     /// Both twins run, together, with their dashboards.
     pub fn new(lab: &'l Lab, name: &str) -> House<'l> {
-        let mut house = House::dark(lab, name);
+        let mut house = House::dark(lab, name, SETTINGS);
         house.twins.start_both();
-        house.wait_for_pages();
+        house.wait_for_pages(&Side::BOTH);
+        house
+    }
+
+    /// Only A, which has no twin.
+    pub fn of_one(lab: &'l Lab, name: &str, settings: &str) -> House<'l> {
+        let mut house = House::dark(lab, name, settings);
+        house.twins.key = None;
+        house.twins.start(Side::A);
+        house.wait_for_pages(&[Side::A]);
         house
     }
 
     /// Both run as they come from the shop: nothing is set up, and they are no twins.
     pub fn new_in_the_box(lab: &'l Lab, name: &str) -> House<'l> {
-        let mut house = House::dark(lab, name);
+        let mut house = House::dark(lab, name, SETTINGS);
         (house.twins.settings, house.twins.key, house.twins.finds_by_itself) = (None, None, true);
         Side::BOTH.into_iter().for_each(|side| house.twins.start(side));
-        house.wait_for_pages();
+        house.wait_for_pages(&Side::BOTH);
         house
     }
 
-    fn dark(lab: &'l Lab, name: &str) -> House<'l> {
+    fn dark(lab: &'l Lab, name: &str, settings: &str) -> House<'l> {
         lab.bridge("lan");
         for side in Side::BOTH {
             lab.host(side.host(), "lan", &[&format!("{}/24", side.address())]);
@@ -56,13 +65,13 @@ impl<'l> House<'l> {
             let status = Command::new("ip").args(words.split(' ')).status().expect("ip starts");
             assert!(status.success(), "the world's own leg has no address");
         }
-        let mut twins = Twins::new(lab, &format!("browser-{name}"), SETTINGS);
+        let mut twins = Twins::new(lab, &format!("browser-{name}"), settings);
         twins.web = "0.0.0.0:80";
         House { lab, twins, next_port: Cell::new(9515) }
     }
 
-    pub fn wait_for_pages(&self) {
-        for side in Side::BOTH {
+    pub fn wait_for_pages(&self, sides: &[Side]) {
+        for side in sides {
             wait_until("the dashboard answers", Duration::from_secs(5), || {
                 std::net::TcpStream::connect((side.address(), 80)).is_ok()
             });

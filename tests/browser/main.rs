@@ -26,6 +26,7 @@ mod house;
 mod begin;
 mod drill;
 mod every_page;
+mod hostile;
 mod live;
 mod plain;
 mod screens;

@@ -346,9 +346,13 @@ pub fn said(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-/// The program that cargo built for this test run.
+/// The program that cargo built for this test run; or the one that TWINLEASE_PROGRAM names, as it is shipped.
 pub fn program() -> PathBuf {
-    env!("CARGO_BIN_EXE_twinlease").into()
+    shipped_program().unwrap_or_else(|| env!("CARGO_BIN_EXE_twinlease").into())
+}
+
+pub fn shipped_program() -> Option<PathBuf> {
+    std::env::var_os("TWINLEASE_PROGRAM").map(Into::into)
 }
 
 /// An empty folder on a real disk, for one test.

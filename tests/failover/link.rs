@@ -18,6 +18,8 @@ const WORST_MAX: Duration = Duration::from_secs(5);
 /// The standby answers new clients when the active's disk has stood still for a second.
 const STALLED_MAX: Duration = Duration::from_secs(2);
 const STALL: Duration = Duration::from_secs(5);
+/// How long the twin of one whose disk was slow goes on answering for it, and a second.
+const CALMS: Duration = Duration::from_secs(4);
 const LEASE_MAX: Duration = Duration::from_millis(2500);
 const HEALED_MAX: Duration = Duration::from_secs(5);
 
@@ -162,6 +164,8 @@ fn a_disk_that_stalls_for_five_seconds_loses_nothing() {
             std::fs::remove_file(&switches[side as usize]).expect("it was there");
             let (waits, leased) = waits_and_leases_of(crowd, &mut promised);
             pair.wait_until_together();
+            // For so long the standby answers on in place of one whose disk was slow.
+            std::thread::sleep(CALMS);
             row(&format!("disk of the {who} stalls for 5 s: to the lease"), &pair.label(), 1, &leased);
             assert!(
                 waits.never == 0 && waits.worst() < STALLED_MAX,

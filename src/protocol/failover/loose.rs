@@ -73,6 +73,10 @@ pub enum Rule {
     W41 = 41,
     /// What is durable is told again from memory, while the disk takes nothing, also to a client that may have released it (rule 2).
     W42 = 42,
+    /// What the partner confirmed before it started again counts on, though it may have been given an old copy of its disk (rule 2).
+    W43 = 43,
+    /// A number that was told before it was durable is used again after a power cut (rule 7).
+    W44 = 44,
 }
 
 /// Whether this rule is broken now: never, outside of tests.

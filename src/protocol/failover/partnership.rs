@@ -276,6 +276,16 @@ impl Partnership {
         }
     }
 
+    /// The partner may know nothing of what it has confirmed: it is told again.
+    pub fn forget_confirmations(&mut self) {
+        self.acked.clear();
+        for (address, proposal) in &mut self.proposals {
+            if std::mem::take(&mut proposal.is_confirmed) {
+                self.unconfirmed.insert(*address, None);
+            }
+        }
+    }
+
     /// Until when a promise may go that the partner has not confirmed (rule 2). `mclt`: as it is set now.
     pub fn promise_limit(&self, address: Ipv4Addr, now: Time, mclt: Duration) -> Time {
         let lead = if is_loose(Rule::W20) { mclt } else { mclt.min(self.memory.partner_mclt) };

@@ -52,6 +52,8 @@ pub use status::{PartnerStatus, TwinStatus};
 
 /// Digests may differ for so long before it counts: what is under way explains it.
 const MISMATCH_PATIENCE: Duration = Duration::from_secs(5);
+/// A start goes on counting so much further: more numbers than these cannot wait for the disk, told to the partner already.
+const START_NUMBERS: u64 = 1 << 20;
 /// One that forgot goes on counting so much further: a number that was spent already would make two edits look like one.
 const LOST_NUMBERS: u64 = 1 << 32;
 const SWEEP_INTERVAL: Duration = Duration::from_secs(1);
@@ -87,6 +89,10 @@ impl Node {
         if memory.forgot.is_some() {
             self.version += LOST_NUMBERS;
             memory.own_number = self.version;
+        }
+        self.durable_number = self.version;
+        if !is_loose(Rule::W44) {
+            self.version += START_NUMBERS;
         }
         let state = if memory.forgot.is_some() || shut_down { State::Recover } else { State::Startup };
         if state == State::Recover {
@@ -136,7 +142,6 @@ impl Node {
             has_trouble: false,
             declared_on_disk,
         };
-        self.durable_number = self.version;
         self.twin = Some(Box::new(twin));
         self.believe_old_acks();
         self.table.set_paired(&self.plan, true, now);
@@ -229,6 +234,10 @@ impl Node {
             twin.partner_heard_moved = now;
             twin.unheard_since = None;
             twin.next_heartbeat = now;
+            if !is_loose(Rule::W43) {
+                // An old copy of its disk may not know what was confirmed, and nor may it notice (rule 2).
+                twin.forget_confirmations();
+            }
         }
         let was_silent = twin.last_heard.is_none_or(|heard| now - heard > QUIET);
         if was_silent {
@@ -261,8 +270,7 @@ impl Node {
         }
         if is_new_loss {
             // What it has confirmed it knows no more (rule 2).
-            twin.acked.clear();
-            twin.proposals.values_mut().for_each(|proposal| proposal.is_confirmed = false);
+            twin.forget_confirmations();
         }
         let partner_recovers = heartbeat.state == State::Recover;
         let partner_starts = heartbeat.state == State::Startup;

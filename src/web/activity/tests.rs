@@ -123,6 +123,25 @@ fn many_changes_at_once_are_one_row_with_the_way_to_all_of_them() {
 }
 
 #[test]
+fn the_log_is_shown_latest_first_is_searched_and_does_nothing() {
+    let lines = ["2026-11-22T10:24:20Z  INFO starts", "2026-11-22T10:24:21Z  WARN the link", HOSTILE];
+    let html = log::page_of(shell(), &lines, "");
+    is_tame(&html);
+    let places = ["alert(1)", "the link", "starts"].map(|words| html.find(words));
+    assert!(places.iter().all(Option::is_some) && places.is_sorted(), "{html}");
+    assert_eq!(html.matches("mono trouble").count(), 1, "{html}");
+    let html = log::page_of(shell(), &lines, "LINK");
+    assert!(html.contains("the link") && !html.contains("starts"), "{html}");
+    let many: Vec<String> = (0..400).map(|number| format!("line {number}.")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let html = log::page_of(shell(), &many, "");
+    assert!(
+        html.contains("line 399.") && !html.contains("line 99.") && html.contains("100 older lines are in the file"),
+        "{html}"
+    );
+}
+
+#[test]
 fn where_nothing_is_each_page_says_what_will_be_there() {
     let pages = [
         (devices::page_of(shell(), &house(), &[], "", "", 0), "Nobody has asked yet"),
@@ -130,6 +149,8 @@ fn where_nothing_is_each_page_says_what_will_be_there() {
         (changes::page_of(shell(), vec![], "", None), "Nothing was changed yet"),
         (changes::page_of(shell(), vec![], "x", None), "Nothing like that"),
         (system::page_of(shell(), vec![], ""), "Nothing happened yet"),
+        (log::page_of(shell(), &[], ""), "Nothing was said yet"),
+        (log::page_of(shell(), &["a line"], "x"), "Nothing like that"),
     ];
     for (html, told) in pages {
         assert!(html.contains(told), "{told}: {html}");

@@ -58,6 +58,13 @@ impl Client {
         self.claims.iter().any(|claim| claim.address == address && now < claim.end)
     }
 
+    /// A lease of it may be on its way to this one.
+    pub fn asks_for(&self, address: Ipv4Addr) -> bool {
+        let Device { lease, remembered, offered, xid, .. } = &self.device;
+        let known = [lease.map(|lease| lease.address), *remembered, offered.map(|(address, _)| address)];
+        xid.is_some() && known.contains(&Some(address))
+    }
+
     /// It uses no address any more.
     fn lets_go(&mut self) {
         self.claims.clear();

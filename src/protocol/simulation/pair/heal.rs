@@ -97,6 +97,11 @@ impl World {
                 self.seconds(1);
                 self.take(&Step::Client { who, does: Does::Again, reach: Reach::Both, is_deaf: false });
             }
+            let is_forgotten = self.clients[who].claims.iter().any(|claim| claim.address == lease.address && claim.is_forgotten);
+            if self.setup.both_may_be_lost && is_forgotten {
+                // What neither disk may know any more nobody need prolong.
+                continue;
+            }
             // A kept address is taken from whoever has it, and a client from the address that it has.
             let reservations = &self.machines[A].settings().reservations;
             let own = config::identifier(who);

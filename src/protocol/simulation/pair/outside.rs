@@ -1,6 +1,7 @@
 //! What comes from outside: power, disks that are lost or copied back, clocks that are set right, admins.
 
 use super::{
+    clients::Client,
     config,
     link::Direction,
     step::{Clock, Edit, Kinds, POOL, PowerDoes, name, rank},
@@ -169,9 +170,11 @@ impl World {
                 }
             }
             Edit::Free { address: last } => {
-                let now = self.now;
-                if last >= POOL && !self.clients.iter().any(|client| client.claims_any(address(last), now)) {
-                    self.command(at, Command::Free(address(last)));
+                // Whoever holds it is gone: nobody is about to be given it either.
+                let (now, address) = (self.now, address(last));
+                let has_somebody = |client: &Client| client.claims_any(address, now) || client.asks_for(address);
+                if last >= POOL && !self.clients.iter().any(has_somebody) {
+                    self.command(at, Command::Free(address));
                 }
             }
         }

@@ -123,7 +123,17 @@ fn proposals() -> Vec<Scenario> {
         &FLOW,
         &[on(A), wait(8000), acquire(2, 10, A), wait(400)],
     ];
+    // Confirmed by a disk in whose place an older copy is put, before the own disk has it: no page tells the copy of it.
+    let confirmed_by_another_disk = Scenario {
+        setup: Setup { link_ms: [2, 400], disk_ms: [40, 1500], ..Setup::QUIET },
+        ..scenario(
+            &[W43],
+            "RULE2",
+            &[&[Step::Copy { at: A }, acquire(1, 10, B), wait(1288), power(A, PowerDoes::OffAndRestore { marked: false })]],
+        )
+    };
     vec![
+        confirmed_by_another_disk,
         scenario(&[W42], "DOUBLE", &told_again),
         scenario(&[W2], "DOUBLE", &undone_unheard),
         scenario(&[W33], "DOUBLE", &not_confirmed),
@@ -137,6 +147,20 @@ fn acks() -> Vec<Scenario> {
         &[hold(B, Kinds::ACK), acquire(1, 10, A), wait(300), client(1, Does::Release, A), wait(6000)][..],
         &[link(A, Kinds::ALL, LinkDoes::Cut), acquire(2, 10, A), wait(50), arrives(B, Kinds::ACK), wait(300)],
     ];
+    // A number that A has on disk, and B never had: after its start B says something else by it.
+    let slow = Setup { addresses: 4, lease_secs: 120, link_ms: [1, 150], disk_ms: [1500, 300], ..Setup::QUIET };
+    let number_again = [
+        Step::Client { who: 3, does: Does::Acquire(None), reach: Reach::Only(B), is_deaf: false },
+        wait(1472),
+        Step::Client { who: 3, does: Does::Acquire(None), reach: Reach::Only(B), is_deaf: false },
+        disk(B, DiskDoes::Stall),
+        wait(126_271),
+        power(B, PowerDoes::Off),
+        link(A, Kinds::ALL, LinkDoes::Cut),
+        on(B),
+        wait(127_981),
+        acquire(3, 13, B),
+    ];
     // A knows of a number that B gave and then took back.
     let number_taken_back = [
         hold(A, Kinds::ACK.and(Kinds::UPDATE)),
@@ -147,7 +171,11 @@ fn acks() -> Vec<Scenario> {
         on(B),
         wait(4000),
     ];
-    vec![scenario(&[W3], "RULE2", &ack_of_another), scenario(&[W1], "FALSE-RECOVER", &[&number_taken_back])]
+    vec![
+        Scenario { setup: slow, ..scenario(&[W44], "UNANSWERED", &[&number_again]) },
+        scenario(&[W3], "RULE2", &ack_of_another),
+        scenario(&[W1], "FALSE-RECOVER", &[&number_taken_back]),
+    ]
 }
 
 /// Rule 7.

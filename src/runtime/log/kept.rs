@@ -1,0 +1,194 @@
+//! The last lines of the log, to be read in the dashboard. They are kept in memory; where a file is named, also in that: it
+//! is meant for a folder in memory (`/run`), so that a program that crashed and was started again can tell what it said
+//! last, and no card is worn out.
+
+use std::{
+    collections::VecDeque,
+    fs::{self, File, OpenOptions},
+    io::{self, Write},
+    path::{Path, PathBuf},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+/// Some two thousand lines.
+const BYTES_MAX: usize = 256 << 10;
+/// More of one line is cut off.
+const LINE_BYTES_MAX: usize = 2 << 10;
+/// Two files are kept, the older one as `NAME.1`: together no more than the memory holds.
+const FILE_BYTES_MAX: usize = BYTES_MAX / 2;
+
+static KEPT: Mutex<Kept> = Mutex::new(Kept { lines: VecDeque::new(), bytes: 0 });
+
+#[derive(Debug)]
+struct Kept {
+    lines: VecDeque<Box<str>>,
+    bytes: usize,
+}
+
+impl Kept {
+    fn keep(&mut self, line: &str) {
+        let line = &line[..line.floor_char_boundary(LINE_BYTES_MAX)];
+        self.bytes += line.len();
+        self.lines.push_back(line.into());
+        while self.bytes > BYTES_MAX {
+            self.bytes -= self.lines.pop_front().map_or(self.bytes, |first| first.len());
+        }
+    }
+}
+
+fn kept() -> MutexGuard<'static, Kept> {
+    KEPT.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Oldest first.
+pub fn lines() -> Vec<Box<str>> {
+    kept().lines.iter().cloned().collect()
+}
+
+/// Writes to `out`, and keeps what it writes.
+pub struct Tee<W> {
+    out: W,
+    file: Option<TwoFiles>,
+    /// The beginning of a line whose end has not come yet.
+    begun: Vec<u8>,
+}
+
+impl<W: Write> Tee<W> {
+    /// What an earlier run has left in `file` comes first.
+    pub fn new(out: W, file: Option<&Path>) -> Tee<W> {
+        let file = file.map(|path| {
+            for line in TwoFiles::read(path) {
+                kept().keep(&line);
+            }
+            TwoFiles { path: path.into(), file: None, bytes: 0 }
+        });
+        Tee { out, file, begun: Vec::new() }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        for part in bytes.split_inclusive(|byte| *byte == b'\n') {
+            self.begun.extend(part);
+            if part.ends_with(b"\n") || self.begun.len() > LINE_BYTES_MAX {
+                let line = std::mem::take(&mut self.begun);
+                self.keep_line(&without_colours(String::from_utf8_lossy(&line).trim_end()));
+            }
+        }
+    }
+
+    fn keep_line(&mut self, line: &str) {
+        kept().keep(line);
+        if let Some(file) = &mut self.file
+            && let Err(error) = file.append(line)
+        {
+            kept().keep(&format!("The log is kept in memory only: `{}` cannot be written ({error}).", file.path.display()));
+            self.file = None;
+        }
+    }
+}
+
+impl<W: Write> Write for Tee<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.keep(bytes);
+        self.out.write_all(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+struct TwoFiles {
+    path: PathBuf,
+    file: Option<File>,
+    bytes: usize,
+}
+
+impl TwoFiles {
+    fn older(path: &Path) -> PathBuf {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".1");
+        name.into()
+    }
+
+    fn read(path: &Path) -> Vec<String> {
+        let both = [TwoFiles::older(path), path.to_owned()].map(|path| fs::read(path).unwrap_or_default()).concat();
+        String::from_utf8_lossy(&both).lines().map(ToOwned::to_owned).collect()
+    }
+
+    fn append(&mut self, line: &str) -> io::Result<()> {
+        let file = match &mut self.file {
+            Some(file) if self.bytes + line.len() <= FILE_BYTES_MAX => file,
+            present => {
+                if present.is_some() {
+                    fs::rename(&self.path, TwoFiles::older(&self.path))?;
+                }
+                let file = OpenOptions::new().create(true).append(true).open(&self.path)?;
+                self.bytes = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
+                present.insert(file)
+            }
+        };
+        let line = format!("{line}\n");
+        self.bytes = self.bytes.saturating_add(line.len());
+        file.write_all(line.as_bytes())
+    }
+}
+
+/// What a terminal is told of colours stays there.
+fn without_colours(line: &str) -> String {
+    let mut parts = line.split("\x1b[");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |text, part| text + part.split_once('m').map_or(part, |(_, rest)| rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_lines_go_first_and_a_long_one_is_cut() {
+        let mut kept = Kept { lines: VecDeque::new(), bytes: 0 };
+        for number in 0..100_000 {
+            kept.keep(&format!("line {number}"));
+        }
+        assert!(kept.bytes <= BYTES_MAX && kept.bytes > BYTES_MAX - 100, "{}", kept.bytes);
+        assert_eq!(kept.lines.back().map(|line| &**line), Some("line 99999"));
+        kept.keep(&"ü".repeat(LINE_BYTES_MAX));
+        assert_eq!(kept.lines.back().map(|line| line.len()), Some(LINE_BYTES_MAX));
+        assert_eq!(kept.bytes, kept.lines.iter().map(|line| line.len()).sum::<usize>());
+    }
+
+    #[test]
+    fn what_was_said_last_is_there_after_another_start() {
+        let folder = std::env::temp_dir().join(format!("twinlease-log-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let path = folder.join("log");
+        let mut out = Vec::new();
+        let mut tee = Tee::new(&mut out, Some(&path));
+        let long = "x".repeat(1000);
+        for number in 0..1000 {
+            writeln!(tee, "\x1b[32m INFO\x1b[0m {number} {long}").expect("memory takes it");
+        }
+        // It crashed here.
+        drop(tee);
+        assert!(String::from_utf8_lossy(&out).contains("\x1b[32m INFO"), "the terminal has its colours");
+        let left = TwoFiles::read(&path);
+        assert!(left.last().is_some_and(|line| line.starts_with(" INFO 999 ")), "{:?}", left.last());
+        assert!((120..=265).contains(&left.len()), "{} lines", left.len());
+        let sizes = [path.clone(), TwoFiles::older(&path)].map(|path| fs::metadata(path).expect("is there").len());
+        assert!(sizes.iter().all(|size| *size <= FILE_BYTES_MAX as u64 + 1100), "{sizes:?}");
+        Tee::new(io::sink(), Some(&path));
+        assert!(lines().iter().any(|line| line.starts_with(" INFO 999 ")));
+        let _ = fs::remove_dir_all(&folder);
+    }
+
+    #[test]
+    fn where_no_file_can_be_written_the_log_goes_on() {
+        let mut out = Vec::new();
+        let mut tee = Tee::new(&mut out, Some(Path::new("/nonexistent/log")));
+        writeln!(tee, "first").expect("memory takes it");
+        writeln!(tee, "second").expect("memory takes it");
+        assert_eq!(String::from_utf8_lossy(&out), "first\nsecond\n");
+        assert!(lines().iter().any(|line| line.contains("/nonexistent/log")));
+    }
+}
