@@ -56,7 +56,7 @@ fn no_name_of_a_stranger_does_anything_on_any_page() {
     for page in pages {
         browser.visit(Side::A, &page);
         // What a page renews by itself, too.
-        std::thread::sleep(Duration::from_millis(500));
+        std::thread::sleep(Duration::from_millis(300));
         let found = browser.run(
             "return (document.title === 'pwned' ? 'it ran ' : '') + [...document.querySelectorAll('#pwned, base, iframe, img[src=x], svg[onload], main script')]
                 .map((element) => element.outerHTML).join(' ')",

@@ -90,9 +90,11 @@ impl Node {
             self.version += LOST_NUMBERS;
             memory.own_number = self.version;
         }
-        self.durable_number = self.version;
+        // Where something still waits for the disk, it is not said how far that is.
+        self.durable_number = if self.sent.is_empty() { self.version } else { 0 };
         if !is_loose(Rule::W44) {
             self.version += START_NUMBERS;
+            memory.own_number = self.version;
         }
         let state = if memory.forgot.is_some() || shut_down { State::Recover } else { State::Startup };
         if state == State::Recover {

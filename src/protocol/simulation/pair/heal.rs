@@ -89,6 +89,7 @@ impl World {
         for who in 0..CLIENTS {
             let acks = self.clients[who].acks;
             let Some(lease) = self.clients[who].device.holds(self.now) else { continue };
+            let is_forgotten = self.clients[who].claims.iter().any(|claim| claim.address == lease.address && claim.is_forgotten);
             self.take(&Step::Client { who, does: Does::Rebind, reach: Reach::Both, is_deaf: false });
             for _ in 0..PATIENCE_S {
                 if self.fault.is_some() || self.clients[who].acks > acks || self.now >= lease.end {
@@ -97,7 +98,6 @@ impl World {
                 self.seconds(1);
                 self.take(&Step::Client { who, does: Does::Again, reach: Reach::Both, is_deaf: false });
             }
-            let is_forgotten = self.clients[who].claims.iter().any(|claim| claim.address == lease.address && claim.is_forgotten);
             if self.setup.both_may_be_lost && is_forgotten {
                 // What neither disk may know any more nobody need prolong.
                 continue;

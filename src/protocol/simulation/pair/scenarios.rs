@@ -542,7 +542,40 @@ fn once_wrong() -> Vec<(Setup, Vec<Step>)> {
         wait(513),
         client(1, Does::Reboot, B),
     ];
+    // A start after a power cut that took a number from the disk, twice from the same disk.
+    let far_and_lossy =
+        Setup { lease_secs: 120, link_ms: [20, 20], drift_ppm: [500, 500], loss_permille: 50, salt: 6_470_868, ..Setup::QUIET };
+    let twice_from_one_disk = [
+        acquire(0, 11, B),
+        wait(1532),
+        power(B, PowerDoes::Off),
+        power(B, PowerDoes::On(Clock::Ahead)),
+        wait(2010),
+        acquire(0, 11, B),
+        disk(B, DiskDoes::Stall),
+        wait(187_736),
+        power(B, PowerDoes::Off),
+        hold(B, Kinds::ALL),
+        on(B),
+        wait(127_830),
+        acquire(0, 11, B),
+    ];
+    // Paired anew while its disk stands still: what waits for it is not told as written.
+    let paired_before_it_is_written = quiet(&[&[
+        power(A, PowerDoes::Off),
+        acquire(1, 11, B),
+        twin(B, TwinCommand::Unpair),
+        Step::Next(4),
+        disk(B, DiskDoes::Stall),
+        wait(185_324),
+        wait(245_860),
+        on(A),
+        Step::Next(4),
+        power(B, PowerDoes::Off),
+    ]]);
     vec![
+        (far_and_lossy, twice_from_one_disk.to_vec()),
+        paired_before_it_is_written,
         (far, counted_as_down.to_vec()),
         number_twice,
         (slow_disk_of_b_again, half_a_second_more.to_vec()),
