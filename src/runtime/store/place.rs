@@ -5,6 +5,7 @@ use std::{
     io::{self, Read, Seek, Write},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::Duration,
 };
 
 use super::{StoreError, io_told};
@@ -38,7 +39,13 @@ impl Place {
     pub fn lock(&self) -> Result<File, StoreError> {
         let path = self.folder.join("twinlease.lock");
         let mut file = private_file(&path).map_err(|error| io_told(&path, &error))?;
-        match file.try_lock() {
+        let mut locked = file.try_lock();
+        for _ in 0..LOCK_TRIES {
+            let Err(TryLockError::WouldBlock) = locked else { break };
+            std::thread::sleep(LOCK_PAUSE);
+            locked = file.try_lock();
+        }
+        match locked {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
                 let mut pid = String::new();
@@ -70,6 +77,10 @@ impl Place {
         })
     }
 }
+
+/// A program that was just started has all open files of the one that starts it, and so its locks, for a moment.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// Who has which device and when it was here is nobody else's business. A folder that is there keeps its rights.
 pub fn private_folder(path: &Path) -> io::Result<()> {
