@@ -90,8 +90,8 @@ impl Node {
             self.version += LOST_NUMBERS;
             memory.own_number = self.version;
         }
-        // Where something still waits for the disk, it is not said how far that is.
-        self.durable_number = if self.sent.is_empty() { self.version } else { 0 };
+        // Where something still waits for the disk, what was written before counts.
+        self.durable_number = if self.sent.is_empty() { self.version } else { self.durable_number };
         if !is_loose(Rule::W44) {
             self.version += START_NUMBERS;
             memory.own_number = self.version;
