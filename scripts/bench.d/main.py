@@ -61,7 +61,9 @@ def main():
     os.makedirs(state, exist_ok=True)
     if plan.pages:
         found = dashboard.measured(lab, state, plan)
-        put(out, {"pages.json": json.dumps(found, indent=1), "pages.md": dashboard.markdown(found)})
+        table = dashboard.markdown(found)
+        put(out, {"pages.json": json.dumps(found, indent=1), "pages.md": table})
+        print(table)
         return
     machines = {name: servers.ALL[name](lab, os.path.join(state, name)) for name in plan.servers}
     results = {"date": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()), "rounds": plan.rounds, "levels": [], "rates": [],

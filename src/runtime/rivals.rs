@@ -26,6 +26,8 @@ use crate::{
     },
 };
 
+/// Most servers answer within a second; dnsmasq first asks by ping for 3 s whether the address is free.
+pub const PATIENCE: Duration = Duration::from_secs(5);
 /// DISCOVERs in one probe, spread over the wait: a frame gets lost, and a server may keep back at first.
 const TRIES: u16 = 3;
 /// More than any real network has; a flood of forged offers stops here.

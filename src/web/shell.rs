@@ -144,14 +144,13 @@ pub fn sentence(house: &House) -> String {
         State::CommunicationsInterrupted => format!("{this} is answering alone: {silent}. Your devices keep working."),
         State::PartnerDown => format!("{this} is answering alone: {other} counts as down. Your devices keep working."),
         State::Alone if status.serving => format!("{this} is answering. It has no twin."),
-        State::Reconcile
-            if status.serving && partner.is_some_and(|partner| partner.in_contact && partner.state == State::Recover) =>
-        {
+        State::Reconcile if status.serving && in_contact && partner.is_some_and(|partner| partner.state == State::Recover) => {
             format!("{other} is learning from {this}, which is answering.")
         }
         State::Reconcile if status.serving => format!("{this} is answering, and compares notes with {other}."),
-        State::Startup | State::Reconcile if in_contact => format!("{this} is learning from {other}, which is answering."),
-        State::Recover if in_contact => format!("{this} is learning from {other}, which is answering."),
+        State::Startup | State::Reconcile | State::Recover if in_contact => {
+            format!("{this} is learning from {other}, which is answering.")
+        }
         State::Recover => format!("{this} may have forgotten leases and waits for {other}. It answers nobody."),
         State::Startup | State::Reconcile => format!("{this} has just started and looks for {other}."),
         State::Drilled => format!("A drill is on: {this} is silent on purpose, and {other} is answering."),

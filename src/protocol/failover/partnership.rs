@@ -15,7 +15,7 @@ use crate::protocol::{
     Map,
     dhcp::rules::{ParkedAck, Request},
     lease::{Binding, BindingState, ClientId, HwAddr, Version},
-    replica::Replica,
+    replica::{Entry, Replica},
     time::{Epoch, Time},
 };
 use crate::settings::{Record, RecordKey};
@@ -274,6 +274,16 @@ impl Partnership {
             (Some(_), None) => Some(mclt),
             (Some(_), Some(_)) => Some(if is_loose(Rule::W14) { Duration::ZERO } else { longest }),
         }
+    }
+
+    /// These are held from now on, and the partner is to be told. The settings of before come back, for a disk that refuses.
+    pub fn hold_settings(&mut self, entries: &[Entry]) -> Box<Replica> {
+        let before = Box::new(self.replica.clone());
+        for entry in entries {
+            self.replica.put(entry.clone());
+            self.unconfirmed_settings.insert(entry.key.clone(), None);
+        }
+        before
     }
 
     /// The partner may know nothing of what it has confirmed: it is told again.

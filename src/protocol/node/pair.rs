@@ -88,14 +88,15 @@ impl Node {
         }
         if memory.forgot.is_some() {
             self.version += LOST_NUMBERS;
-            memory.own_number = self.version;
         }
-        // Where something still waits for the disk, what was written before counts.
-        self.durable_number = if self.sent.is_empty() { self.version } else { self.durable_number };
+        if self.sent.is_empty() {
+            // Else something still waits for the disk, and what was written before counts.
+            self.durable_number = self.version;
+        }
         if !is_loose(Rule::W44) {
             self.version += START_NUMBERS;
-            memory.own_number = self.version;
         }
+        memory.own_number = self.version;
         let state = if memory.forgot.is_some() || shut_down { State::Recover } else { State::Startup };
         if state == State::Recover {
             memory.partner_down = None;

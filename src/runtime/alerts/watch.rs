@@ -28,7 +28,7 @@ use crate::{
         control::twin::TwinLink,
         disk,
         handle::{Handle, Stopped},
-        report, store,
+        report, rivals, store,
     },
     settings::alerts::Alerts,
 };
@@ -41,7 +41,6 @@ const SLOW_INTERVAL: Duration = Duration::from_secs(60);
 /// Each look asks every server on the network for an address.
 const PROBE_INTERVAL: Duration = Duration::from_secs(10 * 60);
 const PROBE_FIRST_AFTER: Duration = Duration::from_secs(30);
-const PROBE_WAIT: Duration = Duration::from_secs(5);
 /// Addresses in conflict that are looked at: the sentence names five.
 const CONFLICTS_MAX: usize = 1024;
 const LEDGER_FILE: &str = "alerts.json";
@@ -227,7 +226,7 @@ impl Watch {
     fn probe(&self, interfaces: Vec<String>, clock: Clock) {
         let (board, link) = (Arc::clone(self.handle.board()), self.link.clone());
         tokio::spawn(async move {
-            let outcome = probe::look(&interfaces, link.as_deref(), PROBE_WAIT).await;
+            let outcome = probe::look(&interfaces, link.as_deref(), rivals::PATIENCE).await;
             if let Err(trouble) = &outcome {
                 tracing::debug!("nobody could be asked for other DHCP servers: {trouble}");
             }

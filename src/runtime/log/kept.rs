@@ -106,9 +106,7 @@ struct TwoFiles {
 
 impl TwoFiles {
     fn older(path: &Path) -> PathBuf {
-        let mut name = path.as_os_str().to_owned();
-        name.push(".1");
-        name.into()
+        path.with_added_extension("1")
     }
 
     fn read(path: &Path) -> Vec<String> {

@@ -10,6 +10,10 @@ use std::{
 
 use super::{StoreError, io_told};
 
+/// A program that was just started has all open files of the one that starts it, and so its locks, for a moment.
+const LOCK_TRIES: u32 = 10;
+const LOCK_PAUSE: Duration = Duration::from_millis(20);
+
 /// Where things lie in the data folder.
 #[derive(Debug, Clone)]
 pub struct Place {
@@ -77,10 +81,6 @@ impl Place {
         })
     }
 }
-
-/// A program that was just started has all open files of the one that starts it, and so its locks, for a moment.
-const LOCK_TRIES: u32 = 10;
-const LOCK_PAUSE: Duration = Duration::from_millis(20);
 
 /// Who has which device and when it was here is nobody else's business. A folder that is there keeps its rights.
 pub fn private_folder(path: &Path) -> io::Result<()> {

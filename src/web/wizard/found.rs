@@ -10,13 +10,11 @@ use std::{
 use crate::{
     protocol::lease::HwAddr,
     runtime::{
-        rivals::find_rivals,
+        rivals,
         surroundings::{self, Surrounding},
     },
 };
 
-/// Most servers answer within a second; dnsmasq first asks by ping for 3 s whether the address is free.
-const WAIT: Duration = Duration::from_secs(5);
 /// How long an answer is shown before the network is asked again.
 const FRESH: Duration = Duration::from_secs(60);
 
@@ -91,7 +89,7 @@ fn search(surroundings: &[Surrounding], twin: Option<Ipv4Addr>) -> Look {
     };
     let (mut rivals, mut failure) = (Vec::new(), None);
     for Surrounding { interface, .. } in surroundings {
-        match runtime.block_on(find_rivals(interface, &own, WAIT)) {
+        match runtime.block_on(rivals::find_rivals(interface, &own, rivals::PATIENCE)) {
             Ok(found) => rivals.extend(found.into_iter().map(|rival| Rival {
                 server: rival.server_id.unwrap_or(rival.source),
                 mac: HwAddr::ethernet(rival.mac).to_string(),

@@ -42,11 +42,7 @@ impl Node {
         if entries.is_empty() {
             return;
         }
-        let before = Box::new(twin.replica.clone());
-        for entry in &entries {
-            twin.replica.put(entry.clone());
-            twin.unconfirmed_settings.insert(entry.key.clone(), None);
-        }
+        let before = twin.hold_settings(&entries);
         let changes = entries.into_iter().map(Box::new).map(Change::Setting).collect();
         let settings = self.plan.settings.clone();
         self.put_settings(now, settings.clone(), settings, Some(before), changes, out);
@@ -87,11 +83,7 @@ impl Node {
         let before = self.plan.settings.clone();
         let (mut after, mut replica_before) = (before.clone(), None);
         if let Some(twin) = &mut self.twin {
-            replica_before = Some(Box::new(twin.replica.clone()));
-            for entry in &entries {
-                twin.replica.put(entry.clone());
-                twin.unconfirmed_settings.insert(entry.key.clone(), None);
-            }
+            replica_before = Some(twin.hold_settings(&entries));
             after = twin.replica.assemble().settings.clone();
         }
         let mut changes = differences(&before, &after);
