@@ -9,7 +9,7 @@ use crate::crafted::{on_host, preload};
 use crate::crowd::{Crowd, Ledger, Manner, Then};
 use crate::impostor::{Impostor, Voice};
 use crate::pair::{Pair, Side};
-use crate::report::{Figures, rounds, row, sides};
+use crate::report::{Figures, rounds, row};
 use crate::twins::{SETTINGS, Twins};
 use crate::world;
 
@@ -98,7 +98,8 @@ fn a_partner_that_is_none_costs_the_other_nothing() {
     let mut told_thieves = 0;
     for (turn, impostor) in Impostor::ALL.into_iter().enumerate() {
         let mut all = Figures::default();
-        for lost in sides(if turn % 2 == 0 { Side::A } else { Side::B }) {
+        for round in 0..rounds() {
+            let lost = Side::BOTH[(turn + round) % 2];
             pair.kill(lost);
             let here = lost.other();
             pair.wait_until("the survivor notices", Duration::from_secs(5), || pair.state(here) != "normal");
@@ -128,7 +129,7 @@ fn a_partner_that_is_none_costs_the_other_nothing() {
             pair.start(lost);
             pair.wait_until_together();
         }
-        row(&format!("partner that {}", impostor.words()), &pair.label(), sides(Side::A).len(), &all);
+        row(&format!("partner that {}", impostor.words()), &pair.label(), rounds(), &all);
     }
     assert!(told_thieves > 0, "the twin's own key opens nothing, so that silence towards others says nothing");
     assert_eq!(promised.duplicates(), Vec::<String>::new());
@@ -152,9 +153,10 @@ fn a_disk_that_stalls_for_five_seconds_loses_nothing() {
     }
     pair.start_both();
     let (mut promised, mut all) = (Ledger::default(), Figures::default());
+    let mut to_the_lease = [("standby", Figures::default()), ("active", Figures::default())];
     for _ in 0..rounds() {
-        for side in [pair.active().other(), pair.active()] {
-            let who = if side == pair.active() { "active" } else { "standby" };
+        for (nth, side) in [pair.active().other(), pair.active()].into_iter().enumerate() {
+            let who = to_the_lease[nth].0;
             let crowd = Crowd::at("client");
             crowd.admit(20, Manner::Eager, Then::Holds);
             crowd.wait_until_bound(20, Duration::from_secs(10));
@@ -166,7 +168,6 @@ fn a_disk_that_stalls_for_five_seconds_loses_nothing() {
             pair.wait_until_together();
             // For so long the standby answers on in place of one whose disk was slow.
             std::thread::sleep(CALMS);
-            row(&format!("disk of the {who} stalls for 5 s: to the lease"), &pair.label(), 1, &leased);
             assert!(
                 waits.never == 0 && waits.worst() < STALLED_MAX,
                 "{who}: {waits}
@@ -192,7 +193,11 @@ fn a_disk_that_stalls_for_five_seconds_loses_nothing() {
                 assert_eq!(pair.unknown(known, &promised.holders()), 0, "{who}: {known:?}\n{}", pair.words());
             }
             all.merge(waits);
+            to_the_lease[nth].1.merge(leased);
         }
+    }
+    for (who, waits) in &to_the_lease {
+        row(&format!("disk of the {who} stalls for 5 s: to the lease"), &pair.label(), rounds(), waits);
     }
     row("disk stalls for 5 s, the standby's and the active's", &pair.label(), 2 * rounds(), &all);
 }

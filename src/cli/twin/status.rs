@@ -141,15 +141,16 @@ fn sentence(node: &Value, twin: &str) -> String {
 
 /// Since when each node has a copy of the other's database.
 fn copies(twin: &Value) -> String {
-    let when = |since_ms: &Value| match since_ms.as_u64() {
-        Some(ms) => format!("{} ago", spell(ms / 1000)),
-        None => "not since the start".into(),
+    let ago = |since_ms: &Value| since_ms.as_u64().map(|ms| format!("{} ago", spell(ms / 1000)));
+    let sent = match ago(&twin["snapshot_sent_ms"]) {
+        Some(ago) => format!("the twin took one of this database {ago}"),
+        None => "the twin has taken none of this database since the start".into(),
     };
-    format!(
-        "Copies: the twin took one of this database {}; this one took one of the twin's {}.",
-        when(&twin["snapshot_sent_ms"]),
-        when(&twin["snapshot_kept_ms"])
-    )
+    let kept = match ago(&twin["snapshot_kept_ms"]) {
+        Some(ago) => format!("this one took one of the twin's {ago}"),
+        None => "this one has taken none of the twin's".into(),
+    };
+    format!("Copies: {sent}; {kept}.")
 }
 
 fn span(secs: &Value) -> String {
@@ -222,7 +223,7 @@ mod tests {
     fn the_age_of_each_copy_is_told() {
         assert_eq!(
             copies(&serde_json::json!({ "snapshot_sent_ms": 240_000, "snapshot_kept_ms": null })),
-            "Copies: the twin took one of this database 4 min ago; this one took one of the twin's not since the start."
+            "Copies: the twin took one of this database 4 min ago; this one has taken none of the twin's."
         );
     }
 
