@@ -13,7 +13,11 @@ use super::{DONE, FOUND, settings, show};
 pub fn run(path: &Path, json: bool) -> anyhow::Result<u8> {
     let (summary, problems) = if let Some(folder) = data_folder(path)? {
         let loaded = store::view(folder, WallTrust::Kernel)?;
-        let problems = check::check(&loaded.settings).into_iter().map(|finding| Problem { line: None, text: finding.text });
+        let damage = store::damage(folder)?.map(|reason| {
+            format!("The database is damaged ({reason}). Start the server again: it mends it, or takes the newest good snapshot. Then look at the disk.")
+        });
+        let findings = check::check(&loaded.settings).into_iter().map(|finding| finding.text);
+        let problems = damage.into_iter().chain(findings).map(|text| Problem { line: None, text });
         (format!("{} leases, {}", loaded.bindings.len(), counts(&loaded.settings)), problems.collect())
     } else {
         match settings::read(path)? {
@@ -42,7 +46,8 @@ fn data_folder(path: &Path) -> anyhow::Result<Option<&Path>> {
     let mut start = [0; SQLITE.len()];
     let is_database = File::open(path).and_then(|mut file| file.read_exact(&mut start)).is_ok() && start == SQLITE;
     match path.file_name() {
-        Some(name) if is_database && name == "twinlease.db" => Ok(Some(path.parent().unwrap_or(Path::new(".")))),
+        // Whatever stands in it.
+        Some(name) if name == "twinlease.db" => Ok(Some(path.parent().unwrap_or(Path::new(".")))),
         _ if is_database => bail!(
             "`{}` is a database, but not where a server has it. Name a data folder with a twinlease.db in it.",
             path.display()

@@ -123,6 +123,8 @@ enum Command {
         /// How long to wait for answers, in seconds. Some servers try for 3 s whether the address is free before they offer it.
         #[arg(long, default_value = "5", value_parser = wait_secs)]
         wait: Duration,
+        #[command(flatten)]
+        place: Place,
         #[arg(long)]
         json: bool,
     },
@@ -246,7 +248,7 @@ pub fn run(args: Args) -> ExitCode {
         Command::Status { place, json } => status::run(&place, json),
         Command::Twin { action, place } => twin::run(&place, action),
         Command::Password { action, place } => password::run(&place, action),
-        Command::Probe { interfaces, wait, json } => probe::run(&interfaces, wait, json),
+        Command::Probe { interfaces, wait, place, json } => probe::run(&place, &interfaces, wait, json),
         Command::Export { file, place, json } => settings::export(&place, file.as_deref(), json),
         Command::Appliance(args) => appliance::run(args),
         Command::LedTest { setup, wait } => appliance::led_test(setup.as_deref(), wait),

@@ -3,20 +3,27 @@
 use std::{net::Ipv4Addr, time::Duration};
 
 use anyhow::bail;
+use serde_json::Value;
 use twinlease::{
     protocol::{Interface, explain::spell},
-    runtime::{links, rivals},
+    runtime::{alerts::probe, links, rivals},
 };
 
-use super::{DONE, FOUND};
+use super::{DONE, FOUND, Place, door::Door};
 
-pub fn run(names: &[String], wait: Duration, json: bool) -> anyhow::Result<u8> {
+pub fn run(place: &Place, names: &[String], wait: Duration, json: bool) -> anyhow::Result<u8> {
     let interfaces = links::list()?;
     if let Some(missing) = names.iter().find(|name| !interfaces.iter().any(|interface| interface.name == **name)) {
         let known: Vec<&str> = interfaces.iter().map(|interface| interface.name.as_str()).collect();
         bail!("There is no interface `{missing}`. There are: {}.", known.join(", "));
     }
-    let own: Vec<Ipv4Addr> = interfaces.iter().flat_map(|interface| &interface.addresses).map(|net| net.addr()).collect();
+    let mut own: Vec<Ipv4Addr> = interfaces.iter().flat_map(|interface| &interface.addresses).map(|net| net.addr()).collect();
+    // Whoever may not ask the server, or has none here, still learns who answers.
+    let twin = match Door::open(place) {
+        Ok(Door::Running(server)) => server.get::<Value>("/twin").ok().and_then(|report| probe::twin_address(&report["link"])),
+        Ok(Door::Stopped) | Err(_) => None,
+    };
+    own.extend(twin);
     let is_meant = |interface: &&Interface| match names {
         [] => interface.up && interface.mac.is_some() && !interface.addresses.is_empty(),
         names => names.contains(&interface.name),
@@ -29,7 +36,7 @@ pub fn run(names: &[String], wait: Duration, json: bool) -> anyhow::Result<u8> {
     let (mut found, mut failures) = (Vec::new(), Vec::new());
     for interface in meant {
         match runtime.block_on(rivals::find_rivals(interface, &own, wait)) {
-            Ok(rivals) => found.extend(rivals.into_iter().map(|rival| (interface.name.clone(), rival))),
+            Ok(rivals) => found.extend(probe::strangers(rivals, twin).into_iter().map(|rival| (interface.name.clone(), rival))),
             // What the others found is worth telling all the same.
             Err(error) => failures.push(error),
         }
@@ -59,7 +66,11 @@ pub fn run(names: &[String], wait: Duration, json: bool) -> anyhow::Result<u8> {
         );
     }
     match failures.pop() {
-        Some(error) => Err(error.into()),
+        Some(error) if found.is_empty() => Err(error.into()),
+        Some(error) => {
+            eprintln!("{error}");
+            Ok(FOUND)
+        }
         None => Ok(if found.is_empty() { DONE } else { FOUND }),
     }
 }

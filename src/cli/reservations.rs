@@ -98,10 +98,19 @@ pub fn remove(place: &Place, what: &str) -> anyhow::Result<u8> {
             || mac.as_ref() == Some(&kept.identifier)
             || show_identifier(&kept.identifier) == what
     };
-    let Some(kept) = settings.reservations.iter().find(is_meant) else {
-        return refused(&format!("`{what}` is no kept address. `twinlease reservations list` shows them all."));
+    let meant: Vec<&Reservation> = settings.reservations.iter().filter(is_meant).collect();
+    let kept = match meant.as_slice() {
+        [] => return refused(&format!("`{what}` is no kept address. `twinlease reservations list` shows them all.")),
+        [kept] => kept,
+        several => {
+            let addresses = several.iter().map(|kept| kept.address.to_string()).collect::<Vec<_>>().join(", ");
+            return refused(&format!(
+                "`{what}` is the name of {} kept addresses: {addresses}. Say which address.",
+                several.len()
+            ));
+        }
     };
-    match door::submit(place, Command::Remove(Record::Reservation(kept.clone()).key()))? {
+    match door::submit(place, Command::Remove(Record::Reservation((*kept).clone()).key()))? {
         Ok(()) => {
             println!("{} is kept for {} no longer.", kept.address, show_identifier(&kept.identifier));
             Ok(DONE)

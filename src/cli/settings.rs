@@ -1,15 +1,15 @@
 //! `export` and `import`: all settings as one readable file.
 
 use std::{
-    fs::{self, File},
+    fs,
     io::{self, Write},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 use anyhow::Context;
 use twinlease::{
     protocol::{Change, Command, failover::GivenUp, lease::Binding, node::differences},
-    runtime::store::StoreError,
+    runtime::store::{self, StoreError},
     settings::{
         Record, RecordKey, Settings,
         import::{self, Source},
@@ -55,11 +55,15 @@ fn write(path: &Path, text: &[u8]) -> io::Result<()> {
     if path.exists() && !path.is_file() {
         return fs::write(path, text);
     }
-    let mut making = path.clone().into_os_string();
-    making.push(".making");
-    let making = PathBuf::from(making);
-    let written = File::create(&making)
-        .and_then(|mut file| file.write_all(text).and_then(|()| file.sync_all()))
+    let making = path.with_added_extension("making");
+    let _ = fs::remove_file(&making);
+    // It may hold passwords: for its owner alone, unless it was there and is for others too.
+    let rights = fs::metadata(path).ok().map(|there| there.permissions());
+    let written = store::private_file(&making)
+        .and_then(|mut file| {
+            rights.map_or(Ok(()), |rights| file.set_permissions(rights))?;
+            file.write_all(text).and_then(|()| file.sync_all())
+        })
         .and_then(|()| fs::rename(&making, path));
     if written.is_err() {
         // Not there, or of no use.

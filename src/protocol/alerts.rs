@@ -22,6 +22,8 @@ pub enum Kind {
     Rival,
     /// An address of ours is in use by somebody else, or a device said so.
     Conflict,
+    /// Devices that call themselves the same.
+    Clones,
     Disk,
     BackupLate,
     ClockWrong,
@@ -29,13 +31,14 @@ pub enum Kind {
 }
 
 impl Kind {
-    pub const ALL: [Kind; 10] = [
+    pub const ALL: [Kind; 11] = [
         Kind::NotServing,
         Kind::TwinSilent,
         Kind::TwinUnwell,
         Kind::PoolNearlyFull,
         Kind::Rival,
         Kind::Conflict,
+        Kind::Clones,
         Kind::Disk,
         Kind::BackupLate,
         Kind::ClockWrong,
@@ -51,6 +54,7 @@ impl Kind {
             Kind::PoolNearlyFull => "pool-nearly-full",
             Kind::Rival => "rival",
             Kind::Conflict => "conflict",
+            Kind::Clones => "clones",
             Kind::Disk => "disk",
             Kind::BackupLate => "backup-late",
             Kind::ClockWrong => "clock-wrong",
@@ -67,6 +71,7 @@ impl Kind {
             Kind::PoolNearlyFull => "A pool is nearly full",
             Kind::Rival => "Another DHCP server answers",
             Kind::Conflict => "An address is used twice",
+            Kind::Clones => "Two devices call themselves the same",
             Kind::Disk => "The disk is in trouble",
             Kind::BackupLate => "The backup is late",
             Kind::ClockWrong => "The clock is wrong",
@@ -78,7 +83,9 @@ impl Kind {
     pub fn is_urgent(self) -> bool {
         match self {
             Kind::NotServing | Kind::TwinSilent | Kind::TwinUnwell | Kind::Rival | Kind::Disk => true,
-            Kind::PoolNearlyFull | Kind::Conflict | Kind::BackupLate | Kind::ClockWrong | Kind::ToReconcile => false,
+            Kind::PoolNearlyFull | Kind::Conflict | Kind::Clones | Kind::BackupLate | Kind::ClockWrong | Kind::ToReconcile => {
+                false
+            }
         }
     }
 }

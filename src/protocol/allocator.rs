@@ -225,7 +225,7 @@ impl Node {
         }
         let is_used = match self.probes.get(now, address) {
             Some(ProbeResult::UsedBy(mac)) => request.hw.mac() != Some(mac),
-            Some(ProbeResult::Silent) => false,
+            Some(ProbeResult::Silent | ProbeResult::NotAsked) => false,
             None => self.table.is_set_aside(address),
         };
         is_used.then_some(Refusal::InUseByStranger)

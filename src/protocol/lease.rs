@@ -5,6 +5,7 @@ use std::{fmt, net::Ipv4Addr, str::FromStr};
 use serde::{Deserialize, Serialize};
 
 use super::time::{Epoch, Time};
+use crate::settings::Identifier;
 
 /// A hardware address as `chaddr` carries it: `htype` and up to 16 bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -196,6 +197,18 @@ impl Binding {
         match self.state {
             BindingState::Leased | BindingState::Tentative | BindingState::Declined => now < self.expiry,
             BindingState::Free | BindingState::Released => false,
+        }
+    }
+
+    /// Its client is the one that this identifier means. Which port of a relay it came from is not kept: there, whoever has the address.
+    pub fn is_of(&self, identifier: &Identifier) -> bool {
+        match identifier {
+            Identifier::Mac(hw) => *hw == self.hw,
+            Identifier::ClientId(wanted) => match &self.client {
+                ClientId::Given(id) | ClientId::Clone(id, _) => **id == **wanted,
+                ClientId::Hardware(_) => false,
+            },
+            Identifier::CircuitId(_) => true,
         }
     }
 }

@@ -50,6 +50,10 @@ pub enum Event<'a> {
         address: Ipv4Addr,
         mac: [u8; 6],
     },
+    /// What `Action::Probe` asked for could not be sent.
+    NotAsked {
+        address: Ipv4Addr,
+    },
     /// Everything up to and including this commit is on disk.
     Committed {
         up_to: CommitId,

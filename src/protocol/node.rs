@@ -9,6 +9,8 @@ use std::{
     net::Ipv4Addr,
 };
 
+use ipnet::Ipv4Net;
+
 use super::{
     Action, CommitId, Event, Interface, Map, StoreTrouble,
     dhcp::Message,
@@ -52,6 +54,8 @@ pub struct Node {
     pub(super) interfaces: Map<u32, InterfacePlan>,
     pub(super) probes: ProbeCache,
     pub(super) probing: Map<Ipv4Addr, Probing>,
+    /// When a device last found no free address, by network.
+    pub(super) turned_away: Map<Ipv4Net, Time>,
     probe_deadlines: BTreeSet<(Time, Ipv4Addr)>,
     pub(super) limiter: Limiter,
     pub(super) explain: Explain,
@@ -104,6 +108,7 @@ impl Node {
             interfaces: Map::default(),
             probes: ProbeCache::default(),
             probing: Map::default(),
+            turned_away: Map::default(),
             probe_deadlines: BTreeSet::new(),
             limiter: Limiter::default(),
             explain: Explain::default(),
@@ -133,6 +138,7 @@ impl Node {
             Event::Datagram(datagram) => self.datagram(now, &datagram, out),
             Event::Interfaces(interfaces) => self.set_interfaces(now, interfaces),
             Event::ArpHeard { address, mac } => self.arp_heard(now, address, mac, out),
+            Event::NotAsked { address } => self.probe_ended(now, address, ProbeResult::NotAsked, out),
             Event::Committed { up_to } => self.committed(now, up_to, out),
             Event::CommitFailed { ids, trouble } => self.commit_failed(now, &ids, trouble, out),
             Event::StoreRecovered => self.store_recovered(now, out),

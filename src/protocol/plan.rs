@@ -41,7 +41,7 @@ pub struct SubnetPlan {
     general: Tables,
     /// One for each pool.
     pools: Vec<Tables>,
-    /// Addresses that can be given to anybody: pools less exclusions and the network's own addresses, reservations not taken off.
+    /// Addresses that can be given to anybody: pools less exclusions, the network's own addresses and reservations.
     pub pool_size: u64,
 }
 
@@ -113,7 +113,8 @@ impl SubnetPlan {
         });
         let (pools, lease) = (pools.collect(), subnet.lease.over(&settings.lease));
         let mut plan = SubnetPlan { lease, pools, general: Tables::of(general), pool_size: 0, subnet: subnet.clone() };
-        plan.pool_size = plan.count_pool();
+        let kept = settings.reservations.iter().filter(|kept| plan.is_dynamic(kept.address)).count() as u64;
+        plan.pool_size = plan.count_pool().saturating_sub(kept);
         plan
     }
 

@@ -13,6 +13,8 @@ const MAX_RESULTS: usize = 4096;
 pub enum ProbeResult {
     Silent,
     UsedBy([u8; 6]),
+    /// The question could not be sent, so silence says nothing.
+    NotAsked,
 }
 
 /// Results by address, oldest forgotten first.

@@ -52,7 +52,8 @@ struct Door {
     link: Option<Arc<dyn TwinLink>>,
 }
 
-/// Serves on a thread of its own, so that no question from the command line delays a packet. `link`: to the twin; `None`
+/// Serves on a thread of its own, so that no question from the command line delays a packet by more than the moment that the node needs to look
+/// the answer up, or to hand out its lists. `link`: to the twin; `None`
 /// where it is off.
 pub fn start(data: &Path, handle: Handle, link: Option<Arc<dyn TwinLink>>) -> io::Result<Control> {
     let path = socket_path(data);

@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use nix::sys::statvfs::statvfs;
 
-use crate::protocol::alerts::DiskFacts;
+use crate::{protocol::alerts::DiskFacts, runtime::store};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Room {
@@ -60,6 +60,7 @@ pub fn facts(folder: &Path) -> DiskFacts {
         free_bytes: room(folder).map(|room| room.free_bytes),
         worn_percent: cards.iter().filter_map(|card| card.worn_percent).max(),
         is_near_its_end: cards.iter().any(|card| card.end_of_life == Some(3)),
+        is_damaged: store::is_damaged(folder),
     }
 }
 

@@ -49,7 +49,8 @@ impl LeaseRow {
             .reservations
             .binary_search_by_key(&binding.address, |kept| kept.address)
             .ok()
-            .map(|i| &settings.reservations[i]);
+            .map(|i| &settings.reservations[i])
+            .filter(|kept| binding.is_of(&kept.identifier));
         let is_held = binding.is_held(now);
         let state = match binding.state {
             BindingState::Leased if is_held => "leased",
@@ -66,10 +67,7 @@ impl LeaseRow {
             client: binding.client.to_string(),
             name: kept.and_then(|kept| kept.name.clone()).or_else(|| binding.host_name.as_deref().map(Into::into)),
             state: state.into(),
-            kept: kept.is_some_and(|kept| match &kept.identifier {
-                Identifier::Mac(hw) => *hw == binding.hw,
-                Identifier::ClientId(_) | Identifier::CircuitId(_) => true,
-            }),
+            kept: kept.is_some(),
             since: date(clock, binding.since),
             expires: (!is_endless).then(|| date(clock, binding.expiry)),
             secs_left: if is_held && is_endless {
@@ -110,49 +108,102 @@ const MAX_STORIES: usize = 16;
 impl DeviceStory {
     /// Devices that a MAC (any notation, or a part), an address or a name (or a part) points to.
     pub fn find(node: &Node, clock: &Clock, what: &str) -> Vec<DeviceStory> {
-        let mut devices: Vec<HwAddr> = Vec::new();
-        // Bounded here already: one letter may point to every lease, and the loop waits for this.
-        let mut add = |hw: HwAddr| {
-            if devices.len() < MAX_STORIES && !devices.contains(&hw) {
-                devices.push(hw);
-            }
-        };
+        let mut found = Found::default();
         if let Ok(address) = what.parse::<Ipv4Addr>() {
-            if let Some(binding) = node.leases().get(address) {
-                add(binding.hw);
-            }
+            found.extend(node.leases().get(address).map(|binding| binding.hw));
             let about = |hw: &HwAddr| node.explain().of_device(*hw).any(|decision| decision.outcome.address() == Some(address));
-            node.explain().devices().filter(about).for_each(&mut add);
+            found.extend(node.explain().devices().filter(about));
         } else {
-            let wanted = what.to_lowercase();
-            let digits = |text: &str| text.chars().filter(char::is_ascii_hexdigit).collect::<String>().to_lowercase();
-            let is_mac_like = !wanted.is_empty() && wanted.chars().all(|c| c.is_ascii_hexdigit() || matches!(c, ':' | '-' | '.'));
-            let mac_part = digits(&wanted);
-            let by_mac = |hw: &HwAddr| is_mac_like && digits(&hw.to_string()).contains(&mac_part);
-            let by_name = |name: Option<&str>| name.is_some_and(|name| name.to_lowercase().contains(&wanted));
-            let kept = node.settings().reservations.iter().filter(|kept| by_name(kept.name.as_deref()));
-            for reservation in kept {
-                match &reservation.identifier {
-                    Identifier::Mac(hw) => add(*hw),
-                    Identifier::ClientId(_) | Identifier::CircuitId(_) => {
-                        node.leases().get(reservation.address).into_iter().for_each(|binding| add(binding.hw));
-                    }
+            let wanted = Wanted::new(what);
+            let kept = node.settings().reservations.iter().filter(|kept| wanted.names(kept.name.as_deref()));
+            found.extend(kept.filter_map(|reservation| match &reservation.identifier {
+                Identifier::Mac(hw) => Some(*hw),
+                Identifier::ClientId(_) | Identifier::CircuitId(_) => {
+                    node.leases().get(reservation.address).map(|binding| binding.hw)
                 }
-            }
-            node.leases().iter().filter(|b| by_mac(&b.hw) || by_name(b.host_name.as_deref())).for_each(|binding| add(binding.hw));
-            let told_name = |hw: &HwAddr| node.explain().of_device(*hw).any(|decision| by_name(decision.name.as_deref()));
-            node.explain().devices().filter(|hw| by_mac(hw) || told_name(hw)).for_each(&mut add);
+            }));
+            let leased = node.leases().iter().filter(|b| wanted.is_part_of(b.hw) || wanted.names(b.host_name.as_deref()));
+            found.extend(leased.map(|binding| binding.hw));
+            let told_name = |hw: &HwAddr| node.explain().of_device(*hw).any(|decision| wanted.names(decision.name.as_deref()));
+            found.extend(node.explain().devices().filter(|hw| wanted.is_part_of(*hw) || told_name(hw)));
         }
-        devices.into_iter().map(|hw| DeviceStory::of(node, clock, hw)).collect()
+        let mut stories: Vec<(HwAddr, Option<&Binding>)> = found.devices.into_iter().map(|hw| (hw, None)).collect();
+        if stories.is_empty() {
+            return Vec::new();
+        }
+        let rank = |binding: &Binding| (binding.is_held(clock.now()), binding.since);
+        for binding in node.leases().iter() {
+            if let Some((_, best)) = stories.iter_mut().find(|(hw, _)| *hw == binding.hw)
+                && best.is_none_or(|best| rank(best) <= rank(binding))
+            {
+                *best = Some(binding);
+            }
+        }
+        stories.into_iter().map(|(hw, binding)| DeviceStory::of(node, clock, hw, binding)).collect()
     }
 
-    fn of(node: &Node, clock: &Clock, hw: HwAddr) -> DeviceStory {
-        let binding = node.leases().iter().filter(|binding| binding.hw == hw).max_by_key(|b| (b.is_held(clock.now()), b.since));
+    fn of(node: &Node, clock: &Clock, hw: HwAddr, binding: Option<&Binding>) -> DeviceStory {
         let mut decisions: Vec<Told> = node.explain().of_device(hw).map(|decision| Told::new(decision, clock)).collect();
         decisions.reverse();
         let told_name = node.explain().of_device(hw).filter_map(|decision| decision.name.as_deref()).last();
         let name = told_name.or_else(|| binding.and_then(|binding| binding.host_name.as_deref())).map(Into::into);
         DeviceStory { mac: hw.to_string(), name, address: binding.map(|binding| binding.address), decisions }
+    }
+}
+
+/// Devices that a question points to, each once.
+#[derive(Default)]
+struct Found {
+    devices: Vec<HwAddr>,
+}
+
+impl Found {
+    /// One letter may point to every lease, and the next packet waits for this: no more is looked at than is told.
+    fn extend(&mut self, devices: impl IntoIterator<Item = HwAddr>) {
+        let mut devices = devices.into_iter();
+        while self.devices.len() < MAX_STORIES
+            && let Some(hw) = devices.next()
+        {
+            if !self.devices.contains(&hw) {
+                self.devices.push(hw);
+            }
+        }
+    }
+}
+
+/// A name or a part of it, or of a MAC in any notation. Held against every lease, so it makes no text of any.
+struct Wanted {
+    name: String,
+    /// The digits of a MAC, as values; `None`: it can be none.
+    digits: Option<Vec<u8>>,
+}
+
+impl Wanted {
+    fn new(what: &str) -> Wanted {
+        let is_mac_like = !what.is_empty() && what.chars().all(|c| c.is_ascii_hexdigit() || matches!(c, ':' | '-' | '.'));
+        let digits = || what.chars().filter_map(|c| c.to_digit(16)).map(|digit| digit as u8).collect();
+        Wanted { name: what.to_lowercase(), digits: is_mac_like.then(digits) }
+    }
+
+    fn is_part_of(&self, hw: HwAddr) -> bool {
+        let Some(digits) = &self.digits else { return false };
+        let mut all = [0; 32];
+        for (nth, byte) in hw.bytes().iter().enumerate() {
+            (all[2 * nth], all[2 * nth + 1]) = (byte >> 4, byte & 15);
+        }
+        let all = &all[..2 * hw.bytes().len()];
+        digits.is_empty() || all.windows(digits.len()).any(|part| part == digits)
+    }
+
+    fn names(&self, name: Option<&str>) -> bool {
+        let Some(name) = name else { return false };
+        if self.name.is_empty() {
+            return true;
+        }
+        if !name.is_ascii() {
+            return name.to_lowercase().contains(&self.name);
+        }
+        name.as_bytes().windows(self.name.len()).any(|part| part.eq_ignore_ascii_case(self.name.as_bytes()))
     }
 }
 

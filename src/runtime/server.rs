@@ -182,6 +182,7 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
             log: DecisionLog::default(),
             metrics,
             in_flight: InFlight::default(),
+            undelivered: 0,
             under_way: UnderWay::default(),
             drill,
             told_trouble: false,
@@ -223,6 +224,8 @@ struct Server {
     log: DecisionLog,
     metrics: Arc<Metrics>,
     in_flight: InFlight,
+    /// Replies since the start that did not leave.
+    undelivered: u64,
     under_way: UnderWay,
     drill: Follower,
     /// The trouble of the disk that was logged last, until it is over.
@@ -358,6 +361,7 @@ impl Server {
                 Action::Probe { interface, address } => {
                     if let Err(error) = self.arp.send_probe(interface, address) {
                         tracing::warn!("{address} could not be probed: {error}");
+                        self.node.handle(now, Event::NotAsked { address }, &mut self.actions);
                     }
                 }
                 Action::Commit(commit) => {
@@ -571,7 +575,11 @@ impl Server {
     fn send(&mut self) {
         self.in_flight.answers(self.replies.iter().map(|reply| &reply.payload[..]));
         for SendTrouble { to, why, .. } in self.sockets.send(&mut self.replies) {
-            tracing::warn!("a reply to {to:?} did not leave: {why}");
+            self.undelivered += 1;
+            // A network that is down takes thousands of them.
+            if self.undelivered < 10 || self.undelivered.is_power_of_two() {
+                tracing::warn!("a reply to {to:?} did not leave: {why} ({} since the start)", self.undelivered);
+            }
         }
         self.in_flight.left(&self.metrics);
     }

@@ -14,6 +14,7 @@ mod pair;
 mod place;
 mod rows;
 mod snapshot;
+mod suspect;
 mod writer;
 
 use std::{
@@ -24,7 +25,7 @@ use std::{
     time::Duration,
 };
 
-use rusqlite::{Connection, OpenFlags, OptionalExtension, ffi};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, ffi};
 
 use crate::{
     protocol::{
@@ -50,6 +51,7 @@ use place::Place;
 pub use place::{private_file, private_folder};
 use rows::Ages;
 pub use snapshot::{TWINS_BYTES_MAX, keep_twins, newest, newest_made};
+pub use suspect::is_marked as is_damaged;
 pub use writer::{Report, StoreHandle};
 
 /// "twLs", in the database's header.
@@ -140,6 +142,7 @@ fn open_at(folder: &Path, trust: WallTrust, reading: &Reading) -> Result<(Store,
         snapshot::restore(&place, &good)?;
         notices.push(format!("The database `{}` is gone. {}", place.database.display(), good.notice()));
     }
+    suspect::look_again(&place, &mut notices)?;
     let (connection, is_new) = match connect(&place) {
         Ok(connected) => connected,
         Err(Fault::Damage(reason)) => (replace_damaged(&place, reason, &mut notices)?, false),
@@ -163,6 +166,12 @@ fn open_at(folder: &Path, trust: WallTrust, reading: &Reading) -> Result<(Store,
     loaded.notices = notices;
     loaded.is_new = is_new;
     Ok((store, loaded))
+}
+
+/// What is damaged in the database of a folder; `None`: nothing. Reads all of it, beside a running server too.
+pub fn damage(folder: &Path) -> Result<Option<String>, StoreError> {
+    let place = Place::new(folder);
+    suspect::damage(&place.database).map_err(|fault| fault.told(&place.database))
 }
 
 /// Reads all of a database, beside a running server too. Nothing is changed. Bindings as `Loaded` has them.
@@ -213,6 +222,11 @@ impl Store {
         let clock = loaded.clock.clone();
         let diary = match diary::known(&connection) {
             Ok(known) => Diary::new(known),
+            // No reason to give up what devices hold.
+            Err(Fault::Damage(reason)) => {
+                suspect::mark(&place, &reason);
+                Diary::new(Vec::new())
+            }
             Err(fault) => return Err((place, lock, fault)),
         };
         let epoch_unwritten = Some(StoreTrouble::Other("Nothing was written yet.".into()));
@@ -239,24 +253,35 @@ impl Store {
     /// As `write`; on failure tells which group could not be written (their count: the commit itself).
     fn write_groups(&mut self, groups: &[&[Change]]) -> Result<(), (usize, rusqlite::Error)> {
         let batch = self.diary.take(self.is_closing);
-        let written = self.try_write(groups, &batch);
-        if written.is_err() {
-            self.diary.put_back(batch);
-        }
-        match &written {
-            Ok(()) => {
-                self.epoch_unwritten = None;
-                self.sleeps.clear();
-            }
-            // SQLite has rolled back by itself after some errors, not after others.
-            Err(_) if !self.connection.is_autocommit() => {
-                if let Err(error) = self.connection.execute_batch("ROLLBACK") {
-                    tracing::error!("the store cannot roll back: {error}");
+        let mut written = self.try_write(groups, &batch);
+        if let Err((_, error)) = &written {
+            let is_damaged = error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt);
+            self.roll_back();
+            if is_damaged && !batch.is_empty() {
+                // It may be the history that is damaged: no reason to keep a lease from anybody.
+                suspect::mark(&self.place, &error.to_string());
+                written = self.try_write(groups, &diary::Batch::default());
+                if written.is_err() {
+                    self.roll_back();
                 }
+            } else {
+                self.diary.put_back(batch);
             }
-            Err(_) => {}
+        }
+        if written.is_ok() {
+            self.epoch_unwritten = None;
+            self.sleeps.clear();
         }
         written
+    }
+
+    /// SQLite has done so by itself after some errors, not after others.
+    fn roll_back(&self) {
+        if !self.connection.is_autocommit()
+            && let Err(error) = self.connection.execute_batch("ROLLBACK")
+        {
+            tracing::error!("the store cannot roll back: {error}");
+        }
     }
 
     fn try_write(&mut self, groups: &[&[Change]], batch: &diary::Batch) -> Result<(), (usize, rusqlite::Error)> {
@@ -285,7 +310,21 @@ impl Store {
             return StoreTrouble::DiskFull;
         }
         let path = self.place.database.display();
-        StoreTrouble::Other(format!("The database `{path}` cannot be written: {error}. Look at the disk; `dmesg` says more."))
+        StoreTrouble::Other(match error.sqlite_error_code() {
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+                format!(
+                    "The database `{path}` is held by another program. Close the tool that has it open; this goes on by itself then."
+                )
+            }
+            Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+                suspect::mark(&self.place, &error.to_string());
+                format!(
+                    "The database `{path}` is damaged ({error}). Start the server again: it mends it, or takes the newest good snapshot. Then look at the disk; \
+                     `dmesg` says more."
+                )
+            }
+            _ => format!("The database `{path}` cannot be written: {error}. Look at the disk; `dmesg` says more."),
+        })
     }
 }
 

@@ -8,6 +8,7 @@ mod reader;
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
+    time::Duration,
 };
 
 use toml_edit::{Document, TableLike, Value};
@@ -38,6 +39,9 @@ const SERVER_KEYS: &[&str] = &[
     "fqdn",
 ];
 const LEASE_KEYS: &[&str] = &["default", "min", "max", "infinite", "t1", "t2"];
+/// The ends of what a lease can be, seconds on the wire.
+const SHORTEST: Duration = Duration::from_secs(1);
+const LONGEST: Duration = Duration::from_secs(u32::MAX as u64 - 1);
 const TWIN_KEYS: &[&str] = &["mode", "active", "mclt", "ack-deadline", "assume-partner-down-after"];
 const CUSTOM_OPTION_KEYS: &[&str] = &["code", "name", "type"];
 const SUBNET_KEYS: &[&str] = &["network", "interface", "pools", "exclude", "lease", "options", "pool"];
@@ -115,7 +119,6 @@ struct ReadSubnet {
     pools: Vec<(Located<AddressRange>, ReadOptions)>,
     exclusions: Vec<Located<AddressRange>>,
     lease: Located<LeaseOverrides>,
-    lease_is_readable: bool,
     options: ReadOptions,
 }
 
@@ -133,7 +136,6 @@ impl Reader {
             }
             None => Server::default(),
         };
-        let problems_before = self.problems.len();
         let lease = match self.section(&root, "lease") {
             Some(section) => {
                 lines.insert(Place::Lease, section.line);
@@ -141,10 +143,6 @@ impl Reader {
             }
             None => LeaseTimes::default(),
         };
-        let lease_is_readable = self.problems.len() == problems_before;
-        if !lease_is_readable {
-            unreadable.insert(Place::Lease);
-        }
         let twin = match self.section(&root, "twin") {
             Some(section) => {
                 lines.insert(Place::Twin, section.line);
@@ -177,13 +175,7 @@ impl Reader {
         let mut subnets: Vec<ReadSubnet> = sections.iter().filter_map(|section| self.subnet(section)).collect();
         let all_subnets_read = subnets.len() == sections.len();
         subnets.sort_by_key(|subnet| subnet.network.0);
-        let subnets = subnets.into_iter().enumerate().map(|(i, subnet)| {
-            if !subnet.lease_is_readable || !lease_is_readable {
-                unreadable.insert(Place::SubnetLease(i));
-            }
-            subnet.placed(i, &mut lines)
-        });
-        let subnets: Vec<Subnet> = subnets.collect();
+        let subnets: Vec<Subnet> = subnets.into_iter().enumerate().map(|(i, subnet)| subnet.placed(i, &mut lines)).collect();
 
         let sections = self.sections(&root, "reservation");
         let mut reservations: Vec<(Located<Reservation>, ReadOptions)> =
@@ -230,13 +222,20 @@ impl Reader {
 
     fn lease(&mut self, section: &Section) -> LeaseOverrides {
         self.refuse_unknown(section, LEASE_KEYS, "[options]");
+        let min = self.field(section, "min", duration_of);
+        let max = self.field(section, "max", duration_of);
+        let default = self.field(section, "default", duration_of);
+        let t1 = self.field(section, "t1", permille_of);
+        let t2 = self.field(section, "t2", permille_of);
+        // In place of what could not be read stands what goes with all others, so that those are judged all the same.
+        let is_there = |key| section.table.contains_key(key);
         LeaseOverrides {
-            default: self.field(section, "default", duration_of),
-            min: self.field(section, "min", duration_of),
-            max: self.field(section, "max", duration_of),
+            default: default.or_else(|| min.or(max).filter(|_| is_there("default"))),
+            min: min.or_else(|| is_there("min").then_some(SHORTEST)),
+            max: max.or_else(|| is_there("max").then_some(LONGEST)),
             infinite: self.field(section, "infinite", bool_of),
-            t1_permille: self.field(section, "t1", permille_of),
-            t2_permille: self.field(section, "t2", permille_of),
+            t1_permille: t1.or_else(|| is_there("t1").then_some(1)),
+            t2_permille: t2.or_else(|| is_there("t2").then_some(999)),
         }
     }
 
@@ -284,14 +283,12 @@ impl Reader {
             pools.extend(read.map(|range| ((range, pool.line), options)));
         }
         let exclusions = self.list(&section, "exclude", range).unwrap_or_default();
-        let problems_before = self.problems.len();
         let lease = match self.section(&section, "lease") {
             Some(lease) => (self.lease(&lease), lease.line),
             None => (LeaseOverrides::default(), section.line),
         };
-        let lease_is_readable = self.problems.len() == problems_before;
         let options = self.options(&section, &format!("[subnet.options] of {}", named.trim_start_matches("[[subnet]] ")));
-        Some(ReadSubnet { network: (network?, section.line), interface, pools, exclusions, lease, lease_is_readable, options })
+        Some(ReadSubnet { network: (network?, section.line), interface, pools, exclusions, lease, options })
     }
 
     fn reservation(&mut self, section: &Section) -> Option<(Located<Reservation>, ReadOptions)> {
@@ -317,7 +314,9 @@ impl Reader {
         let force_broadcast = self.field(section, "force-broadcast", bool_of).unwrap_or(false);
         let echo_client_id = self.field(section, "echo-client-id", bool_of).unwrap_or(true);
         let options = self.options(section, "[reservation.options]");
-        let identifier = mac.or(client_id).or(circuit_id).filter(|_| given.len() == 1)?;
+        // One that cannot be read is like no other; the rest is judged all the same.
+        let nobody = || Identifier::CircuitId(format!("line {}", section.line.unwrap_or_default()).into_bytes());
+        let identifier = mac.or(client_id).or(circuit_id).unwrap_or_else(nobody);
         let reservation =
             Reservation { identifier, address: address?, name, note, options: OptionSet::new(), force_broadcast, echo_client_id };
         Some(((reservation, section.line), options))

@@ -3,7 +3,7 @@
 use std::{net::Ipv4Addr, time::Duration};
 
 use super::{Finding, Kind, Scope};
-use crate::protocol::{explain::spell, failover::State, node::Status};
+use crate::protocol::{explain::spell, failover::State, lease::HwAddr, node::Status};
 
 /// A snapshot is made each day; a night may be missed.
 const BACKUP_LATE: Duration = Duration::from_secs(36 * 3600);
@@ -26,6 +26,8 @@ pub struct Facts<'a> {
     pub pool_percent_max: u8,
     /// Addresses that devices declined, or under which a stranger answered.
     pub in_conflict: &'a [Ipv4Addr],
+    /// Devices with a lease whose client-id another one has, too.
+    pub clones: &'a [HwAddr],
     /// Other DHCP servers that answered the last probe, a sentence each.
     pub rivals: &'a [String],
     pub disk: &'a DiskFacts,
@@ -42,6 +44,8 @@ pub struct DiskFacts {
     pub worn_percent: Option<u8>,
     /// The card says that its spare blocks are nearly used up.
     pub is_near_its_end: bool,
+    /// The database on it is.
+    pub is_damaged: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -67,6 +71,7 @@ pub fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     pools(facts, &mut found);
     rivals(facts, &mut found);
     conflicts(facts, &mut found);
+    clones(facts, &mut found);
     disk(facts, &mut found);
     backup(facts, &mut found);
     clock(facts, &mut found);
@@ -140,11 +145,16 @@ fn twin(facts: &Facts<'_>, found: &mut Vec<Finding>) {
 fn pools(facts: &Facts<'_>, found: &mut Vec<Finding>) {
     for subnet in &facts.status.subnets {
         let (used, size) = (subnet.pool_used, subnet.pool_size);
-        if size == 0 || used * 100 < size * u64::from(facts.pool_percent_max) {
+        if !subnet.turned_away && (size == 0 || used * 100 < size * u64::from(facts.pool_percent_max)) {
             continue;
         }
         let network = &subnet.network;
-        let text = if used >= size {
+        let text = if subnet.turned_away && used < size {
+            format!(
+                "A device asked for an address in {network} and got none, though {used} of {size} are held: the others are the twin's half, or rest. \
+                 Look at the page Twins, and at the device's reason; or make a pool larger."
+            )
+        } else if used >= size {
             format!(
                 "The pools of {network} are full: {used} of {size} addresses are held. New devices get none. Make a pool larger, or shorten the lease time."
             )
@@ -155,7 +165,7 @@ fn pools(facts: &Facts<'_>, found: &mut Vec<Finding>) {
         };
         let over = format!("The pools of {network} have room again.");
         // Full is news after nearly full.
-        let weight = if used >= size { 2 } else { 1 };
+        let weight = if subnet.turned_away || used >= size { 2 } else { 1 };
         found.push(Finding { kind: Kind::PoolNearlyFull, subject: network.clone(), scope: Scope::Shared, text, over, weight });
     }
 }
@@ -185,10 +195,28 @@ fn conflicts(facts: &Facts<'_>, found: &mut Vec<Finding>) {
     found.push(Finding { weight: count as u64, ..finding(Kind::Conflict, Scope::Shared, text, over) });
 }
 
+fn clones(facts: &Facts<'_>, found: &mut Vec<Finding>) {
+    let count = facts.clones.len();
+    if count == 0 {
+        return;
+    }
+    let named: Vec<String> = facts.clones.iter().take(NAMED_MAX).map(ToString::to_string).collect();
+    let more = if count > NAMED_MAX { format!(" and {} more", count - NAMED_MAX) } else { String::new() };
+    let text = format!(
+        "{}{more}: another device here sends the same client-id, so they are told apart by their MAC. Copied disks and containers do this: give each an \
+         identity of its own (on Linux: remove /etc/machine-id and start again).",
+        named.join(", ")
+    );
+    let over = "Every device has a client-id of its own again.";
+    found.push(Finding { weight: count as u64, ..finding(Kind::Clones, Scope::Shared, text, over) });
+}
+
 fn disk(facts: &Facts<'_>, found: &mut Vec<Finding>) {
     let disk = facts.disk;
     let text = if let Some(trouble) = &facts.status.trouble {
         format!("Nothing new can be promised to a device: {trouble}. Devices keep what they have.")
+    } else if disk.is_damaged {
+        "The database is damaged; devices are answered from memory. Start the server again: it mends the database, or takes the newest good snapshot. Then look at the disk.".into()
     } else if disk.free_bytes.is_some_and(|free| free < DISK_FREE_MIN_BYTES) {
         let mib = disk.free_bytes.unwrap_or_default() >> 20;
         format!("The disk is nearly full: {mib} MiB are left. Free some space; when it is full, nothing new can be promised.")

@@ -291,11 +291,20 @@ impl<'a> Boot<'a> {
     }
 }
 
+/// Where it must be zero (table 5), some clients send an old address (Home Assistant OS): nobody listens there.
+fn is_stray_ciaddr(message: &Message) -> bool {
+    match message.kind {
+        Some(MessageType::Discover) => true,
+        Some(MessageType::Request) => message.options.get(code::SERVER_ID).is_some(),
+        Some(_) | None => false,
+    }
+}
+
 /// §4.1. Never silently by broadcast: on Wi-Fi, broadcasts are not retransmitted.
 fn destination(message: &Message, yiaddr: Ipv4Addr, force_broadcast: bool) -> Destination {
     if message.is_relayed() {
         Destination::Relay(message.giaddr)
-    } else if !message.ciaddr.is_unspecified() && message.kind != Some(MessageType::Discover) {
+    } else if !message.ciaddr.is_unspecified() && !is_stray_ciaddr(message) {
         Destination::Client(message.ciaddr)
     } else if message.wants_broadcast() || force_broadcast {
         Destination::Broadcast

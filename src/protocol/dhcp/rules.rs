@@ -11,8 +11,9 @@ use dhcproto::v4::MessageType;
 use super::{Message, code};
 use crate::protocol::{
     Action, Datagram,
+    digest::Digest,
     explain::{Asked, NakReason, Outcome, Silence, Step, SubnetBy},
-    lease::ClientId,
+    lease::{ClientId, HwAddr},
     limit::Admission,
     node::Node,
     time::Time,
@@ -48,6 +49,18 @@ struct Link {
     by: SubnetBy,
 }
 
+/// Whose storm it would be. Clients without a hardware address (RFC 4390) are told apart by their client-id.
+fn sender(message: &Message) -> HwAddr {
+    match message.options.get(code::CLIENT_ID) {
+        Some(id) if message.hw.bytes().is_empty() => {
+            let mut digest = Digest::default();
+            digest.bytes(code::CLIENT_ID, id);
+            HwAddr::new(0, &digest.mixed().to_be_bytes()).unwrap_or(message.hw)
+        }
+        Some(_) | None => message.hw,
+    }
+}
+
 impl Node {
     pub(in crate::protocol) fn datagram(&mut self, now: Time, datagram: &Datagram<'_>, out: &mut Vec<Action>) {
         let message = match Message::decode(datagram.payload) {
@@ -65,7 +78,7 @@ impl Node {
             steps: Vec::with_capacity(8),
             message,
         };
-        match self.limiter.admit(now, request.message.hw) {
+        match self.limiter.admit(now, sender(&request.message)) {
             Admission::Admitted => {}
             Admission::FirstRefused => return self.silent(now, request, asked, Silence::TooOften, out),
             Admission::Refused => {
@@ -114,6 +127,9 @@ impl Node {
         outcome: Outcome,
         out: &mut Vec<Action>,
     ) {
+        if let Outcome::Silent { why: Silence::PoolFull { network, .. } } = &outcome {
+            self.turned_away.insert(*network, now);
+        }
         let decision = self.decision(now, &request.message, asked, request.steps, outcome);
         self.decided(decision, out);
     }

@@ -12,8 +12,10 @@ use crate::protocol::{Map, dhcp::Malformed, lease::HwAddr, time::Time};
 
 /// Decisions kept for one device.
 pub const MAX_PER_DEVICE: usize = 16;
-/// Decisions kept in all; the device that was silent for longest is forgotten first.
+/// Decisions kept in all; the device that was silent for longest is forgotten first, of those that were heard but once.
 pub const MAX_DECISIONS: usize = 4096;
+/// Of the longest silent ones, so many are looked at.
+const LOOKED_AT: usize = 512;
 
 /// One decision with the way that led to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -94,11 +96,21 @@ impl Explain {
         device.decisions.push_back(decision.clone());
         self.kept += 1;
         while self.kept > MAX_DECISIONS
-            && let Some((_, oldest)) = self.order.pop_first()
+            && let Some((sequence, hw)) = self.least_missed()
         {
-            self.kept -= self.devices.remove(&oldest).map_or(0, |device| device.decisions.len());
+            self.order.remove(&sequence);
+            self.kept -= self.devices.remove(&hw).map_or(0, |device| device.decisions.len());
         }
         Some(decision)
+    }
+
+    /// Among those that were heard longest ago, one that was heard but once: made-up senders shall not push out the household.
+    fn least_missed(&self) -> Option<(u64, HwAddr)> {
+        let was_heard_once =
+            |hw: &HwAddr| self.devices[hw].decisions.iter().map(|decision| decision.repeats + 1).sum::<u32>() == 1;
+        let mut oldest = self.order.iter().map(|(sequence, hw)| (*sequence, *hw));
+        let longest_ago = oldest.clone().next();
+        oldest.by_ref().take(LOOKED_AT).find(|(_, hw)| was_heard_once(hw)).or(longest_ago)
     }
 
     /// Decisions by `Outcome::name`.

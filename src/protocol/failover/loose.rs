@@ -77,6 +77,14 @@ pub enum Rule {
     W43 = 43,
     /// A number that was told before it was durable is used again after a power cut (rule 7).
     W44 = 44,
+    /// What the disk refused to give up is told as given up all the same, and forgotten with a start (rule 5).
+    W45 = 45,
+    /// A declaration that the disk refused, and the admin was told so, is acted on (rule 10).
+    W46 = 46,
+    /// One that was unpaired and is paired again goes on ignoring the other, which has not started anew (rule 10).
+    W47 = 47,
+    /// What one that forgot gave, when all that it forgot had run out, is given up for what the twin knows by a higher number (rule 12).
+    W48 = 48,
 }
 
 /// Whether this rule is broken now: never, outside of tests.

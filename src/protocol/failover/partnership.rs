@@ -139,7 +139,9 @@ pub struct Partnership {
     pub troubles: u64,
     pub has_trouble: bool,
     /// The memory on disk says that the partner is down.
-    pub declared_on_disk: bool,
+    pub declared_on_disk: Option<(Time, Epoch)>,
+    /// The admin's word that it is one no more, as the disk has it.
+    pub unpaired_on_disk: bool,
 }
 
 impl Partnership {
@@ -226,7 +228,7 @@ impl Partnership {
         let is_known = self.in_contact(now)
             && self.has_trouble
             && self.partner.as_ref().is_some_and(|partner| partner.knows_trouble == Some(self.troubles));
-        is_known || self.state == State::PartnerDown && self.declared_on_disk || is_loose(Rule::W42)
+        is_known || self.state == State::PartnerDown && self.declared_on_disk.is_some() || is_loose(Rule::W42)
     }
 
     /// A disk was lost so lately that what it had renewed, and only it, may still be in force.

@@ -8,7 +8,11 @@ use crate::{
         Action, Change, Commit, CommitId, StoreTrouble,
         dhcp::rules::ParkedAck,
         explain::{Decision, Outcome, Silence, Step},
-        failover::{Body, Forgot, Memory, Session, State, merge::FIRST_GENERATION},
+        failover::{
+            Body, Forgot, GivenUp, Memory, Session, State,
+            loose::{Rule, is_loose},
+            merge::FIRST_GENERATION,
+        },
         lease::{Binding, BindingState, ClientId, HwAddr},
         replica::Replica,
         time::Time,
@@ -37,6 +41,7 @@ pub(in crate::protocol) struct BindingChange<'a> {
 pub(super) enum Undo {
     Binding { address: Ipv4Addr, before: Option<Binding> },
     Settings { settings: Box<Settings>, replica: Option<Box<Replica>> },
+    GiveUp { address: Ipv4Addr, before: Option<GivenUp> },
 }
 
 #[derive(Debug)]
@@ -271,6 +276,14 @@ impl Node {
                     self.table.restore(&self.plan, now, address, before);
                     if self.pending.get(&address) == Some(&id) {
                         self.pending.remove(&address);
+                    }
+                }
+                Undo::GiveUp { address, before } => {
+                    if let Some(twin) = self.twin.as_mut().filter(|_| !is_loose(Rule::W45)) {
+                        match before {
+                            Some(before) => twin.given_up.insert(address, before),
+                            None => twin.given_up.remove(&address),
+                        };
                     }
                 }
                 Undo::Settings { settings, replica } => {

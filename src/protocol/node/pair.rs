@@ -78,11 +78,11 @@ impl Node {
         let newest_entry = entries.iter().map(|entry| entry.version.of(memory.rank)).max().unwrap_or(0);
         self.version = self.version.max(newest).max(newest_entry).max(memory.own_number);
         let replica = Replica::new(entries);
-        let (shut_down, loss_on_disk, declared_on_disk) = (memory.shut_down, memory.one_forgot, memory.partner_down.is_some());
+        let (shut_down, loss_on_disk, declared_on_disk) = (memory.shut_down, memory.one_forgot, memory.partner_down);
         if is_loose(Rule::W41) {
             memory.one_forgot = None;
         }
-        if declared_on_disk || memory.forgot.is_some() {
+        if declared_on_disk.is_some() || memory.forgot.is_some() {
             // One that was alone may have told what it knew from memory.
             memory.one_forgot = Some((now, self.epoch));
         }
@@ -108,6 +108,7 @@ impl Node {
             shut_down_on_disk: shut_down,
             network_since: None,
             stored_partner_number: memory.partner_number,
+            unpaired_on_disk: memory.unpaired,
             memory,
             session,
             partner_session: None,
@@ -159,6 +160,10 @@ impl Node {
         self.waits_for_twin = false;
         let Some(twin) = &mut self.twin else { return self.pair(now, pair, out) };
         twin.memory.unpaired = false;
+        if !is_loose(Rule::W47) {
+            // What was said before belongs to the former pairing, on either side.
+            (twin.session, twin.ended_session) = (pair.session, None);
+        }
         // Whoever it is now, what was confirmed was confirmed by another.
         (twin.partner_session, twin.partner, twin.last_heard, twin.pulled, twin.pull) = (None, None, None, None, None);
         twin.acked.clear();
@@ -379,18 +384,33 @@ impl Node {
             twin.shut_down_on_disk = memory.shut_down;
             twin.limits_on_disk = (memory.longest_mclt, memory.longest_lease);
             twin.loss_on_disk = memory.one_forgot;
-            twin.declared_on_disk = memory.partner_down.is_some();
+            twin.declared_on_disk = memory.partner_down;
+            twin.unpaired_on_disk = memory.unpaired;
         }
     }
 
-    /// A goodbye that is not on disk must not be said: after a start this node would not know that it has to be silent.
+    /// A goodbye that is not on disk must not be said: after a start this node would not know that it has to be silent. And an admin who was told
+    /// that nothing was changed may start the twin somewhere else.
     pub(super) fn memory_not_stored(&mut self, now: Time, out: &mut Vec<Action>) {
-        if let Some(twin) = &mut self.twin
-            && twin.state == State::ShuttingDown
-            && !twin.shut_down_on_disk
-        {
+        let Some(twin) = &mut self.twin else { return };
+        let declared = twin.declared_on_disk;
+        if twin.state == State::ShuttingDown && !twin.shut_down_on_disk {
             twin.memory.shut_down = false;
-            self.enter(now, State::CommunicationsInterrupted, out);
+            twin.memory.partner_down = declared.filter(|_| !is_loose(Rule::W46));
+            let before = if twin.memory.partner_down.is_some() { State::PartnerDown } else { State::CommunicationsInterrupted };
+            return self.enter(now, before, out);
+        }
+        if is_loose(Rule::W46) {
+            return;
+        }
+        if twin.memory.unpaired && !twin.unpaired_on_disk {
+            (twin.memory.unpaired, twin.ended_session) = (false, None);
+        }
+        if twin.memory.partner_down.is_some() && declared.is_none() {
+            twin.memory.partner_down = None;
+            if twin.state == State::PartnerDown {
+                self.enter(now, State::CommunicationsInterrupted, out);
+            }
         }
     }
 
@@ -441,6 +461,7 @@ impl Node {
         }
         let is_stale = twin.memory.partner_number != twin.stored_partner_number
             || twin.down_on_disk != twin.memory.partner_down.is_some()
+            || twin.unpaired_on_disk != twin.memory.unpaired
             || twin.loss_on_disk != twin.memory.one_forgot
             || twin.limits_on_disk != (twin.memory.longest_mclt, twin.memory.longest_lease);
         if is_stale && now - twin.memory_stored >= MEMORY_INTERVAL {
@@ -479,6 +500,12 @@ impl Node {
                 if may_serve && now - last >= STARTUP_PATIENCE {
                     self.enter(now, State::CommunicationsInterrupted, out);
                 }
+            }
+            // Its goodbye came when the disk took nothing.
+            State::CommunicationsInterrupted
+                if twin.ended_session.is_some() && twin.ended_session == twin.partner_session && self.trouble.is_none() =>
+            {
+                self.partner_is_down(now, out);
             }
             State::CommunicationsInterrupted
                 if assume_after.is_some_and(|after| now - twin.since >= after) && twin.partner_drill_left(now).is_none() =>
@@ -617,7 +644,7 @@ impl Node {
     /// The machine was off before this boot for longer than was counted: what is stamped in the memory is that much older.
     pub(super) fn age_memory(&mut self, before: Epoch, slept: Duration) {
         let Some(twin) = &mut self.twin else { return };
-        for (since, epoch) in twin.memory.stamps() {
+        for (since, epoch) in twin.memory.stamps().chain(&mut twin.declared_on_disk) {
             if *epoch < before {
                 *since = since.earlier(slept);
             }

@@ -74,6 +74,7 @@ impl Node {
             ProbeResult::Silent => {
                 request.steps.push(Step::ProbeSilent { address, waited_ms: (now - started).as_millis() as u64 })
             }
+            ProbeResult::NotAsked => request.steps.push(Step::NotProbed),
             ProbeResult::UsedBy(mac) => {
                 request.steps.push(Step::ProbeAnswered { address, mac });
                 let is_leased = self.table.get(address).is_some_and(|b| b.is_held(now) && b.hw.mac() == Some(mac));

@@ -1,6 +1,6 @@
 //! How a node is doing, for people.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{Node, TwinStatus};
 use crate::protocol::time::Time;
@@ -34,7 +34,12 @@ pub struct SubnetStatus {
     pub pool_size: u64,
     /// How many of them are held.
     pub pool_used: u64,
+    /// A device got none of them lately, because none was free for it.
+    pub turned_away: bool,
 }
+
+/// Devices without an address ask again every minute or so.
+const TURNED_AWAY_TOLD: Duration = Duration::from_secs(10 * 60);
 
 impl Node {
     pub fn status(&self, now: Time) -> Status {
@@ -42,6 +47,7 @@ impl Node {
         for binding in self.table.iter().filter(|binding| binding.is_held(now)) {
             if let Some(subnet) = self.plan.subnet_of(binding.address)
                 && self.plan.subnets()[subnet].is_dynamic(binding.address)
+                && self.plan.reservation_at(binding.address).is_none()
             {
                 used[subnet] += 1;
             }
@@ -50,6 +56,7 @@ impl Node {
             network: plan.subnet.network.to_string(),
             pool_size: plan.pool_size,
             pool_used,
+            turned_away: self.turned_away.get(&plan.subnet.network).is_some_and(|since| now - *since < TURNED_AWAY_TOLD),
         });
         let mut interfaces: Vec<String> = self
             .interfaces

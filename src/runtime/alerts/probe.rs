@@ -6,7 +6,11 @@ use std::{collections::BTreeSet, fs, net::Ipv4Addr, time::Duration};
 use super::SeenRival;
 use crate::{
     protocol::{Interface, lease::HwAddr},
-    runtime::{control::twin::TwinLink, links, rivals},
+    runtime::{
+        control::twin::TwinLink,
+        links,
+        rivals::{self, Rival},
+    },
 };
 
 /// On those of `names` that are up; none: on every Ethernet that is up and has an address.
@@ -28,16 +32,15 @@ pub async fn look(names: &[String], link: Option<&dyn TwinLink>, wait: Duration)
     let (mut found, mut trouble) = (Vec::new(), None);
     for (interface, outcome) in meant.iter().zip(outcomes) {
         match outcome {
-            Ok(rivals) => found.extend(rivals.into_iter().map(|rival| (interface.name.clone(), rival))),
+            Ok(rivals) => found.extend(strangers(rivals, twin).into_iter().map(|rival| (interface.name.clone(), rival))),
             Err(error) => trouble = Some(error.to_string()),
         }
     }
     if let (true, Some(trouble)) = (found.is_empty(), trouble) {
         return Err(trouble);
     }
-    let twins = twin.map(macs_of).unwrap_or_default();
-    let strangers = found.into_iter().filter(|(_, rival)| !twins.contains(&HwAddr::ethernet(rival.mac).to_string()));
-    Ok(strangers
+    Ok(found
+        .into_iter()
         .map(|(interface, rival)| SeenRival {
             interface,
             server: rival.server_id.unwrap_or(rival.source),
@@ -49,8 +52,14 @@ pub async fn look(names: &[String], link: Option<&dyn TwinLink>, wait: Duration)
         .collect())
 }
 
-/// Where the twin's link is.
-fn twin_address(facts: &serde_json::Value) -> Option<Ipv4Addr> {
+/// Without the twin, whose link is at this address.
+pub fn strangers(rivals: Vec<Rival>, twin: Option<Ipv4Addr>) -> Vec<Rival> {
+    let twins = twin.map(macs_of).unwrap_or_default();
+    rivals.into_iter().filter(|rival| !twins.contains(&HwAddr::ethernet(rival.mac).to_string())).collect()
+}
+
+/// Where the twin's link is; `facts` as the link tells them.
+pub fn twin_address(facts: &serde_json::Value) -> Option<Ipv4Addr> {
     let address = facts.get("twin")?.get("address")?.as_str()?;
     let (host, _) = address.rsplit_once(':')?;
     host.parse().ok()

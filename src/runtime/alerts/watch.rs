@@ -19,7 +19,7 @@ use super::{Channel, Message, OpenAlert, probe, queue::Queue};
 use crate::{
     protocol::{
         alerts::{self, Alert, ClockFacts, DiskFacts, Facts, Ledger, Phase, Voice},
-        lease::BindingState,
+        lease::{Binding, BindingState, ClientId, HwAddr},
         node::Status,
         time::Time,
     },
@@ -94,6 +94,7 @@ struct Look {
     status: Status,
     settings: Alerts,
     in_conflict: Vec<Ipv4Addr>,
+    clones: Vec<HwAddr>,
 }
 
 impl Watch {
@@ -133,8 +134,10 @@ impl Watch {
                 declined.map(|binding| binding.address).chain(node.leases().aside()).take(CONFLICTS_MAX).collect();
             in_conflict.sort_unstable();
             in_conflict.dedup();
+            let is_clone = |b: &&Binding| matches!(b.client, ClientId::Clone(..)) && b.is_held(now);
+            let clones = node.leases().iter().filter(is_clone).map(|binding| binding.hw).take(CONFLICTS_MAX).collect();
             let settings = node.settings().alerts.clone();
-            Look { now, clock: clock.clone(), status: node.status(now), settings, in_conflict }
+            Look { now, clock: clock.clone(), status: node.status(now), settings, in_conflict, clones }
         });
         let look = look.await?;
         if self.started.is_none() {
@@ -154,7 +157,7 @@ impl Watch {
     }
 
     fn judge(&mut self, look: &Look) {
-        let Look { now, clock, status, settings, in_conflict } = look;
+        let Look { now, clock, status, settings, in_conflict, clones } = look;
         let started = self.started.unwrap_or(*now);
         let speaks = alerts::speaks(status);
         if self.probe_due.unwrap_or(started + PROBE_FIRST_AFTER) <= *now && status.serving && speaks {
@@ -174,6 +177,7 @@ impl Watch {
             status,
             pool_percent_max: settings.pool_percent,
             in_conflict,
+            clones,
             rivals: &rivals,
             disk: &self.disk,
             backup_age: around.backup_made.map(|made| *now - made),

@@ -15,7 +15,7 @@ fn alone() -> Status {
         trouble: None,
         notices: Vec::new(),
         not_listening: Vec::new(),
-        subnets: vec![SubnetStatus { network: "192.0.2.0/24".into(), pool_size: 100, pool_used: 1 }],
+        subnets: vec![SubnetStatus { network: "192.0.2.0/24".into(), pool_size: 100, pool_used: 1, turned_away: false }],
         commits_waiting: 0,
         outcomes: BTreeMap::new(),
         malformed: BTreeMap::new(),

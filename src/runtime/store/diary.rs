@@ -33,6 +33,12 @@ pub struct Batch {
     unwritten: Unwritten,
 }
 
+impl Batch {
+    pub fn is_empty(&self) -> bool {
+        self.notes.is_empty() && self.unwritten.days.is_empty()
+    }
+}
+
 impl Diary {
     pub fn new(known: Vec<Known>) -> Diary {
         Diary { journal: Journal::default(), presence: Presence::load(known), pruned: None }
@@ -49,9 +55,9 @@ impl Diary {
         self.presence.put_back(batch.unwritten);
     }
 
-    /// Within a transaction. An error: nothing at all can be written. Rows that the schema refuses are a defect, and left out.
+    /// Within a transaction. An error: nothing at all can be written with it. Rows that the schema refuses are a defect, and left out.
     pub fn write(&mut self, connection: &Connection, batch: &Batch) -> rusqlite::Result<()> {
-        if batch.notes.is_empty() && batch.unwritten.days.is_empty() {
+        if batch.is_empty() {
             return Ok(());
         }
         connection.execute_batch("SAVEPOINT diary")?;

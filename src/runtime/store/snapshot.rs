@@ -229,16 +229,27 @@ pub fn set_aside(place: &Place) -> Result<PathBuf, StoreError> {
 /// Puts a copy of the snapshot where the database was before it was set aside, marked as restored. The
 /// database's own name appears last.
 pub fn restore(place: &Place, good: &Good) -> Result<(), StoreError> {
-    let copy = place.folder.join("twinlease.db.restoring");
+    let copy = making(place);
     let told = |error: io::Error| io_told(&copy, &error);
-    remove_quietly(&copy);
     // Not `fs::copy`, which would give the database the rights of the snapshot.
     let mut copied = private_file(&copy).map_err(told)?;
     File::open(&good.path).and_then(|mut from| io::copy(&mut from, &mut copied)).map_err(told)?;
     mark_restored(&copy).map_err(|error| Fault::from(error).told(&copy))?;
     File::open(&copy).and_then(|file| file.sync_all()).map_err(told)?;
-    fs::rename(&copy, &place.database).map_err(told)?;
-    sync_folder(&place.folder).map_err(told)
+    put_in_place(place, &copy)
+}
+
+/// Where a database is made that is to take the place of one that was set aside. Nothing is there.
+pub fn making(place: &Place) -> PathBuf {
+    let copy = place.folder.join("twinlease.db.restoring");
+    remove_quietly(&copy);
+    copy
+}
+
+/// Its name is the last thing that a new database gets.
+pub fn put_in_place(place: &Place, copy: &Path) -> Result<(), StoreError> {
+    let renamed = fs::rename(copy, &place.database).and_then(|()| sync_folder(&place.folder));
+    renamed.map_err(|error| io_told(copy, &error))
 }
 
 fn mark_restored(path: &Path) -> rusqlite::Result<()> {

@@ -19,6 +19,7 @@ use crate::{
         lease::{BindingState, ClientId, HwAddr},
         time::{Epoch, Time},
     },
+    runtime::journal::Kind,
     settings::{
         AddressRange, Identifier, LeaseOverrides, Pool, Record, RecordKey, Reservation, Server, Subnet, options::OptionValue,
     },
@@ -58,6 +59,18 @@ impl Folder {
         let connection = Connection::open(self.database()).expect("opens");
         connection.execute_batch("PRAGMA ignore_check_constraints = ON; PRAGMA foreign_keys = OFF").expect("set");
         connection.execute_batch(sql).expect("tampers");
+    }
+
+    /// Garbage over the first page of this table or index.
+    fn trample_root_of(&self, name: &str) {
+        let connection = Connection::open(self.database()).expect("opens");
+        let root = "SELECT rootpage FROM sqlite_schema WHERE name = ?1";
+        let page: u32 = connection.query_row(root, [name], |row| row.get(0)).expect("it is there");
+        drop(connection);
+        let mut bytes = fs::read(self.database()).expect("is there");
+        let (page, size) = (page as usize, PAGE_BYTES as usize);
+        bytes[(page - 1) * size..page * size].fill(0xa5);
+        fs::write(self.database(), bytes).expect("writes");
     }
 
     /// Garbage over every page but the first ones.
@@ -417,6 +430,75 @@ fn a_damaged_database_is_set_aside_for_the_newest_good_snapshot() {
         let (_, again) = folder.open();
         assert!(again.restored && again.notices.is_empty(), "{name}: the mark stays, the notice does not");
     }
+}
+
+/// In a table that no start reads, or in the index of one: a mark, and the next start looks.
+#[test]
+fn damage_that_no_start_reads_costs_no_lease_and_is_mended_at_the_next_start() {
+    let folder = Folder::new();
+    let (mut store, _) = folder.open();
+    store.archive().journal.note(Kind::Pair, "one");
+    store.commit_now(&(0..300).map(|nth| Change::Bind(lease(nth))).collect::<Vec<_>>()).expect("commits");
+    drop(store);
+    folder.trample_root_of("journal");
+
+    let (mut store, loaded) = folder.open();
+    assert!(loaded.notices.is_empty() && !is_damaged(&folder.0), "nobody has read it yet");
+    store.archive().journal.note(Kind::Pair, "two");
+    store.commit_now(&[Change::Bind(lease(1000))]).expect("a damaged history costs no lease");
+    assert!(is_damaged(&folder.0) && damage(&folder.0).expect("reads").is_some());
+    let (handle, reports) = start(store);
+    let Report::Damaged(sentence) = next(&reports) else { panic!("not seen") };
+    assert!(sentence.contains("Start the server again"), "{sentence}");
+    handle.close();
+    assert!(is_damaged(&folder.0));
+
+    let (mut store, loaded) = folder.open();
+    assert_eq!(loaded.bindings.len(), 301);
+    assert!(!loaded.restored && !is_damaged(&folder.0), "nothing that counts was lost: {loaded:?}");
+    assert!(loaded.notices.len() == 1 && loaded.notices[0].contains("history"), "{:?}", loaded.notices);
+    store.archive().journal.note(Kind::Pair, "three");
+    store.commit_now(&[Change::Bind(lease(1001))]).expect("commits");
+    assert_eq!(store.archive().notes(9, None, None, "three").expect("reads").len(), 1, "a new history");
+    assert_eq!(damage(&folder.0).expect("reads"), None);
+}
+
+#[test]
+fn damage_in_what_counts_is_found_by_the_write_that_meets_it_and_the_snapshot_is_used() {
+    for has_snapshot in [true, false] {
+        let folder = Folder::new();
+        let (mut store, _) = folder.open();
+        store.commit_now(&[Change::Bind(lease(1)), Change::Put(Record::Reservation(reservation(1, 5)))]).expect("commits");
+        if has_snapshot {
+            snapshot::make(&store.place).expect("a snapshot");
+        }
+        drop(store);
+        folder.trample_root_of("sqlite_autoindex_reservation_2");
+
+        let (mut store, _) = folder.open();
+        let trouble =
+            store.commit_now(&[Change::Put(Record::Reservation(reservation(2, 6)))]).expect_err("its index is gone").to_string();
+        assert!(trouble.contains("is damaged") && trouble.contains("Start the server again"), "{trouble}");
+        drop(store);
+        assert!(is_damaged(&folder.0));
+        let (_, loaded) = folder.open();
+        assert_eq!((loaded.bindings.len(), loaded.settings.reservations.len()), (1, 1));
+        assert_eq!((loaded.restored, is_damaged(&folder.0)), (has_snapshot, !has_snapshot));
+        assert!(loaded.notices[0].contains(if has_snapshot { "set aside" } else { "no good snapshot" }), "{:?}", loaded.notices);
+    }
+}
+
+#[test]
+fn a_database_that_another_program_holds_is_said_so() {
+    let folder = Folder::new();
+    let (mut store, _) = folder.open();
+    let other = Connection::open(folder.database()).expect("opens");
+    other.execute_batch("BEGIN IMMEDIATE").expect("takes the lock");
+    store.connection.busy_timeout(Duration::from_millis(10)).expect("set");
+    let trouble = store.commit_now(&[Change::Bind(lease(1))]).expect_err("held").to_string();
+    assert!(trouble.contains("held by another program"), "{trouble}");
+    other.execute_batch("ROLLBACK").expect("gives it back");
+    store.commit_now(&[Change::Bind(lease(1))]).expect("goes on");
 }
 
 #[test]

@@ -22,7 +22,7 @@ use std::{
 
 use rusqlite::ErrorCode;
 
-use super::{Fault, Store, connect_to_read, log::LogCopier, snapshot};
+use super::{Fault, Store, log::LogCopier, snapshot, suspect};
 use crate::{
     protocol::{Change, Commit, CommitId, StoreTrouble, time::Time},
     runtime::clock::{Clock, Sleep},
@@ -429,11 +429,8 @@ impl<F: FnMut(Report)> Writer<F> {
     fn check_aside(&mut self) {
         let place = self.store.place.clone();
         self.aside(move || {
-            let verdict = connect_to_read(&place.database)
-                .and_then(|db| Ok(db.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))?));
-            let damage = match verdict {
-                Ok(verdict) if verdict == "ok" => None,
-                Ok(verdict) => Some(verdict),
+            let damage = match suspect::damage(&place.database) {
+                Ok(damage) => damage,
                 Err(Fault::Damage(reason)) => Some(reason),
                 // Too many open files, say: that proves nothing about the database.
                 Err(fault) => {
@@ -441,9 +438,12 @@ impl<F: FnMut(Report)> Writer<F> {
                     None
                 }
             };
+            if let Some(reason) = &damage {
+                suspect::mark(&place, reason);
+            }
             let path = place.database.display();
             Message::Checked(damage.map(|reason| {
-                format!("The database `{path}` is damaged ({reason}). Service goes on from memory. Export the settings, and look at the disk.")
+                format!("The database `{path}` is damaged ({reason}). Devices are answered from memory. Start the server again: it mends the database, or takes the newest good snapshot. Then look at the disk.")
             }))
         });
     }

@@ -74,6 +74,11 @@ fn special_trouble(code: u8, value: &OptionValue) -> Option<String> {
         (_, OptionValue::U8(number)) => too_small(u32::from(*number)),
         (_, OptionValue::U16(number)) => too_small(u32::from(*number)),
         (_, OptionValue::U16List(list)) => list.iter().find_map(|number| too_small(u32::from(*number))),
+        (124 | 125, OptionValue::Hex(bytes)) if !is_by_enterprise(code, bytes) => Some(
+            "is not made of enterprises: for each its number (4 bytes), a length (1 byte) and so many bytes, like 00:00:11:8b:02:01:00 (RFC 3925). \
+             Correct the lengths."
+                .to_string(),
+        ),
         (15, OptionValue::Text(name)) => domain_trouble(name),
         (114, OptionValue::Text(uri)) if !is_uri(uri) => {
             Some(format!("is `{uri}`, which is no address of a page. Write it like https://portal.example/api."))
@@ -84,6 +89,29 @@ fn special_trouble(code: u8, value: &OptionValue) -> Option<String> {
             .then(|| "holds a default route, which it must not (RFC 2132 §5.8). Use `router`, or `routes`.".to_string()),
         _ => None,
     }
+}
+
+/// RFC 3925 §3 and §4: number, length, data, and again; in 125 the data are sub-options.
+fn is_by_enterprise(code: u8, mut bytes: &[u8]) -> bool {
+    const NUMBER: usize = 4;
+    let mut some = false;
+    while !bytes.is_empty() {
+        let Some((&length, rest)) = bytes.get(NUMBER..).and_then(<[u8]>::split_first) else { return false };
+        let Some(data) = rest.get(..usize::from(length)) else { return false };
+        if code == 125 && !is_sub_options(data) {
+            return false;
+        }
+        (some, bytes) = (true, &rest[data.len()..]);
+    }
+    some
+}
+
+fn is_sub_options(mut bytes: &[u8]) -> bool {
+    while let [_, length, rest @ ..] = bytes {
+        let Some(rest) = rest.get(usize::from(*length)..) else { return false };
+        bytes = rest;
+    }
+    bytes.is_empty()
 }
 
 fn sub_option_trouble(code: u8, value: &OptionValue) -> Option<String> {

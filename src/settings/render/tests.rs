@@ -70,6 +70,14 @@ fn value(kind: OptionKind) -> BoxedStrategy<OptionValue> {
     }
 }
 
+/// Two enterprises, one with a sub-option (RFC 3925).
+fn by_enterprise() -> impl Strategy<Value = Vec<u8>> {
+    (any::<[u8; 8]>(), 0u8..20).prop_map(|(numbers, length)| {
+        let sub_option = [&[1, length][..], &vec![7; usize::from(length)]].concat();
+        [&numbers[..4], &[0], &numbers[4..], &[length + 2], &sub_option].concat()
+    })
+}
+
 /// An option with a value that suits it; `router` is left to the subnets, `domain` and `captive-portal` have rules of their own.
 fn option(custom: Vec<OptionDefinition>) -> impl Strategy<Value = (u8, OptionValue)> {
     let code = (1u8..=254).prop_filter("an option that is set", |code| dictionary::governed(*code).is_none() && *code != 3);
@@ -83,6 +91,7 @@ fn option(custom: Vec<OptionDefinition>) -> impl Strategy<Value = (u8, OptionVal
         let value = match (code, kind) {
             (15, OptionKind::Text) => name().prop_map(OptionValue::Text).boxed(),
             (114, OptionKind::Text) => name().prop_map(|host| OptionValue::Text(format!("https://{host}/"))).boxed(),
+            (124 | 125, OptionKind::Hex) => by_enterprise().prop_map(OptionValue::Hex).boxed(),
             _ => value(kind),
         };
         (Just(code), value)

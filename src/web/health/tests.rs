@@ -37,7 +37,7 @@ fn well() -> Status {
         trouble: None,
         notices: Vec::new(),
         not_listening: Vec::new(),
-        subnets: vec![SubnetStatus { network: "192.0.2.0/24".into(), pool_size: 100, pool_used: 100 }],
+        subnets: vec![SubnetStatus { network: "192.0.2.0/24".into(), pool_size: 100, pool_used: 100, turned_away: false }],
         commits_waiting: 0,
         outcomes: Default::default(),
         malformed: Default::default(),

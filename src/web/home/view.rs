@@ -164,7 +164,7 @@ fn problems(house: &House, around: &Around, devices: &[Device<'_>]) -> Vec<Probl
         let text = format!("{} Devices may get wrong addresses from it. Switch its DHCP off.", rival.sentence());
         add("", text, Some(("/activity", "See what it does")));
     }
-    let told = [Kind::Conflict, Kind::BackupLate, Kind::ClockWrong];
+    let told = [Kind::Conflict, Kind::Clones, Kind::BackupLate, Kind::ClockWrong];
     for open in around.open.iter().filter(|open| told.contains(&open.kind)) {
         add("warn", open.text.clone(), None);
     }

@@ -223,15 +223,11 @@ fn cell(
     let network = subnet.network;
     let is_excluded = subnet.exclusions.iter().any(|range| range.contains(address));
     let is_pooled = subnet.pools.iter().any(|pool| pool.range.contains(address));
-    let has_it = |kept: &Reservation, lease: &Binding| match &kept.identifier {
-        Identifier::Mac(hw) => *hw == lease.hw,
-        Identifier::ClientId(_) | Identifier::CircuitId(_) => true,
-    };
     let state = match (lease, kept) {
         _ if address == network.network() || address == network.broadcast() => State::Special,
         (Some(lease), _) if lease.state == BindingState::Declined => State::Conflict,
         _ if seen.own.contains(&address) || seen.twin == Some(address) => State::Twin,
-        (Some(lease), Some(kept)) if has_it(kept, lease) => State::Kept,
+        (Some(lease), Some(kept)) if lease.is_of(&kept.identifier) => State::Kept,
         (_, Some(_)) if seen.strangers.contains(&address) => State::Stranger,
         (None, Some(_)) => State::Absent,
         (Some(_), _) => State::Leased,

@@ -26,7 +26,7 @@ fn sample() -> Sample {
             trouble: None,
             notices: Vec::new(),
             not_listening: Vec::new(),
-            subnets: vec![SubnetStatus { network: "192.0.2.0/24".into(), pool_size: 100, pool_used: 41 }],
+            subnets: vec![SubnetStatus { network: "192.0.2.0/24".into(), pool_size: 100, pool_used: 41, turned_away: false }],
             commits_waiting: 2,
             outcomes: BTreeMap::new(),
             malformed: [("\"odd\"\n\\cause".to_owned(), 3)].into(),

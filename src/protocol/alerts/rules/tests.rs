@@ -19,7 +19,7 @@ fn well() -> Status {
         trouble: None,
         notices: Vec::new(),
         not_listening: Vec::new(),
-        subnets: vec![SubnetStatus { network: "192.0.2.0/24".into(), pool_size: 100, pool_used: 10 }],
+        subnets: vec![SubnetStatus { network: "192.0.2.0/24".into(), pool_size: 100, pool_used: 10, turned_away: false }],
         commits_waiting: 0,
         outcomes: Default::default(),
         malformed: Default::default(),
@@ -46,13 +46,15 @@ fn well() -> Status {
 
 const CLOCK: ClockFacts = ClockFacts { trusted: true, up_for: Duration::from_secs(60), skew: None };
 
-static DISK: DiskFacts = DiskFacts { free_bytes: Some(1 << 30), worn_percent: Some(10), is_near_its_end: false };
+static DISK: DiskFacts =
+    DiskFacts { free_bytes: Some(1 << 30), worn_percent: Some(10), is_near_its_end: false, is_damaged: false };
 
 fn kinds<'a>(status: &'a Status, change: impl FnOnce(&mut Facts<'a>)) -> Vec<Kind> {
     let mut facts = Facts {
         status,
         pool_percent_max: 90,
         in_conflict: &[],
+        clones: &[],
         rivals: &[],
         disk: &DISK,
         backup_age: Some(Duration::from_secs(3600)),
@@ -132,12 +134,16 @@ fn a_pool_is_told_from_the_threshold_on_and_each_by_itself() {
             network: format!("10.0.{n}.0/24"),
             pool_size: 100,
             pool_used: *used,
+            turned_away: false,
         });
         Status { subnets: subnets.collect(), ..well() }
     };
     assert_eq!(kinds(&pools(&[89]), |_| {}), []);
     assert_eq!(kinds(&pools(&[90, 100, 3]), |_| {}), [Kind::PoolNearlyFull, Kind::PoolNearlyFull]);
-    let none = Status { subnets: vec![SubnetStatus { network: String::new(), pool_size: 0, pool_used: 0 }], ..well() };
+    let none = Status {
+        subnets: vec![SubnetStatus { network: String::new(), pool_size: 0, pool_used: 0, turned_away: false }],
+        ..well()
+    };
     assert_eq!(kinds(&none, |_| {}), [], "kept addresses only: nothing can be full");
 }
 
@@ -159,6 +165,10 @@ fn disks_backups_clocks_rivals_and_conflicts_are_told() {
     assert_eq!(kinds(&is_well, |facts| facts.in_conflict = &conflict), [Kind::Conflict]);
     let rivals = ["A DHCP server answers at 192.0.2.254.".to_owned()];
     assert_eq!(kinds(&is_well, |facts| facts.rivals = &rivals), [Kind::Rival]);
+    let clones = [HwAddr::ethernet([2, 0, 0, 0, 0, 1])];
+    assert_eq!(kinds(&is_well, |facts| facts.clones = &clones), [Kind::Clones]);
+    let damaged = DiskFacts { is_damaged: true, ..DiskFacts::default() };
+    assert_eq!(kinds(&is_well, |facts| facts.disk = &damaged), [Kind::Disk]);
     let edits = changed(|_, twin| twin.to_reconcile = vec!["Both changed printer.".into()]);
     assert_eq!(kinds(&edits, |_| {}), [Kind::ToReconcile]);
 }

@@ -40,7 +40,7 @@ impl Node {
                     return;
                 }
                 // It lives; or it cannot be asked, and then nobody may come to share its address.
-                (Some(ProbeResult::Silent | ProbeResult::UsedBy(_)) | None, _) => {
+                (Some(ProbeResult::Silent | ProbeResult::NotAsked | ProbeResult::UsedBy(_)) | None, _) => {
                     request.steps.push(Step::CloneOf { hw: rival.hw });
                     if let ClientId::Given(id) = client {
                         client = ClientId::Clone(id, request.message.hw);
@@ -84,7 +84,7 @@ impl Node {
                     self.leave_to_stranger(now, address);
                     return self.discover(now, request, out);
                 }
-                (Some(_), Some(ProbeResult::Silent | ProbeResult::UsedBy(_))) => {}
+                (Some(_), Some(ProbeResult::Silent | ProbeResult::NotAsked | ProbeResult::UsedBy(_))) => {}
                 (Some(wait), None) => {
                     self.table.set_offer(&self.plan, now, &client, address, request.message.hw);
                     self.probe(now, wait, address, request, out);

@@ -2,7 +2,10 @@
 
 use std::net::Ipv4Addr;
 
-use super::super::{Node, durable::Parked};
+use super::super::{
+    Node,
+    durable::{Parked, Undo},
+};
 use crate::protocol::{
     Action, Change, Commit,
     failover::{
@@ -111,11 +114,15 @@ impl Node {
         if let Some(mine) = mine.as_mut().filter(|_| ageing_is_due) {
             mine.epoch = self.epoch;
         }
+        let (me, has_forgotten) = (twin.me(), twin.memory.served_unknowing);
         let is_behind = |mine: &Binding| {
             let is_promise = mine.state == BindingState::Leased && mine.is_held(now);
-            is_promise && mine.generation < theirs.generation && !theirs.is_held(now)
+            // A disk that is lost for the second time begins with the same numbers again.
+            let is_covered = mine.generation == theirs.generation && mine.version.of(me) <= theirs.version.of(me);
+            let is_older = mine.generation < theirs.generation || is_covered && *mine != theirs && !is_loose(Rule::W48);
+            is_promise && is_older && !theirs.is_held(now)
         };
-        if let Some(mine) = mine.as_ref().filter(|mine| twin.memory.served_unknowing && is_behind(mine)) {
+        if let Some(mine) = mine.as_ref().filter(|mine| has_forgotten && is_behind(mine)) {
             // Given when all that was forgotten had run out: what stands is this, in a generation that the twin takes for newer.
             let version = mine.version.join(&theirs.version);
             let mut raised = Binding { generation: theirs.generation + 1, version, ..mine.clone() };
@@ -252,9 +259,12 @@ impl Node {
             self.send_when_durable(Body::GiveUp(given_up), out);
         }
         if !give_up.is_empty() {
-            let twin = self.twin.as_mut().expect("looked at above");
-            twin.given_up.extend(give_up.iter().map(|given_up| (given_up.address, *given_up)));
             let id = self.next_commit(now);
+            let twin = self.twin.as_mut().expect("looked at above");
+            for given_up in &give_up {
+                let before = twin.given_up.insert(given_up.address, *given_up);
+                self.undo.push_back((id, Undo::GiveUp { address: given_up.address, before }));
+            }
             out.push(Action::Commit(Commit { id, changes: give_up.iter().copied().map(Change::GiveUp).collect() }));
             for given_up in give_up {
                 self.send_when_durable(Body::GiveUp(given_up), out);

@@ -218,6 +218,9 @@ impl World {
             TwinCommand::Switch | TwinCommand::ShutDown | TwinCommand::Drill { .. } | TwinCommand::EndDrill => false,
         };
         if is_taken {
+            if says == TwinCommand::DeclareDown {
+                self.declaration = Some((self.commands, 1 - at, self.machines[1 - at].declared));
+            }
             self.is_declared(1 - at);
         }
     }

@@ -3,16 +3,21 @@
 //! must pass. Random runs start from their first halves.
 
 use super::{
+    World,
     random::Random,
     run,
     step::{A, B, Clock, DiskDoes, Does, Edit, Fate, Kinds, LinkDoes, PowerDoes, Reach, Setup, Step, Which},
 };
 use crate::protocol::{
-    TwinCommand,
-    failover::loose::{
-        Rule::{self, *},
-        with_loose,
+    Command, Event, TwinCommand,
+    failover::{
+        Session, State,
+        loose::{
+            Rule::{self, *},
+            with_loose,
+        },
     },
+    node::Pair,
     seeds::Telling,
 };
 
@@ -93,7 +98,7 @@ fn scenario(rules: &'static [Rule], fault: &'static str, parts: &[&[Step]]) -> S
 }
 
 pub fn all() -> Vec<Scenario> {
-    [proposals(), acks(), versions(), hands(), kept(), starts(), lost_disks(), clocks(), declarations()]
+    [proposals(), acks(), versions(), hands(), kept(), starts(), lost_disks(), twice_lost(), clocks(), declarations()]
         .into_iter()
         .flatten()
         .collect()
@@ -352,6 +357,35 @@ fn lost_disks() -> Vec<Scenario> {
     ]
 }
 
+/// Rules 5 and 12: a disk that refuses what was told of it, and one that is lost twice.
+fn twice_lost() -> Vec<Scenario> {
+    // The give-up is refused by the disk, told all the same when it heals, and forgotten with the start.
+    let give_up_refused = [
+        &[acquire(1, 10, A), wait(100), wait(182_000), disk(B, DiskDoes::Stall), wait(3000)][..],
+        &[disk(B, DiskDoes::Fail), wait(50), link(A, Kinds::UPDATE, LinkDoes::Cut)],
+        &[disk(B, DiskDoes::Heal), disk(B, DiskDoes::Flow), wait(1200)],
+        &[acquire(2, 10, A), wait(400), power(B, PowerDoes::Off)],
+        &CUT,
+        &[on(B), APART, client(1, Does::Reboot, B), wait(400)],
+    ];
+    // A blank disk for the second time, and its numbers were used before: the twin knows an old lease by a higher one.
+    let wiped_twice = [
+        &[power(B, PowerDoes::OffAndWipe), on(B), wait(70_000)][..],
+        &[acquire(1, 11, B), wait(300), client(1, Does::Rebind, B), wait(300), client(1, Does::Rebind, B), wait(300)],
+        &[
+            power(A, PowerDoes::Off),
+            power(B, PowerDoes::OffAndWipe),
+            on(B),
+            wait(2000),
+            twin(B, TwinCommand::Serve),
+            wait(190_000),
+        ],
+        &[acquire(2, 11, B), wait(300), on(A), wait(20_000)],
+        &[acquire(3, 11, B), wait(400)],
+    ];
+    vec![scenario(&[W45], "DOUBLE", &give_up_refused), scenario(&[W48], "DOUBLE", &wiped_twice)]
+}
+
 /// Rule 8, and the acks of before a start.
 fn clocks() -> Vec<Scenario> {
     let ahead = [
@@ -600,6 +634,64 @@ fn what_went_wrong_once_is_right_now() {
             panic!("history {number}: {fault}");
         }
     }
+}
+
+/// Unpaired on both, and paired again, by two programs that run on.
+fn paired_again() -> World {
+    let mut world = World::new(Setup::QUIET, Telling::Silent);
+    for at in [A, B] {
+        world.command(at, Command::Twin(TwinCommand::Unpair));
+    }
+    world.take(&wait(3000));
+    for at in [A, B] {
+        let memory = world.machines[at].node.as_ref().and_then(|node| node.memory()).expect("one of two").clone();
+        let pair = Pair { memory, session: Session(0x1234_0000 + at as u64), given_up: Vec::new(), entries: Vec::new() };
+        world.handle(at, Event::Paired(Box::new(pair)));
+    }
+    for step in [wait(10_000), DECLARED_LONG_ENOUGH, acquire(1, 10, A), wait(400), acquire(2, 10, B), wait(400)] {
+        world.take(&step);
+        world.judge();
+    }
+    world
+}
+
+#[test]
+fn two_that_were_unpaired_and_run_on_can_be_paired_again() {
+    let world = paired_again();
+    assert_eq!([A, B].map(|at| world.machines[at].state()), [Some(State::Normal); 2]);
+    assert_eq!(world.fault, None);
+    let deaf = with_loose(&[W47], paired_again).fault;
+    assert!(deaf.is_some_and(|fault| fault.starts_with("DOUBLE")), "each goes on ignoring the other");
+}
+
+/// The first commit that the disk refuses is the admin's word itself: he hears that nothing was changed, and starts the twin somewhere else.
+fn refused(says: TwinCommand) -> World {
+    let mut world = World::new(Setup::QUIET, Telling::Silent);
+    let steps =
+        [power(B, PowerDoes::Off), wait(2500), disk(A, DiskDoes::Stall), twin(A, says), disk(A, DiskDoes::Fail), wait(1000)];
+    for step in steps.into_iter().chain([disk(A, DiskDoes::Heal), disk(A, DiskDoes::Flow)]) {
+        world.take(&step);
+    }
+    assert!(!world.last_result_is_ok, "{says:?}");
+    world.machines[B].declared = false;
+    let apart = [on(B), wait(70_000), acquire(1, 11, A), wait(400), acquire(2, 11, B), wait(400)];
+    for step in CUT.into_iter().chain(apart) {
+        world.take(&step);
+        world.judge();
+    }
+    world
+}
+
+#[test]
+fn what_the_admin_was_told_is_not_so_is_not_acted_on() {
+    for says in [TwinCommand::DeclareDown, TwinCommand::Unpair] {
+        let world = refused(says);
+        assert_eq!(world.fault, None, "{says:?}");
+        let memory = world.machines[A].drive.disk.memory.clone().expect("one of two");
+        assert!(memory.partner_down.is_none() && !memory.unpaired, "{says:?}: {memory:?}");
+    }
+    let acted_on = with_loose(&[W46], || refused(TwinCommand::DeclareDown)).fault;
+    assert!(acted_on.is_some_and(|fault| fault.starts_with("DOUBLE")));
 }
 
 /// The beginning of one of them.

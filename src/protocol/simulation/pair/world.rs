@@ -74,6 +74,8 @@ pub struct World {
     pub xid: u32,
     pub commands: u64,
     pub last_result_is_ok: bool,
+    /// The admin's word on its way to a disk: its command, whom it declares down, and whether that one was before.
+    pub declaration: Option<(u64, usize, bool)>,
     calls: [(Time, u32); 2],
     pub spare: Vec<Action>,
     /// The first thing that went wrong.
@@ -99,6 +101,7 @@ impl World {
             xid: 0,
             commands: 0,
             last_result_is_ok: false,
+            declaration: None,
             calls: [(Time(0), 0); 2],
             spare: Vec::new(),
             fault: None,
@@ -142,7 +145,10 @@ impl World {
             Step::Power { at, does } => self.power(at, does),
             Step::Copy { at } => {
                 tell!(self, "somebody copies the disk of {}", name(at));
-                self.machines[at].copy = Some(self.machines[at].drive.clone());
+                let mut copy = self.machines[at].drive.clone();
+                // What waits is in the machine, not on the disk.
+                copy.disk.after_crash();
+                self.machines[at].copy = Some(copy);
             }
             Step::Clock { at } => self.confirm_clock(at),
             Step::Pause { at, ms } => {
@@ -298,6 +304,10 @@ impl World {
                 Action::Send(envelope) => self.send(at, envelope),
                 Action::Done { id, result, .. } => {
                     self.last_result_is_ok = result.is_ok();
+                    if let (Err(_), Some((_, down, before))) = (&result, self.declaration.take_if(|(said, ..)| *said == id)) {
+                        // Whoever hears that nothing was changed may switch the other one on somewhere else.
+                        self.machines[down].declared = before;
+                    }
                     tell!(
                         self,
                         "          {} answers command {id}: {}",
