@@ -115,8 +115,6 @@ async fn make(State(site): State<Site>, visitor: Visitor, Form(form): Form<NewTo
     access.tokens.push(Token { name: name.clone(), hash, scope, created });
     match site.submit(&visitor, Command::Put(Record::Access(access.clone()))).await? {
         Ok(_) => {
-            // It counts from this moment on, not only when the next page is made.
-            site.fresh_house().await?;
             let page = Page { made: Some((name, secret)), ..Page::new(&house, &visitor, &access) };
             Ok(([(header::CACHE_CONTROL, "no-store")], shell::page(&page)).into_response())
         }
@@ -140,7 +138,6 @@ async fn revoke(State(site): State<Site>, visitor: Visitor, Form(Revoked { name 
     } else {
         match site.submit(&visitor, Command::Put(Record::Access(access))).await? {
             Ok(_) => {
-                site.fresh_house().await?;
                 format!("`{name}` is revoked: whoever shows it is refused from now on.")
             }
             Err(why) => why,
