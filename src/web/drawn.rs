@@ -20,11 +20,14 @@ use super::{
 /// A live page by its name, and what is shown of it.
 type Page = (&'static str, Place);
 
+/// Of a page, as soon as somebody has drawn them.
+type Parts = Arc<OnceCell<Arc<[Fragment]>>>;
+
 #[derive(Debug, Default)]
 pub struct Drawn {
     entries: OnceLock<Vec<Entry>>,
     home: OnceLock<HomeView>,
-    parts: Mutex<HashMap<Page, Arc<OnceCell<Arc<[Fragment]>>>>>,
+    parts: Mutex<HashMap<Page, Parts>>,
     /// Microseconds that the house has cost: to take it, and all this.
     cost: AtomicU64,
 }

@@ -83,6 +83,7 @@ fn find(browser: &Browser, scripts: Scripts, wanted: &str) {
     if scripts == Scripts::Off {
         browser.click_words("//main", "Find");
     }
+    browser.find("#found a[href^='/devices/']");
     browser.wait_until_it_says("#found", "printer", SOON);
     assert!(!browser.text("#found").contains("phone"), "`{wanted}` is the printer's: {}", browser.text("#found"));
     assert_eq!(browser.clicks(), u32::from(scripts == Scripts::Off), "to find `{wanted}`");
