@@ -381,7 +381,7 @@ fn who_may_sign_in_on_the_joining_one_gives_way_to_the_other_and_nothing_else_do
                 }
             }
             assert_eq!(both[0], both[1]);
-            assert_eq!(both[0].to_reconcile(&both[0].assemble()), []);
+            assert_eq!(both[0].to_reconcile(both[0].assemble()), []);
             assert!(both[0].entries.contains_key(&RecordKey::Twin), "its other settings stay");
             both[0].assemble().settings.access.password.clone()
         };
