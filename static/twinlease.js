@@ -43,29 +43,51 @@ function isBusy(element) {
       : "defaultValue" in field && field.type !== "hidden" && field.value !== field.defaultValue);
 }
 
-// Rows with an id are kept, moved or replaced one by one, so that the row that somebody is at stays as it is.
-function renewRows(before, after) {
-  let place = before.firstElementChild;
-  const staying = new Set([...after.children].map((row) => row.id));
-  for (const row of [...before.children]) {
-    if (!staying.has(row.id) && !isBusy(row)) {
-      if (place === row) place = row.nextElementSibling;
-      row.remove();
-    }
+// Changes what differs and nothing else: what somebody has scrolled to, marked or opened stays where it is. Elements with an
+// id are known again wherever they stand.
+function morph(before, after) {
+  if (before.isEqualNode(after)) return;
+  if (before.nodeName !== after.nodeName || before.id !== after.id) {
+    before.replaceWith(after);
+    return;
   }
-  for (const row of [...after.children]) {
-    const known = document.getElementById(row.id);
-    let now = row;
-    if (known && before.contains(known)) {
-      now = known;
-      if (!known.isEqualNode(row) && !isBusy(known)) {
-        if (place === known) place = row;
-        known.replaceWith(row);
-        now = row;
-      }
+  if (before.nodeType !== Node.ELEMENT_NODE) {
+    before.data = after.data;
+    return;
+  }
+  const isTheirs = (name) => name === "open" && before.nodeName === "DETAILS";
+  for (const { name } of [...before.attributes]) {
+    if (!after.hasAttribute(name) && !isTheirs(name)) before.removeAttribute(name);
+  }
+  for (const { name, value } of [...after.attributes]) {
+    if (before.getAttribute(name) !== value && !isTheirs(name)) before.setAttribute(name, value);
+  }
+  morphChildren(before, after, () => false);
+}
+
+// Those that `stays` holds for are left as they are.
+function morphChildren(before, after, stays) {
+  const wanted = new Set([...after.children].map((child) => child.id));
+  for (const child of [...before.children]) {
+    if (child.id && !wanted.has(child.id) && !stays(child)) child.remove();
+  }
+  const known = new Map([...before.children].filter((child) => child.id).map((child) => [child.id, child]));
+  let place = before.firstChild;
+  for (const next of [...after.childNodes]) {
+    const same = next.id ? known.get(next.id) : place && !place.id && place.nodeName === next.nodeName ? place : undefined;
+    if (!same) {
+      before.insertBefore(next, place);
+      continue;
     }
-    if (now === place) place = place.nextElementSibling;
-    else before.insertBefore(now, place);
+    if (same === place) place = place.nextSibling;
+    // What is moved loses the focus.
+    else if (!stays(same)) before.insertBefore(same, place);
+    if (!stays(same)) morph(same, next);
+  }
+  while (place) {
+    const gone = place;
+    place = place.nextSibling;
+    if (!gone.id || !stays(gone)) gone.remove();
   }
 }
 
@@ -76,20 +98,14 @@ function renew(id, html) {
   holder.innerHTML = html.trim();
   const after = holder.content.firstElementChild;
   if (!after || before.isEqualNode(after)) return;
-  const rows = after.matches("[data-rows]") ? after : after.querySelector("[data-rows]");
-  const old = rows && (before.matches("[data-rows]") ? before : before.querySelector("[data-rows]"));
-  if (rows && old && isBusy(before)) {
-    renewRows(old, rows);
-    waiting.set(id, html);
-  } else if (isBusy(before)) {
-    waiting.set(id, html);
-  } else {
-    for (const open of before.querySelectorAll("details[open][id]")) {
-      after.querySelector(`#${CSS.escape(open.id)}`)?.setAttribute("open", "");
-    }
-    before.replaceWith(after);
-    after.dispatchEvent(new CustomEvent("renewed", { bubbles: true }));
+  if (!isBusy(before)) {
+    morph(before, after);
+    return;
   }
+  // The rest waits until nobody is at it; of a list, only the row that somebody is at.
+  const [old, rows] = [before, after].map((part) => part.querySelector("[data-rows]"));
+  if (old && rows) morphChildren(old, rows, (row) => row.nodeType === Node.ELEMENT_NODE && isBusy(row));
+  waiting.set(id, html);
 }
 
 function open() {

@@ -50,7 +50,11 @@ impl World {
         let node = Node::new(settings, Vec::new(), Epoch(1), now);
         let mut world = World { node, now, request: REQUEST.get_or_init(find) };
         let mut actions = Vec::new();
-        world.node.pair(now, Pair { memory, session: OWN, given_up: Vec::new(), entries: Vec::new() }, &mut actions);
+        world.node.pair(
+            now,
+            Pair { memory, session: OWN, given_up: Vec::new(), entries: Vec::new(), joins: false },
+            &mut actions,
+        );
         world.perform(actions);
         let addresses = vec!["192.0.2.1/24".parse().expect("an address")];
         let interface =

@@ -221,9 +221,10 @@ struct RunArgs {
     /// Where browsers find the dashboard (address, or address:port); `off`: nowhere. May be repeated.
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:80", value_parser = web::http)]
     web_listen: Vec<web::Listen>,
-    /// The same for https, with a certificate of the device's own making.
-    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:443", value_parser = web::https)]
-    web_tls_listen: Vec<web::Listen>,
+    /// The same for https, with a certificate of the device's own making. Without it: on port 443 of the addresses of
+    /// --web-listen; nowhere, where that names another port than 80; on all addresses, where that is `off`.
+    #[arg(long, value_name = "ADDRESS", value_parser = web::https)]
+    web_tls_listen: Option<Vec<web::Listen>>,
     /// A further name by which the dashboard is opened. Its host name, with and without `.local`, is known. May be repeated.
     #[arg(long = "web-name", value_name = "NAME")]
     web_names: Vec<String>,
@@ -291,7 +292,8 @@ fn serve(args: RunArgs) -> anyhow::Result<u8> {
     let _lines = log::start(&args.log, None);
     let twin = TwinOptions { listen: args.twin_listen.0, addresses: args.twins, pair_key };
     let on = |listen: Vec<web::Listen>| listen.into_iter().filter_map(|listen| listen.0).collect();
-    let (http, https) = (on(args.web_listen), on(args.web_tls_listen));
+    let https = args.web_tls_listen.map_or_else(|| web::beside(&args.web_listen), on);
+    let http = on(args.web_listen);
     let web_options = WebOptions { http, https, data: args.place.data.clone(), names: args.web_names };
     let options = server::Options { data: args.place.data, first_settings, wall_trust, twin };
     serve_with_dashboard(options, web_options, |_| ())?;

@@ -1,5 +1,6 @@
 //! `twin`: how the pair is doing, pairing, and what an admin says about it.
 
+mod drill;
 mod reconcile;
 mod status;
 
@@ -75,6 +76,8 @@ pub enum Action {
         #[arg(long)]
         yes: bool,
     },
+    /// Play dead for a while, to see that the other one takes over; nobody loses an address.
+    Drill(drill::Drill),
     /// Edits made on both while they were apart, that contradict: list them, or choose.
     Reconcile {
         /// As the list names it: lease, 192.0.2.0/24, a4:cf:12:9b:00:1e.
@@ -105,6 +108,7 @@ pub fn run(place: &Place, action: Action) -> anyhow::Result<u8> {
         Action::Pair { code, address, .. } => pair(place, code, address),
         Action::Unpair { yes } => unpair(place, yes),
         Action::Replace { yes } => replace(place, yes),
+        Action::Drill(drill) => drill::run(place, &drill),
         Action::Reconcile { key: Some(key), keep: Some(keep), .. } => reconcile::choose(place, &key, keep),
         Action::Reconcile { json, .. } => reconcile::list(place, json),
         Action::Led { watch } => status::light(place, watch),

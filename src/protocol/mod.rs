@@ -117,6 +117,8 @@ pub enum Action {
 pub enum Command {
     /// A record that must not be there yet.
     Add(Record),
+    /// Several of them, together or not at all.
+    AddAll(Vec<Record>),
     Put(Record),
     Remove(RecordKey),
     /// All settings at once: what is not in them goes. Who may sign in stays as it is, whatever they say.

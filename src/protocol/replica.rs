@@ -124,9 +124,19 @@ impl Replica {
     }
 
     /// The settings of a node that has been alone, as its own edits. `number`: its counter, which they raise.
-    pub fn bootstrap(settings: &Settings, rank: Rank, number: &mut u64) -> Replica {
+    ///
+    /// `joins`: who may sign in there gives way to whatever the other one says of it. That is one decision of whoever pairs the
+    /// two, and not an edit: so it counts as one that the other made before all others, and merges like any.
+    pub fn bootstrap(settings: &Settings, rank: Rank, number: &mut u64, joins: bool) -> Replica {
         let changes: Vec<Change> = settings.records().into_iter().map(Change::Put).collect();
-        Replica::new(Replica::default().edit(&changes, rank, number))
+        let mut entries = Replica::default().edit(&changes, rank, number);
+        for entry in entries.iter_mut().filter(|entry| joins && entry.key == RecordKey::Access) {
+            entry.version = match rank {
+                Rank::First => Version { first: 0, second: 1 },
+                Rank::Second => Version { first: 1, second: 0 },
+            };
+        }
+        Replica::new(entries)
     }
 
     /// What an admin's changes make of the entries: a new version each, which has seen all that is here, a

@@ -1,5 +1,5 @@
 //! Drills as people see them: what devices would have felt, while it goes on and afterwards. The last one is kept in `drill.json`
-//! of the drilled node's folder.
+//! of the drilled node's folder, also one that goes on: a restart ends a drill, and what was seen until then is worth telling.
 //!
 //! All the while made-up devices ask for an address through the drilled node's own interface. They take no lease: an OFFER shows
 //! that somebody answers, a made-up lease would take an address from the pool and stand in everybody's history.
@@ -16,9 +16,11 @@ use serde::{Deserialize, Serialize};
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{clock, partner::file};
-use crate::protocol::{Interface, failover::State};
+use crate::protocol::{Interface, explain::spell, failover::State};
 
 const FILE: &str = "drill.json";
+/// Figures of one that goes on are written so often: they are seen after a crash, and a card wears out.
+const WRITE_INTERVAL: Duration = Duration::from_secs(10);
 
 /// What a drill has shown, so far or in the end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,7 +33,7 @@ pub struct Report {
     /// Ms since 1970.
     pub began_ms: i64,
     pub planned_secs: u32,
-    /// `None`: it goes on.
+    /// `None`: it goes on, or was cut off.
     pub lasted_ms: Option<u64>,
     /// From the beginning to the first answer of somebody else.
     pub took_over_ms: Option<u64>,
@@ -43,6 +45,9 @@ pub struct Report {
     pub together_after_ms: Option<u64>,
     /// Why nobody could ask.
     pub trouble: Option<String>,
+    /// The program was started again before the end: what came after that is not in it.
+    #[serde(default)]
+    pub cut_off: bool,
 }
 
 impl Report {
@@ -72,6 +77,12 @@ impl Report {
             return format!("Nobody could be asked: {trouble}");
         }
         match self.took_over_ms {
+            Some(ms) if self.cut_off => {
+                format!("Took over in {}; what came then is not known: {} was started again.", seconds(ms), self.node)
+            }
+            None if self.cut_off => {
+                format!("Nothing was seen of a take-over before {} was started again, which ended the drill.", self.node)
+            }
             Some(ms) => {
                 let (lost, devices) = (self.lost(), if self.lost() == 1 { "device" } else { "devices" });
                 format!("Took over in {}; {lost} {devices} lost.", seconds(ms))
@@ -79,6 +90,24 @@ impl Report {
             None if self.lasted_ms.is_none() => format!("Nobody has answered yet; {} asked.", self.asked),
             None => format!("Nobody took over: {} devices asked, none was answered.", self.asked),
         }
+    }
+
+    /// The rest, in some more.
+    pub fn more(&self) -> String {
+        let answered = if self.answered == self.asked { "all".into() } else { self.answered.to_string() };
+        let longest = seconds(self.longest_wait_ms);
+        let asked = format!("{} made-up devices asked, {answered} were answered; the longest wait was {longest}.", self.asked);
+        let by = &self.by;
+        if self.cut_off {
+            return format!("Until it was cut off: {asked} Started by: {by}.");
+        }
+        let lasted = spell(self.lasted_ms.unwrap_or(0) / 1000);
+        let early = if self.was_cut_short() { ", ended early" } else { "" };
+        let together = match self.together_after_ms {
+            Some(ms) => format!("Both were together again {} after its end.", seconds(ms)),
+            None => "The two have not been together since.".into(),
+        };
+        format!("{} was silent for {lasted}{early}. {asked} {together} Started by: {by}.", self.node)
     }
 }
 
@@ -100,6 +129,8 @@ struct Inner {
     file: Option<PathBuf>,
     under_way: Option<Report>,
     last: Option<Report>,
+    /// When the file was last meant to be written.
+    written: Option<Instant>,
 }
 
 impl Drills {
@@ -107,8 +138,9 @@ impl Drills {
     pub fn keep_in(&self, folder: &Path) {
         let path = folder.join(FILE);
         // A report that cannot be read is one that is not there: nothing rests on it.
-        let kept = file::read(&path).ok().flatten().and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        self.with(|inner| (inner.file, inner.last) = (Some(path), kept));
+        let kept: Option<Report> = file::read(&path).ok().flatten().and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let last = kept.map(|report| Report { cut_off: report.lasted_ms.is_none() && report.trouble.is_none(), ..report });
+        self.with(|inner| (inner.file, inner.last) = (Some(path), last));
     }
 
     pub fn under_way(&self) -> Option<Report> {
@@ -125,7 +157,21 @@ impl Drills {
     }
 
     fn note(&self, change: impl FnOnce(&mut Report)) {
-        self.with(|inner| inner.under_way.as_mut().map(change));
+        let is_due = self.with(|inner| {
+            let Some(report) = &mut inner.under_way else { return false };
+            let was_answered = report.took_over_ms.is_some();
+            change(report);
+            let is_due = inner.written.is_none_or(|written| written.elapsed() >= WRITE_INTERVAL);
+            is_due || report.took_over_ms.is_some() != was_answered
+        });
+        if is_due {
+            self.write();
+        }
+    }
+
+    fn begin(&self, report: Report) {
+        self.with(|inner| inner.under_way = Some(report));
+        self.write();
     }
 
     /// Nothing more comes of it but the moment when both are together.
@@ -151,17 +197,19 @@ impl Drills {
         }
     }
 
+    /// Whatever is newest then.
     fn write(&self) {
+        self.with(|inner| inner.written = Some(Instant::now()));
         let (inner, writing) = (Arc::clone(&self.inner), Arc::clone(&self.writing));
         // On a thread of its own: a disk may take its time.
         std::thread::spawn(move || {
             let _writing = locked(&writing);
-            let (file, last) = {
+            let (file, newest) = {
                 let inner = locked(&inner);
-                (inner.file.clone(), inner.last.clone())
+                (inner.file.clone(), inner.under_way.as_ref().or(inner.last.as_ref()).cloned())
             };
-            let (Some(file), Some(last)) = (file, last) else { return };
-            let written = serde_json::to_vec(&last).map_err(Into::into).and_then(|bytes| file::write(&file, &bytes));
+            let (Some(file), Some(newest)) = (file, newest) else { return };
+            let written = serde_json::to_vec(&newest).map_err(Into::into).and_then(|bytes| file::write(&file, &bytes));
             if let Err(error) = written {
                 tracing::warn!("the report of the drill could not be kept ({error})");
             }
@@ -229,8 +277,9 @@ impl Follower {
             answered: 0,
             together_after_ms: None,
             trouble: None,
+            cut_off: false,
         };
-        self.drills.with(|inner| inner.under_way = Some(report));
+        self.drills.begin(report);
         (self.began, self.returns_since) = (Instant::now(), None);
         let (stop, stopped) = oneshot::channel();
         self.asker = Some(stop);
@@ -264,6 +313,7 @@ mod tests {
             answered: 120,
             together_after_ms: None,
             trouble: None,
+            cut_off: false,
         }
     }
 
@@ -278,24 +328,47 @@ mod tests {
         assert!(!report().was_cut_short() && Report { lasted_ms: Some(12_000), ..report() }.was_cut_short());
     }
 
-    #[test]
-    fn the_last_report_is_there_after_a_restart() {
-        let folder = Scratch::new("drill");
-        let drills = Drills::default();
-        drills.keep_in(folder.path());
-        drills.with(|inner| inner.under_way = Some(report()));
-        drills.close();
-        drills.together(Duration::from_millis(400));
-        let expected = Report { together_after_ms: Some(400), ..report() };
+    /// As the next start finds it, as soon as it is so.
+    fn wait_until_kept(folder: &Scratch, expected: &Report) {
         let kept = || {
             let next = Drills::default();
             next.keep_in(folder.path());
             next.last()
         };
         let began = std::time::Instant::now();
-        while kept().as_ref() != Some(&expected) {
+        while kept().as_ref() != Some(expected) {
             assert!(began.elapsed() < Duration::from_secs(5), "{:?}", kept());
             std::thread::sleep(Duration::from_millis(10));
         }
+    }
+
+    #[test]
+    fn the_last_report_is_there_after_a_restart() {
+        let folder = Scratch::new("drill");
+        let drills = Drills::default();
+        drills.keep_in(folder.path());
+        drills.begin(report());
+        drills.close();
+        drills.together(Duration::from_millis(400));
+        wait_until_kept(&folder, &Report { together_after_ms: Some(400), ..report() });
+    }
+
+    #[test]
+    fn a_drill_that_a_restart_has_cut_off_is_told_as_far_as_it_was_seen() {
+        let folder = Scratch::new("drill-cut-off");
+        let drills = Drills::default();
+        drills.keep_in(folder.path());
+        let begun = Report { lasted_ms: None, took_over_ms: None, longest_wait_ms: 0, asked: 0, answered: 0, ..report() };
+        drills.begin(begun.clone());
+        let unseen = Report { cut_off: true, ..begun };
+        wait_until_kept(&folder, &unseen);
+        assert!(unseen.sentence().starts_with("Nothing was seen of a take-over before a was started again"));
+        drills.note(|report| (report.asked, report.answered, report.took_over_ms) = (5, 4, Some(1200)));
+        let seen = Report { asked: 5, answered: 4, took_over_ms: Some(1200), ..unseen };
+        wait_until_kept(&folder, &seen);
+        assert_eq!(seen.sentence(), "Took over in 1.2 s; what came then is not known: a was started again.");
+        let more = seen.more();
+        assert!(more.contains("Until it was cut off: 5 made-up devices asked, 4 were answered"), "{more}");
+        assert!(!more.contains("together"), "nobody has watched for that: {more}");
     }
 }

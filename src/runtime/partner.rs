@@ -25,6 +25,7 @@ mod facts;
 mod queue;
 mod lane;
 mod snapshot;
+mod heard;
 mod dial;
 mod server;
 mod discovery;
@@ -61,7 +62,7 @@ use self::{
     shared::Shared,
     snapshot::Snapshots,
 };
-use super::clock::WallTrust;
+use super::{clock::WallTrust, presence::Presence};
 use crate::protocol::failover::Envelope;
 
 pub const DEFAULT_PORT: u16 = 8067;
@@ -83,6 +84,8 @@ pub struct LinkConfig {
     pub pair_key: Option<Secret>,
     pub standing: Standing,
     pub wall_trust: WallTrust,
+    /// What this node hears of devices; the twin's adds to it.
+    pub presence: Presence,
     pub discovery: Discovery,
     /// How long the link must have been up before the twin is sent a snapshot that no night has just made.
     pub first_snapshot_after: Duration,
@@ -106,6 +109,7 @@ impl LinkConfig {
             pair_key: None,
             standing,
             wall_trust,
+            presence: Presence::default(),
             discovery: Discovery { beacon_port: Some(DEFAULT_PORT), mdns: true },
             first_snapshot_after: FIRST_SNAPSHOT_AFTER,
         }
@@ -139,6 +143,7 @@ impl Link {
             config.identity,
             session,
             config.wall_trust,
+            config.presence,
             config.addresses,
             desk,
             snapshots,

@@ -1,11 +1,14 @@
 //! Which device was heard in which hour, by whatever it sent: for timelines, "last heard" and "new". A lease is no presence.
 //!
-//! Kept in memory, bounded, and written once an hour and at the stop.
+//! Kept in memory, bounded, and written once an hour and at the stop. Twins tell each other, so that both show the same: one may
+//! have been off, or wiped, or stand where a device's renewals are not heard.
 
 use std::{
     collections::{BTreeMap, VecDeque},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
+
+use serde::{Deserialize, Serialize};
 
 use super::clock;
 use crate::protocol::{Map, lease::HwAddr};
@@ -17,6 +20,8 @@ pub const DAYS_KEPT: u32 = 31;
 const HOUR_MS: i64 = 3_600_000;
 /// Of devices that all were heard lately, so many get a second chance before the next one goes.
 const SECOND_CHANCES: usize = 8;
+/// What was heard longer ago was heard by a clock that was wrong.
+const AGE_MAX_MS: i64 = 10 * 365 * 24 * HOUR_MS;
 /// BOOTREQUEST, and what a BOOTP packet has before its options.
 const FROM_CLIENT: u8 = 1;
 const HEADER_BYTES: usize = 236;
@@ -35,6 +40,14 @@ pub struct Day {
     /// Since 1970.
     pub day: u32,
     pub hours: u32,
+}
+
+/// What a twin tells of a device. Ages, because the clocks of the two may differ.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Told {
+    pub hw: HwAddr,
+    pub first_ms_ago: i64,
+    pub last_ms_ago: i64,
 }
 
 /// What the store writes.
@@ -58,10 +71,14 @@ struct Heard {
     unwritten: BTreeMap<(HwAddr, u32), u32>,
     /// In hours since 1970.
     written: Option<i64>,
+    /// Counts what was heard here.
+    count: u64,
 }
 
 #[derive(Debug)]
 struct Device {
+    /// The count when it was heard last; 0: only the disk and the twin know of it.
+    heard: u64,
     first_wall_ms: i64,
     last_wall_ms: i64,
     /// The last one that was marked, since 1970.
@@ -100,7 +117,7 @@ impl Presence {
         let mut heard = Heard::default();
         for Known { hw, first_wall_ms, last_wall_ms } in known {
             if heard.devices.len() < DEVICES_MAX {
-                heard.devices.insert(hw, Device { first_wall_ms, last_wall_ms, hour: -1, is_written: true });
+                heard.devices.insert(hw, Device { heard: 0, first_wall_ms, last_wall_ms, hour: -1, is_written: true });
                 heard.queue.push_back(hw);
             }
         }
@@ -161,6 +178,16 @@ impl Presence {
         }
     }
 
+    /// For the twin: those that were heard here since this count, and the count now. From the beginning (`None`), all.
+    pub(super) fn news(&self, since: Option<u64>) -> (u64, Vec<Told>) {
+        self.lock().news(since, clock::wall_ms())
+    }
+
+    /// The earliest first time and the latest last one count.
+    pub(super) fn learn(&self, told: &[Told]) {
+        self.lock().learn(told, clock::wall_ms());
+    }
+
     fn lock(&self) -> MutexGuard<'_, Heard> {
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -174,23 +201,62 @@ impl Device {
 
 impl Heard {
     fn hear(&mut self, hw: HwAddr, wall_ms: i64) {
-        let hour = wall_ms / HOUR_MS;
-        if let Some(device) = self.devices.get_mut(&hw) {
-            device.last_wall_ms = wall_ms;
-            if device.hour == hour {
-                return;
-            }
-            device.hour = hour;
-        } else {
+        self.count += 1;
+        let count = self.count;
+        self.device(hw, wall_ms).heard = count;
+        self.mark(hw, wall_ms);
+    }
+
+    /// Room is made for one that is new.
+    fn device(&mut self, hw: HwAddr, wall_ms: i64) -> &mut Device {
+        if !self.devices.contains_key(&hw) {
             if self.devices.len() >= DEVICES_MAX {
-                self.make_room(hour);
+                self.make_room(wall_ms / HOUR_MS);
             }
-            let device = Device { first_wall_ms: wall_ms, last_wall_ms: wall_ms, hour, is_written: false };
-            self.devices.insert(hw, device);
             self.queue.push_back(hw);
         }
+        let new = || Device { heard: 0, first_wall_ms: wall_ms, last_wall_ms: wall_ms, hour: -1, is_written: false };
+        self.devices.entry(hw).or_insert_with(new)
+    }
+
+    fn mark(&mut self, hw: HwAddr, wall_ms: i64) {
+        let hour = wall_ms / HOUR_MS;
+        let Some(device) = self.devices.get_mut(&hw) else { return };
+        device.last_wall_ms = wall_ms;
+        if device.hour == hour {
+            return;
+        }
+        device.hour = hour;
         let day = u32::try_from(hour / 24).unwrap_or(0);
         *self.unwritten.entry((hw, day)).or_default() |= 1 << (hour.rem_euclid(24));
+    }
+
+    fn news(&self, since: Option<u64>, now_ms: i64) -> (u64, Vec<Told>) {
+        let is_news = |device: &&Device| since.is_none_or(|since| device.heard > since);
+        let told = self.devices.iter().filter(|(_, device)| is_news(device)).map(|(hw, device)| Told {
+            hw: *hw,
+            first_ms_ago: now_ms - device.first_wall_ms,
+            last_ms_ago: now_ms - device.last_wall_ms,
+        });
+        // What is yet to come was heard by a clock that was ahead, and says nothing.
+        (self.count, told.filter(|told| told.first_ms_ago >= 0 && told.last_ms_ago >= 0).collect())
+    }
+
+    fn learn(&mut self, told: &[Told], now_ms: i64) {
+        let is_age = |ms: i64| (0..=AGE_MAX_MS).contains(&ms);
+        for Told { hw, first_ms_ago, last_ms_ago } in told.iter().filter(|told| is_age(told.last_ms_ago)) {
+            let last_wall_ms = now_ms - last_ms_ago;
+            let device = self.device(*hw, last_wall_ms);
+            let first_wall_ms = now_ms - first_ms_ago;
+            let is_earlier = is_age(*first_ms_ago) && first_wall_ms < device.first_wall_ms;
+            if is_earlier || !is_age(now_ms - device.first_wall_ms) {
+                device.first_wall_ms = first_wall_ms;
+            }
+            if is_earlier || last_wall_ms > device.last_wall_ms || !device.is_written {
+                let last_wall_ms = last_wall_ms.max(device.last_wall_ms);
+                self.mark(*hw, last_wall_ms);
+            }
+        }
     }
 
     /// The oldest goes; those that were heard within the last hour, or are no passers-by, get a few second chances. Looking
@@ -259,6 +325,52 @@ mod tests {
         assert!(presence.lock().unwritten.len() <= DEVICES_MAX);
         let kept = (1..=20).filter(|nth| presence.of(hw(*nth)).is_some()).count();
         assert!(kept >= 15, "{kept}");
+    }
+
+    #[test]
+    fn twins_that_tell_each_other_know_the_same_of_every_device() {
+        const NOW: i64 = 500_000 * HOUR_MS;
+        // The clock of the second one is an hour ahead.
+        const AHEAD: i64 = HOUR_MS;
+        let (one, other) = (Presence::default(), Presence::default());
+        hear(&one, hw(1), NOW - 70 * HOUR_MS);
+        hear(&one, hw(1), NOW - 9);
+        hear(&other, hw(1), NOW - 60 * HOUR_MS + AHEAD);
+        hear(&other, hw(2), NOW - 50 + AHEAD);
+        hear(&one, hw(3), NOW + 5);
+        let tell = |from: &Presence, since: Option<u64>, now_ms: i64, to: &Presence, its_now_ms: i64| {
+            let (count, told) = from.lock().news(since, now_ms);
+            to.lock().learn(&told, its_now_ms);
+            count
+        };
+        let told = tell(&one, None, NOW, &other, NOW + AHEAD);
+        tell(&other, None, NOW + AHEAD, &one, NOW);
+        let known = |of: &Presence, nth: u32, ahead: i64| {
+            let Known { first_wall_ms, last_wall_ms, .. } = of.of(hw(nth)).expect("it is known");
+            (NOW + ahead - first_wall_ms, NOW + ahead - last_wall_ms)
+        };
+        assert_eq!((known(&one, 1, 0), known(&other, 1, AHEAD)), ((70 * HOUR_MS, 9), (70 * HOUR_MS, 9)));
+        assert_eq!((known(&one, 2, 0), known(&other, 2, AHEAD)), ((50, 50), (50, 50)));
+        assert_eq!(other.of(hw(3)), None, "what a clock that was ahead has heard is told to nobody");
+        // What was learned is written, and is nothing that the one who told it has to hear again.
+        assert!(!one.unwritten(hw(2)).is_empty() && one.lock().news(Some(told), NOW).1.is_empty());
+        hear(&one, hw(2), NOW + 1);
+        assert_eq!(one.lock().news(Some(told), NOW + 1).1.iter().map(|told| told.hw).collect::<Vec<_>>(), [hw(2)]);
+    }
+
+    #[test]
+    fn a_clock_that_stood_at_1970_makes_no_device_old_on_the_other_one() {
+        const NOW: i64 = 500_000 * HOUR_MS;
+        let (one, other) = (Presence::default(), Presence::default());
+        hear(&one, hw(1), 1000);
+        hear(&one, hw(1), NOW - 5);
+        hear(&other, hw(1), NOW - 2000);
+        let (_, told) = one.lock().news(None, NOW);
+        other.lock().learn(&told, NOW);
+        assert_eq!(other.of(hw(1)).map(|known| NOW - known.first_wall_ms), Some(2000));
+        let (_, told) = other.lock().news(None, NOW);
+        one.lock().learn(&told, NOW);
+        assert_eq!(one.of(hw(1)), other.of(hw(1)), "and the one is set right by the other");
     }
 
     #[test]

@@ -144,8 +144,9 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
     handle.drills().keep_in(&options.data);
     let drill = Follower::new(Arc::clone(handle.drills()));
     let beat = handle.beat();
+    let standing = twin::standing(&node, clock.now());
     let (twin, notices) =
-        Twin::start(&options.data, prepared, options.twin, twin::standing(&node, clock.now()), options.wall_trust);
+        Twin::start(&options.data, prepared, options.twin, standing, options.wall_trust, archive.presence.clone());
     for notice in notices {
         tracing::error!("{notice}");
         loaded.notices.push(notice);

@@ -18,6 +18,7 @@ use super::{
         pairing::Secret,
         record,
     },
+    presence::Presence,
     store,
 };
 use crate::protocol::{
@@ -85,6 +86,7 @@ impl Twin {
         options: TwinOptions,
         standing: Standing,
         wall_trust: WallTrust,
+        presence: Presence,
     ) -> (Twin, Vec<String>) {
         let (sender, inbound) = mpsc::channel(INBOUND_MAX);
         let Some(listen) = options.listen else { return (Twin { link: None, inbound }, Vec::new()) };
@@ -92,6 +94,7 @@ impl Twin {
         config.listen = listen;
         config.addresses = options.addresses;
         config.pair_key = options.pair_key;
+        config.presence = presence;
         match Link::start(config, sender) {
             Ok((link, notices)) => (Twin { link: Some(link), inbound }, notices),
             Err(error) => {
@@ -212,7 +215,7 @@ pub fn at_start(data: &Path, loaded: &mut store::Loaded) -> Option<Pair> {
         memory.forgot = Some(Forgot::Restored);
     }
     let (given_up, entries) = (std::mem::take(&mut loaded.given_up), std::mem::take(&mut loaded.entries));
-    Some(Pair { memory, session: new_session(), given_up, entries })
+    Some(Pair { memory, session: new_session(), given_up, entries, joins: false })
 }
 
 /// What the failover rules start from when a pairing has just been made.
@@ -225,7 +228,7 @@ pub fn at_pairing(node: &Node, record: &Record) -> Pair {
         // What the other one gave while it was alone, from either half, is not known here: silent until it is, over a restart too.
         None => Memory { shut_down: record.partner_has_leases, ..Memory::new(record.rank, limits.0, limits.1, forgot) },
     };
-    Pair { memory, session: new_session(), given_up: Vec::new(), entries: Vec::new() }
+    Pair { memory, session: new_session(), given_up: Vec::new(), entries: Vec::new(), joins: record.joins }
 }
 
 /// The longest lead and lease in force; none where nobody can have been promised anything.

@@ -102,17 +102,24 @@ pub fn after_put(settings: &Settings, record: Record) -> Result<Settings, Vec<Fi
 
 /// As `after_put`, but the record must be new: a reservation or subnet that is there is not replaced.
 pub fn after_add(settings: &Settings, record: Record) -> Result<Settings, Vec<Finding>> {
+    after_add_all(settings, vec![record])
+}
+
+/// All of them, or what speaks against any.
+pub fn after_add_all(settings: &Settings, records: Vec<Record>) -> Result<Settings, Vec<Finding>> {
     let mut changed = settings.clone();
-    match record {
-        Record::Subnet(subnet) => changed.subnets.push(subnet),
-        Record::Reservation(reservation) => changed.reservations.push(reservation),
-        once @ (Record::Server(_)
-        | Record::Lease(_)
-        | Record::Twin(_)
-        | Record::Access(_)
-        | Record::Alerts(_)
-        | Record::Options(_)
-        | Record::CustomOptions(_)) => changed.put(once),
+    for record in records {
+        match record {
+            Record::Subnet(subnet) => changed.subnets.push(subnet),
+            Record::Reservation(reservation) => changed.reservations.push(reservation),
+            once @ (Record::Server(_)
+            | Record::Lease(_)
+            | Record::Twin(_)
+            | Record::Access(_)
+            | Record::Alerts(_)
+            | Record::Options(_)
+            | Record::CustomOptions(_)) => changed.put(once),
+        }
     }
     let mut changed = unless_worse(settings, changed)?;
     changed.subnets.sort_by_key(|subnet| subnet.network);

@@ -8,6 +8,8 @@ pub mod log;
 pub mod moment;
 pub mod system;
 
+use std::collections::HashMap;
+
 use axum::{
     Router,
     routing::{get, post},
@@ -78,6 +80,18 @@ fn address(path: &str, fields: &[(&str, &str)]) -> String {
         }
     }
     address
+}
+
+/// For the rows of a list that is live, by which a row is known again: the moment of its beginning, and how many of the same
+/// moment stand above it.
+fn row_ids(began: impl IntoIterator<Item = i64>) -> Vec<String> {
+    let mut seen: HashMap<i64, usize> = HashMap::new();
+    let id = |began: i64| {
+        let above = seen.entry(began).or_default();
+        *above += 1;
+        format!("row-{began}-{above}")
+    };
+    began.into_iter().map(id).collect()
 }
 
 #[cfg(test)]

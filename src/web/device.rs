@@ -8,7 +8,7 @@ pub mod trace;
 mod view;
 mod what_if;
 
-use std::sync::Arc;
+use std::{net::Ipv4Addr, sync::Arc};
 
 use askama::Template;
 use axum::{
@@ -27,6 +27,7 @@ use super::{
         id::DeviceId,
         link,
     },
+    live::{Fragment, Parts, Place},
     notice::{Notice, see},
     shell::{self, Section, Shell},
     visitor::Visitor,
@@ -59,6 +60,30 @@ struct Page {
     shell: Shell,
     device: DeviceView,
     form: FormView,
+}
+
+#[derive(Template)]
+#[template(ext = "html", source = r#"{% import "device_parts.html" as parts %}{% call parts::about(device) %}{% endcall %}"#)]
+struct About<'v> {
+    device: &'v DeviceView,
+}
+
+#[derive(Template)]
+#[template(ext = "html", source = r#"{% import "device_parts.html" as parts %}{% call parts::why(device) %}{% endcall %}"#)]
+struct Why<'v> {
+    device: &'v DeviceView,
+}
+
+#[derive(Template)]
+#[template(ext = "html", source = r#"{% import "device_parts.html" as parts %}{% call parts::timeline(device) %}{% endcall %}"#)]
+struct WhenHeard<'v> {
+    device: &'v DeviceView,
+}
+
+#[derive(Template)]
+#[template(ext = "html", source = r#"{% import "device_parts.html" as parts %}{% call parts::told(device) %}{% endcall %}"#)]
+struct WhatItIsTold<'v> {
+    device: &'v DeviceView,
 }
 
 #[derive(Template)]
@@ -127,35 +152,57 @@ async fn show(
         Ok(found) => found,
         Err(page) => return Ok(*page),
     };
-    let span = said(&asked, "span").and_then(Span::named).unwrap_or_default();
-    page_of(&site, &visitor, &found, span, None).await
+    page_of(&site, &visitor, &found, span_of(&asked), None).await
+}
+
+fn span_of(asked: &[(String, String)]) -> Span {
+    said(asked, "span").and_then(Span::named).unwrap_or_default()
+}
+
+/// What is live of it: all but the form, which is somebody's work and says by itself that it was overtaken.
+pub fn parts<'a>(site: &'a Site, house: &'a House, place: &'a Place) -> Parts<'a> {
+    Box::pin(async move {
+        let id = place.path.strip_prefix("/devices/").and_then(|id| id.parse().ok());
+        // One that is not known any more stays as it was last.
+        let Some(device) = id.and_then(|id| find(&gather(house), &id)) else { return Vec::new() };
+        let Ok(memory) = remember(site, &device, house).await else { return Vec::new() };
+        let device = &DeviceView::new(&device, house, &memory, span_of(&place.asked::<Pairs>()));
+        let parts = [
+            Fragment::new("device-about", &About { device }),
+            Fragment::new("device-why", &Why { device }),
+            Fragment::new("device-timeline", &WhenHeard { device }),
+            Fragment::new("device-told", &WhatItIsTold { device }),
+        ];
+        parts.into_iter().flatten().collect()
+    })
 }
 
 /// `form`: one that was sent and is given back.
 async fn page_of(site: &Site, visitor: &Visitor, found: &Found, span: Span, form: Option<FormView>) -> Result<Response, Stopped> {
     let Some(device) = found.device() else { return Ok(unknown(&found.house, visitor, &found.id)) };
     let memory = remember(site, &device, &found.house).await?;
+    let free = free_addresses(site, &found.house).await?;
     let fields = match device.kept {
         Some(kept) => Fields::of(kept, &found.house.settings),
-        None => Fields::for_device(&device, proposed(&device, &found.house, &memory)),
+        None => Fields::for_device(&device, proposed(&device, &found.house, &free)),
     };
     let submit = if device.kept.is_some() { "Save" } else { "Keep this address" };
     let mut form = form.unwrap_or_else(|| FormView::new(link(&device.id), fields, submit));
     let view = DeviceView::new(&device, &found.house, &memory, span);
-    form.free = view.free.clone();
-    let shell = Shell::new(&found.house, visitor, Section::Devices, view.called.clone());
+    form.free = told(&free);
+    let shell = Shell::new(&found.house, visitor, Section::Devices, view.called.clone()).live("device");
     Ok(shell::page(&Page { shell, device: view, form }))
 }
 
 /// The free address of the subnet in which the device is.
-fn proposed(device: &Device<'_>, house: &House, memory: &Memory) -> Option<std::net::Ipv4Addr> {
+fn proposed(device: &Device<'_>, house: &House, free: &[Ipv4Addr]) -> Option<Ipv4Addr> {
     let here = device.address(house.now).and_then(|address| house.settings.subnet_of(address));
-    let same = memory.free.iter().find(|free| here.is_some_and(|subnet| subnet.network.contains(*free)));
-    same.or(memory.free.first()).copied()
+    let same = free.iter().find(|free| here.is_some_and(|subnet| subnet.network.contains(*free)));
+    same.or(free.first()).copied()
 }
 
 async fn remember(site: &Site, device: &Device<'_>, house: &House) -> Result<Memory, Stopped> {
-    let (hw, address, now) = (device.hw, device.address(house.now), house.now);
+    let (hw, address) = (device.hw, device.address(house.now));
     // A timeline that cannot be read is left out; the rest of the page is worth as much without it.
     let days = match hw {
         Some(hw) => site.look(move |archive| archive.presence_of(hw)).await.unwrap_or_default(),
@@ -167,7 +214,6 @@ async fn remember(site: &Site, device: &Device<'_>, house: &House) -> Result<Mem
             decisions: hw.map(|hw| trace::of_device(node, hw)).unwrap_or_default(),
             options: address.map(|address| received::table(node, address)).unwrap_or_default(),
             hours,
-            free: keep::proposals(node, now),
         })
         .await
 }
@@ -361,7 +407,7 @@ async fn change(site: &Site, visitor: &Visitor, command: Command, to: &str, done
 
 async fn new(State(site): State<Site>, visitor: Visitor, Query(asked): Query<Pairs>) -> Result<Response, Stopped> {
     let house = site.house().await?;
-    let free = free_addresses(&site, &house).await?;
+    let free = told(&free_addresses(&site, &house).await?);
     let address = said(&asked, "address").map_or_else(|| free.first().cloned().unwrap_or_default(), ToOwned::to_owned);
     let fields = Fields {
         who: said(&asked, "mac").unwrap_or_default().chars().take(100).collect(),
@@ -379,10 +425,14 @@ fn new_page(house: &House, visitor: &Visitor, mut form: FormView, free: Vec<Stri
     shell::page(&NewPage { shell, form, has_subnets: !house.settings.subnets.is_empty() })
 }
 
-async fn free_addresses(site: &Site, house: &House) -> Result<Vec<String>, Stopped> {
+/// One of each subnet.
+async fn free_addresses(site: &Site, house: &House) -> Result<Vec<Ipv4Addr>, Stopped> {
     let now = house.now;
-    let free = site.handle().read(move |node, _| keep::proposals(node, now)).await?;
-    Ok(free.iter().map(|address| address.to_string()).collect())
+    site.handle().read(move |node, _| keep::proposals(node, now)).await
+}
+
+fn told(addresses: &[Ipv4Addr]) -> Vec<String> {
+    addresses.iter().map(ToString::to_string).collect()
 }
 
 async fn add(State(site): State<Site>, visitor: Visitor, Form(form): Form<Pairs>) -> Result<Response, Stopped> {
@@ -397,7 +447,7 @@ async fn add(State(site): State<Site>, visitor: Visitor, Form(form): Form<Pairs>
             change(&site, &visitor, Command::Add(Record::Reservation(reservation)), &link(&id), done).await
         }
         Err(errors) => {
-            let free = free_addresses(&site, &house).await?;
+            let free = told(&free_addresses(&site, &house).await?);
             let mut view = FormView::new("/devices/new".into(), fields, "Keep this address");
             view.has_advanced |= errors.has("options");
             view.other = keep::other_at(&house, &view.fields.address, None).filter(|_| errors.has("address"));

@@ -21,11 +21,15 @@ use axum::{
 use super::{
     House, Site, device as one,
     live::{self, Place},
-    notice::{Notice, see, told_where},
+    notice::{Notice, see},
     shell::{self, Section, Shell},
     visitor::Visitor,
 };
-use crate::{protocol::Command, runtime::handle::Stopped, settings::Record};
+use crate::{
+    protocol::Command,
+    runtime::handle::Stopped,
+    settings::{Record, Settings, check},
+};
 use device::gather;
 use id::DeviceId;
 use list::List;
@@ -74,9 +78,7 @@ async fn fragment(State(site): State<Site>, _: Visitor, Asked(asked): Asked<Pair
 
 /// What is live of the list.
 pub fn parts(_: &Site, house: &House, place: &Place) -> Vec<live::Fragment> {
-    let asked = axum::http::Uri::builder().path_and_query(format!("/devices?{}", place.query)).build();
-    let asked = asked.ok().and_then(|uri| Asked::<Pairs>::try_from_uri(&uri).ok()).map(|Asked(asked)| asked);
-    live::Fragment::new("found", &Fragment::of(house, &asked.unwrap_or_default())).into_iter().collect()
+    live::Fragment::new("found", &Fragment::of(house, &place.asked())).into_iter().collect()
 }
 
 impl Fragment {
@@ -98,38 +100,53 @@ async fn export(State(site): State<Site>, _: Visitor, Asked(asked): Asked<Pairs>
     Ok((head, csv::csv(&found, &house)).into_response())
 }
 
-/// Keeps for every ticked device the address that it has now.
+/// Keeps for every ticked device the address that it has now: one change, which one click takes back.
 async fn keep_some(State(site): State<Site>, visitor: Visitor, Form(form): Form<Pairs>) -> Result<Response, Stopped> {
     let house = site.fresh_house().await?;
     let devices = gather(&house);
     let ticked = form.iter().filter(|(key, _)| key == "id").filter_map(|(_, id)| id.parse::<DeviceId>().ok());
-    let (mut kept, mut refused, mut undo) = (Vec::new(), Vec::new(), None);
-    for id in ticked.take(KEPT_AT_ONCE) {
-        let Some(device) = device::find(&devices, &id) else { continue };
-        let Some(reservation) = one::keep::as_it_is(&device, &house) else { continue };
-        match site.submit(&visitor, Command::Add(Record::Reservation(reservation))).await? {
-            Ok(saved) => {
-                kept.push(device.called());
-                undo = saved.change;
-            }
-            Err(why) => refused.push(why),
-        }
-    }
-    let mut text = match kept.as_slice() {
+    let wanted = ticked.take(KEPT_AT_ONCE).filter_map(|id| {
+        let device = device::find(&devices, &id)?;
+        Some((device.called(), Record::Reservation(one::keep::as_it_is(&device, &house)?)))
+    });
+    let (addable, mut refused) = addable(&house.settings, wanted.collect());
+    let (called, records): (Vec<String>, Vec<Record>) = addable.into_iter().unzip();
+    let mut text = match called.as_slice() {
         [] if refused.is_empty() => "Nothing was ticked that can be kept. Tick devices that have a lease.".into(),
         [] => String::new(),
         [one] => format!("{one} keeps its address."),
         several => format!("{} devices keep their addresses: {}.", several.len(), shortened(several)),
     };
+    let mut undo = None;
+    if !records.is_empty() {
+        match site.submit(&visitor, Command::AddAll(records)).await? {
+            Ok(saved) => undo = saved.change,
+            Err(why) => (text, refused) = (why, Vec::new()),
+        }
+    }
     for why in refused.iter().take(3) {
         text = format!("{text} {why}");
     }
-    if kept.len() > 1 {
-        text = told_where(text, &house);
+    Ok(see(&visitor, &back(&form, "/devices"), Notice { text: text.trim().into(), undo }))
+}
+
+/// Those that may be added together, and what speaks against each of the others.
+fn addable(settings: &Settings, wanted: Vec<(String, Record)>) -> (Vec<(String, Record)>, Vec<String>) {
+    let all = wanted.iter().map(|(_, record)| record.clone()).collect();
+    if check::after_add_all(settings, all).is_ok() {
+        return (wanted, Vec::new());
     }
-    // One click takes back one change.
-    let notice = Notice { text: text.trim().into(), undo: undo.filter(|_| kept.len() == 1) };
-    Ok(see(&visitor, &back(&form, "/devices"), notice))
+    let (mut settings, mut addable, mut refused) = (settings.clone(), Vec::new(), Vec::new());
+    for (called, record) in wanted {
+        match check::after_add(&settings, record.clone()) {
+            Ok(with_it) => {
+                settings = with_it;
+                addable.push((called, record));
+            }
+            Err(findings) => refused.extend(findings.into_iter().map(|finding| finding.text)),
+        }
+    }
+    (addable, refused)
 }
 
 fn shortened(names: &[String]) -> String {

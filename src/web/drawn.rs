@@ -9,6 +9,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use tokio::sync::OnceCell;
+
 use super::{
     devices::device::Entry,
     home::view::HomeView,
@@ -18,11 +20,14 @@ use super::{
 /// A live page by its name, and what is shown of it.
 type Page = (&'static str, Place);
 
+/// Of a page, as soon as somebody has drawn them.
+type Parts = Arc<OnceCell<Arc<[Fragment]>>>;
+
 #[derive(Debug, Default)]
 pub struct Drawn {
     entries: OnceLock<Vec<Entry>>,
     home: OnceLock<HomeView>,
-    parts: Mutex<HashMap<Page, Arc<[Fragment]>>>,
+    parts: Mutex<HashMap<Page, Parts>>,
     /// Microseconds that the house has cost: to take it, and all this.
     cost: AtomicU64,
 }
@@ -36,15 +41,19 @@ impl Drawn {
         self.home.get_or_init(|| self.measured(look))
     }
 
-    pub fn parts(&self, page: &'static str, place: &Place, render: impl FnOnce() -> Vec<Fragment>) -> Arc<[Fragment]> {
-        let key = (page, place.clone());
-        let drawn = || self.parts.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(parts) = drawn().get(&key) {
-            return Arc::clone(parts);
-        }
-        let parts: Arc<[Fragment]> = self.measured(render).into();
-        drawn().insert(key, Arc::clone(&parts));
-        parts
+    /// Whoever asks while another one draws the same waits for that.
+    pub async fn parts(&self, page: &'static str, place: &Place, draw: impl AsyncFnOnce() -> Vec<Fragment>) -> Arc<[Fragment]> {
+        let cell = {
+            let mut parts = self.parts.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(parts.entry((page, place.clone())).or_default())
+        };
+        let drawn = cell.get_or_init(async || {
+            let began = Instant::now();
+            let parts: Arc<[Fragment]> = draw().await.into();
+            self.costs(began.elapsed());
+            parts
+        });
+        Arc::clone(drawn.await)
     }
 
     /// A part of one that is measured counts twice; it is a bound, not a bill.

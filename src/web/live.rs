@@ -4,7 +4,7 @@
 //! somebody listens, at most 4 times a second, and less often the more there is to see; all streams share what was seen,
 //! and those that show the same share the parts too.
 
-use std::{collections::HashMap, convert::Infallible, sync::Arc, time::Duration};
+use std::{collections::HashMap, convert::Infallible, future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use askama::Template;
 use axum::{
@@ -18,7 +18,7 @@ use axum::{
     routing::get,
 };
 use futures_util::stream;
-use serde::Deserialize;
+use serde::{Deserialize, de::DeserializeOwned};
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     time::Instant,
@@ -63,12 +63,44 @@ pub struct Place {
     pub query: String,
 }
 
-/// The parts of a page as they are now.
-pub type Render = fn(&Site, &House, &Place) -> Vec<Fragment>;
+impl Place {
+    /// What the page's handler is given of its query; nothing, where that cannot be read.
+    pub fn asked<T: DeserializeOwned + Default>(&self) -> T {
+        let uri = axum::http::Uri::builder().path_and_query(format!("/?{}", self.query)).build();
+        uri.ok().and_then(|uri| Query::try_from_uri(&uri).ok()).map(|Query(asked)| asked).unwrap_or_default()
+    }
+}
+
+pub type Parts<'a> = Pin<Box<dyn Future<Output = Vec<Fragment>> + Send + 'a>>;
+
+/// The parts of a page as they are now. Those that want more than the house are looked up once for all who show the same, and
+/// what that takes counts as a cost of the house: the dearer the looks, the fewer.
+#[derive(Clone, Copy)]
+pub enum Render {
+    Shown(fn(&Site, &House, &Place) -> Vec<Fragment>),
+    LookedUp(for<'a> fn(&'a Site, &'a House, &'a Place) -> Parts<'a>),
+}
+
+impl Render {
+    async fn parts(self, site: &Site, house: &House, place: &Place) -> Vec<Fragment> {
+        match self {
+            Render::Shown(render) => render(site, house, place),
+            Render::LookedUp(render) => render(site, house, place).await,
+        }
+    }
+}
 
 /// Who is live, by the name that its `Shell` was given. One line for each page.
-const PAGES: &[(&str, Render)] =
-    &[("home", super::home::parts), ("devices", super::devices::parts), ("twins", super::twins::parts)];
+const PAGES: &[(&str, Render)] = &[
+    ("home", Render::Shown(super::home::parts)),
+    ("devices", Render::Shown(super::devices::parts)),
+    ("device", Render::LookedUp(super::device::parts)),
+    ("activity", Render::LookedUp(super::activity::devices::parts)),
+    ("changes", Render::LookedUp(super::activity::changes::parts)),
+    ("system", Render::LookedUp(super::activity::system::parts)),
+    ("log", Render::Shown(super::activity::log::parts)),
+    ("twins", Render::Shown(super::twins::parts)),
+];
 
 /// How many pages may listen.
 pub struct Streams(Arc<Semaphore>);
@@ -169,20 +201,23 @@ impl Watcher {
             if gate::signed_in(&self.site, &self.headers, self.peer.is_tls, &house.settings, false).is_none() {
                 return Some((Event::default().event(BYE).data(""), false));
             }
-            if let Some(event) = self.changes(&house) {
+            if let Some(event) = self.changes(&house).await {
                 return Some((event, true));
             }
         }
     }
 
     /// All parts that differ from what the page has, in one event.
-    fn changes(&mut self, house: &House) -> Option<Event> {
+    async fn changes(&mut self, house: &House) -> Option<Event> {
         let name = self.page.map_or("", |(name, _)| name);
-        let all = house.drawn.parts(name, &self.place, || {
-            let state = Fragment::new("state", &StateLine::new(house));
-            let others = self.page.map(|(_, render)| render(&self.site, house, &self.place));
-            state.into_iter().chain(others.into_iter().flatten()).collect()
+        let drawn = house.drawn.parts(name, &self.place, async || {
+            let mut parts: Vec<Fragment> = Fragment::new("state", &StateLine::new(house)).into_iter().collect();
+            if let Some((_, render)) = self.page {
+                parts.extend(render.parts(&self.site, house, &self.place).await);
+            }
+            parts
         });
+        let all = drawn.await;
         let mut parts: Vec<&Fragment> = all.iter().filter(|part| self.sent.get(&part.id) != Some(&part.html)).collect();
         if parts.is_empty() {
             return None;

@@ -17,19 +17,14 @@ impl Notice {
         Notice { text: text.into(), undo: None }
     }
 
-    /// Of a change: also that it is on this one of the twins only, where it is.
+    /// Of a change that was saved: also that it is on this one of the twins only, as long as the twin cannot be told.
     pub fn told_where(self, house: &House) -> Notice {
-        let text = if self.undo.is_some() { told_where(self.text, house) } else { self.text };
+        let text = match house.saved_here_only().filter(|_| self.undo.is_some()) {
+            Some(sentence) if self.text == "Saved." => sentence,
+            Some(sentence) => format!("{} {sentence}", self.text),
+            None => self.text,
+        };
         Notice { text, ..self }
-    }
-}
-
-/// These words of a change that was saved, and where it is, while it is on this one of the twins only.
-pub fn told_where(words: String, house: &House) -> String {
-    match house.saved_here_only() {
-        Some(sentence) if words == "Saved." => sentence,
-        Some(sentence) => format!("{words} {sentence}"),
-        None => words,
     }
 }
 

@@ -174,10 +174,7 @@ pub async fn change(site: &Site, visitor: &Visitor, changing: Changing<'_>) -> R
     }
     let command = if is_moved { Command::Replace(Box::new(after)) } else { Command::Put(record) };
     Ok(match site.submit(visitor, command).await? {
-        Ok(saved) => {
-            site.fresh_house().await?;
-            Outcome::Answer(notice::see(visitor, back, Notice { text: said, undo: saved.change }))
-        }
+        Ok(saved) => Outcome::Answer(notice::see(visitor, back, Notice { text: said, undo: saved.change })),
         Err(refusal) => Outcome::Refused(refusal.lines().map(ToOwned::to_owned).collect()),
     })
 }

@@ -52,7 +52,7 @@ struct Inner {
     link: Option<Arc<dyn TwinLink>>,
     archive: Archive,
     data: PathBuf,
-    house: Mutex<Option<Taken>>,
+    seen: Mutex<Seen>,
     /// Held by the one who looks at the node for all who wait.
     turn: tokio::sync::Mutex<()>,
     /// Held by the one who changes something.
@@ -61,6 +61,20 @@ struct Inner {
     streams: Streams,
     /// Further names by which this device may be opened.
     names: Vec<String>,
+}
+
+#[derive(Default)]
+struct Seen {
+    last: Option<Taken>,
+    /// When something was changed here last: a look from before, however late it comes, is not good any more.
+    changed: Option<Instant>,
+}
+
+impl Seen {
+    fn good(&self) -> Option<&Taken> {
+        let is_current = |taken: &&Taken| self.changed.is_none_or(|changed| taken.began >= changed);
+        self.last.as_ref().filter(is_current).filter(|taken| Instant::now() < taken.good_until())
+    }
 }
 
 #[derive(Clone)]
@@ -134,18 +148,17 @@ impl Site {
     /// `names`: by which this device is opened, beside its own.
     pub fn new(data: PathBuf, handle: Handle, link: Option<Arc<dyn TwinLink>>, archive: Archive, names: Vec<String>) -> Site {
         let (door, streams) = (Door::default(), Streams::default());
-        let (house, turn, change) = Default::default();
-        Site { inner: Arc::new(Inner { handle, link, archive, data, house, turn, change, door, streams, names }) }
+        let (seen, turn, change) = Default::default();
+        Site { inner: Arc::new(Inner { handle, link, archive, data, seen, turn, change, door, streams, names }) }
     }
 
-    fn taken(&self) -> MutexGuard<'_, Option<Taken>> {
-        self.inner.house.lock().unwrap_or_else(PoisonError::into_inner)
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.inner.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// At most `HOUSE_AGE_MAX` old, or older where it was dear.
     pub async fn house(&self) -> Result<Arc<House>, Stopped> {
-        let recent =
-            || self.taken().as_ref().filter(|taken| Instant::now() < taken.good_until()).map(|taken| Arc::clone(&taken.house));
+        let recent = || self.seen().good().map(|taken| Arc::clone(&taken.house));
         if let Some(house) = recent() {
             return Ok(house);
         }
@@ -159,11 +172,16 @@ impl Site {
     /// With all that had happened by then in it; waits until there is one.
     pub async fn house_since(&self, then: Instant) -> Result<Arc<House>, Stopped> {
         loop {
-            let last = self.taken().clone();
-            match last {
-                Some(taken) if taken.began >= then => return Ok(taken.house),
-                Some(taken) if Instant::now() < taken.good_until() => tokio::time::sleep_until(taken.good_until().into()).await,
-                Some(_) | None => drop(self.house().await?),
+            let wait_until = {
+                let seen = self.seen();
+                if let Some(taken) = seen.last.as_ref().filter(|taken| taken.began >= then) {
+                    return Ok(Arc::clone(&taken.house));
+                }
+                seen.good().map(Taken::good_until)
+            };
+            match wait_until {
+                Some(good_until) => tokio::time::sleep_until(good_until.into()).await,
+                None => drop(self.house().await?),
             }
         }
     }
@@ -198,7 +216,7 @@ impl Site {
                 drawn: Drawn::default(),
             })
             .await?;
-        let last = self.taken().as_ref().map(|taken| Arc::clone(&taken.house));
+        let last = self.seen().last.as_ref().map(|taken| Arc::clone(&taken.house));
         // Not between two packets, and not again for the same settings.
         house.revision = match last {
             Some(last) if last.settings == house.settings => last.revision,
@@ -208,7 +226,7 @@ impl Site {
         let done = Instant::now();
         house.drawn.costs(done - began);
         let house = Arc::new(house);
-        *self.taken() = Some(Taken { began, done, house: Arc::clone(&house) });
+        self.seen().last = Some(Taken { began, done, house: Arc::clone(&house) });
         Ok(house)
     }
 
@@ -222,7 +240,7 @@ impl Site {
     pub async fn submit(&self, by: &Visitor, command: Command) -> Result<Result<Saved, String>, Stopped> {
         let outcome = self.inner.handle.submit_as(&by.author, command).await;
         // The page that follows shall show it.
-        *self.taken() = None;
+        self.seen().changed = Some(Instant::now());
         outcome
     }
 

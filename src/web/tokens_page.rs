@@ -39,7 +39,8 @@ pub fn routes() -> Router<Site> {
 struct Page {
     shell: Shell,
     errors: Errors,
-    name: String,
+    /// The name of a new one.
+    typed: String,
     scope: String,
     scopes: Vec<(&'static str, &'static str)>,
     /// Just made: its name and what is never shown again.
@@ -66,7 +67,7 @@ impl Page {
         Page {
             shell: Shell::new(house, visitor, Section::Settings, "Tokens"),
             errors: Errors::default(),
-            name: String::new(),
+            typed: String::new(),
             scope: "read".into(),
             scopes: vec![("read", "look only"), ("write", "look and change")],
             made: None,
@@ -96,7 +97,7 @@ async fn make(State(site): State<Site>, visitor: Visitor, Form(form): Form<NewTo
     let name = form.name.trim().to_owned();
     let refused = |field: &str, why: String| {
         let mut page = Page::new(&house, &visitor, &house.settings.access);
-        (page.name, page.scope) = (form.name.clone(), form.scope.clone());
+        (page.typed, page.scope) = (form.name.clone(), form.scope.clone());
         page.errors.add(field, why);
         shell::with(StatusCode::UNPROCESSABLE_ENTITY, shell::page(&page))
     };
@@ -115,8 +116,6 @@ async fn make(State(site): State<Site>, visitor: Visitor, Form(form): Form<NewTo
     access.tokens.push(Token { name: name.clone(), hash, scope, created });
     match site.submit(&visitor, Command::Put(Record::Access(access.clone()))).await? {
         Ok(_) => {
-            // It counts from this moment on, not only when the next page is made.
-            site.fresh_house().await?;
             let page = Page { made: Some((name, secret)), ..Page::new(&house, &visitor, &access) };
             Ok(([(header::CACHE_CONTROL, "no-store")], shell::page(&page)).into_response())
         }
@@ -140,11 +139,29 @@ async fn revoke(State(site): State<Site>, visitor: Visitor, Form(Revoked { name 
     } else {
         match site.submit(&visitor, Command::Put(Record::Access(access))).await? {
             Ok(_) => {
-                site.fresh_house().await?;
                 format!("`{name}` is revoked: whoever shows it is refused from now on.")
             }
             Err(why) => why,
         }
     };
     Ok(see(&visitor, "/settings/tokens", Notice::new(told)))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::web::{guard::Guards, scratch::Scratch};
+
+    #[tokio::test]
+    async fn a_new_token_has_no_name_until_somebody_types_one_and_keeps_it_when_it_is_refused() {
+        let mut browser = Scratch::claimed(Guards::ALL);
+        browser.sign_in().await;
+        let field = |html: &str| {
+            let from = html.find("id=\"name\"").expect("a field");
+            html[from..].split('>').next().unwrap_or_default().to_owned()
+        };
+        let page = browser.get("/settings/tokens").await.body;
+        assert!(field(&page).contains("value=\"\""), "{}", field(&page));
+        let refused = browser.post("/settings/tokens", "name=dashboard&scope=read").await;
+        assert!(refused.status == 422 && field(&refused.body).contains("value=\"dashboard\""), "{}", refused.body);
+    }
 }

@@ -106,7 +106,6 @@ async fn refusable(site: &Site, visitor: &Visitor, form: PairForm, outcome: Resu
 /// A command about the pair, and what is said when it is done.
 async fn say(site: &Site, visitor: &Visitor, command: TwinCommand, words: impl Into<String>) -> Result<Response, Stopped> {
     let outcome = site.submit(visitor, Command::Twin(command)).await?;
-    site.fresh_house().await?;
     done(site, visitor, outcome.map(|_| words.into())).await
 }
 

@@ -62,6 +62,8 @@ fn the_first_visit_leads_from_nothing_to_twins_that_serve() {
     at_b.wait_until_it_says("main", "Heard: a", A_WHILE);
     at_b.fill("#code", &code);
     at_b.click_words("//main", "Pair");
+    // Both were claimed: the password of the one that was joined counts, and whoever is signed out is told why.
+    at_b.wait_until_it_says("main", "You were signed out because another password counts now", A_WHILE);
     signs_in_until_it_lists(&at_b, "phone");
     at_a.click_words("//main", "Done there? Look");
     at_a.wait_until_it_says("main", "The twin is b", SOON);
@@ -69,6 +71,11 @@ fn the_first_visit_leads_from_nothing_to_twins_that_serve() {
     at_a.click_words("//main", "To the drill");
     at_a.wait_until_it_says("#state", "Both twins healthy.", A_WHILE);
     house.twins.wait_until_together();
+    for page in [&at_a, &at_b] {
+        page.go("/twins");
+        assert_eq!(page.path(), "/twins", "nobody is asked again");
+        assert!(!page.text("main").contains("changed on both"), "nothing to decide: {}", page.text("main"));
+    }
     at_a.assert_content();
     at_b.assert_content();
 }

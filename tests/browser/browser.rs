@@ -249,7 +249,9 @@ impl Browser {
             );
             std::thread::sleep(Duration::from_millis(50));
             if self.scripts == Scripts::Off {
-                self.go(&path);
+                // A click may be on its way to another page.
+                std::thread::sleep(Duration::from_millis(250));
+                self.go(&self.path());
             }
         }
     }

@@ -81,3 +81,61 @@ fn a_drill_is_aborted_on_the_drilled_one_and_refused_where_nobody_could_take_ove
     browser.wait_until_it_says("#drill", "The twins are not together", Duration::from_secs(6));
     assert!(!browser.has("form[action='/twins/drill']"), "no button where a drill is not possible");
 }
+
+#[test]
+fn a_drill_from_the_command_line_is_the_same_and_one_that_a_restart_cuts_off_is_told_as_such() {
+    let Some(lab) = enter("drill::a_drill_from_the_command_line_is_the_same_and_one_that_a_restart_cuts_off_is_told_as_such")
+    else {
+        return;
+    };
+    let mut house = House::new(&lab, "line");
+    let active = house.twins.active();
+    let soon = Duration::from_secs(10);
+    let said = |house: &House<'_>, words: &[&str]| {
+        let output = house.twins.command(active, &[&["twin", "drill"], words].concat());
+        let told = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).concat();
+        (output.status.code(), told)
+    };
+    for (words, part) in [
+        (&["--watch"][..], "There was no drill on this one yet"),
+        (&["--abort"], "in no drill"),
+        (&[], "Say --yes, if so."),
+        (&["--for", "5", "--yes"], "Choose 30 s to 10 min."),
+    ] {
+        let (code, told) = said(&house, words);
+        assert!(code == Some(1) && told.contains(part), "{words:?}: {code:?} {told}");
+    }
+
+    let (code, told) = std::thread::scope(|scope| {
+        let (house, said) = (&house, &said);
+        let drill = scope.spawn(move || said(house, &["--yes"]));
+        house.twins.wait_until("it plays dead", soon, || house.twins.state(active) == "drilled");
+        let (code, told) = said(house, &["--yes"]);
+        assert!(code == Some(1) && told.contains("No drill now."), "{code:?} {told}");
+        // Time for the twin to take over.
+        std::thread::sleep(Duration::from_secs(4));
+        assert_eq!(said(house, &["--abort"]).0, Some(0));
+        drill.join().expect("it ends with the drill")
+    });
+    assert_eq!(code, Some(0), "{told}");
+    for part in ["The drill has begun.", "The twin took over after", "0 devices lost.", "ended early", "together again"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+    assert!(told.contains("Started by: command line."), "{told}");
+    let (code, json) = said(&house, &["--watch", "--json"]);
+    let report: serde_json::Value = serde_json::from_str(&json).expect("only JSON");
+    assert_eq!((code, &report["by"], &report["cut_off"]), (Some(0), &"command line".into(), &false.into()), "{json}");
+
+    house.twins.wait_until("both are together again", soon, || house.twins.is_together());
+    house.twins.wait_until("a drill may begin", soon, || said(&house, &["--for", "60", "--yes", "--no-watch"]).0 == Some(0));
+    std::thread::sleep(Duration::from_secs(4));
+    house.twins.kill(active);
+    house.twins.start(active);
+    house.twins.wait_until_together();
+    let (code, told) = said(&house, &["--watch"]);
+    assert!(code == Some(1) && told.contains("was started again") && told.contains("Took over in"), "{code:?} {told}");
+    let browser = Browser::signed_in(&house, Scripts::Off);
+    browser.visit(active, "/twins");
+    browser.wait_until_it_says("#drill", "what came then is not known", soon);
+    assert!(!browser.text("#drill").contains("not been together since"), "{}", browser.text("#drill"));
+}

@@ -1,8 +1,8 @@
 //! A house with twins, their dashboards and some devices. The browser runs in the world's own network, which has a leg on
 //! the same segment.
 
-use std::cell::Cell;
 use std::process::Command;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use crate::lab::{Client, Kind, Lab, wait_until};
@@ -13,7 +13,7 @@ pub struct House<'l> {
     pub lab: &'l Lab,
     pub twins: Twins<'l>,
     /// Ports for the browsers' drivers.
-    next_port: Cell<u16>,
+    next_port: AtomicU16,
 }
 
 /// A small network, as a home has it.
@@ -67,7 +67,7 @@ impl<'l> House<'l> {
         }
         let mut twins = Twins::new(lab, &format!("browser-{name}"), settings);
         twins.web = "0.0.0.0:80";
-        House { lab, twins, next_port: Cell::new(9515) }
+        House { lab, twins, next_port: AtomicU16::new(9515) }
     }
 
     pub fn wait_for_pages(&self, sides: &[Side]) {
@@ -79,7 +79,7 @@ impl<'l> House<'l> {
     }
 
     pub fn port(&self) -> u16 {
-        self.next_port.replace(self.next_port.get() + 1)
+        self.next_port.fetch_add(1, Ordering::Relaxed)
     }
 
     /// A device on the LAN; its client is started by the caller.

@@ -93,3 +93,61 @@ fn a_row_that_somebody_is_at_stays_as_it_is_until_they_leave_it() {
     browser.wait_until_it_says(&format!("#{row}"), "Kept", SOON);
     browser.assert_content();
 }
+
+#[test]
+fn the_page_of_a_device_and_every_tab_of_activity_go_on_by_themselves() {
+    let Some(lab) = enter("live::the_page_of_a_device_and_every_tab_of_activity_go_on_by_themselves") else { return };
+    let mut house = House::new(&lab, "follow");
+    let lease = house.device("phone").start(&["hostname=phone"]);
+    let mac = lab.mac("phone");
+    let browser = Browser::signed_in(&house, Scripts::On);
+    let active = house.twins.active();
+    let is_same = || assert_eq!(browser.run("return window.isSame"), true, "{} was loaded anew", browser.path());
+    let open = |path: &str| {
+        browser.visit(active, path);
+        std::thread::sleep(OPENED);
+        browser.run("window.isSame = true;");
+    };
+
+    open("/activity");
+    browser.wait_until_it_says("#feed", "phone", SOON);
+    browser.click("#feed li:last-child summary");
+    let row = browser.run("return document.querySelector('#feed details[open]').closest('li').id");
+    let row = row.as_str().expect("rows have ids");
+    house.device("tablet").start(&["hostname=tablet"]);
+    browser.wait_until_it_says("#feed", "tablet", SOON);
+    assert!(browser.has(&format!("#{row} details[open]")), "what somebody has opened stays open: {}", browser.text("#feed"));
+    is_same();
+
+    open(&format!("/devices/{}", mac.replace(':', "-")));
+    browser.fill("#note", "mine");
+    browser.run("document.activeElement.blur();");
+    house.twins.ask(active.other(), &["reservations", "add", lease.address(), "--mac", &mac, "--name", "phone"]);
+    browser.wait_until_it_says("#device-about", "Kept", SOON);
+    assert_eq!(browser.value("#note"), "mine", "a form that somebody fills in is left alone");
+    is_same();
+    // Overtaken, it says so, and what was typed is there still; nothing takes it away.
+    browser.click(".keep-form button.primary");
+    browser.wait_until_it_says("main", "Somebody else has changed this meanwhile", SOON);
+    std::thread::sleep(OPENED * 3);
+    assert_eq!(browser.value("#note"), "mine");
+
+    open("/activity/changes");
+    house.twins.ask(active.other(), &["reservations", "remove", "phone"]);
+    browser.wait_until_it_says("#feed li:first-child", "phone", SOON);
+    is_same();
+
+    open("/activity/log");
+    browser.run("document.querySelector('#feed li').mark = 'first';");
+    house.device("kettle").start(&["hostname=kettle"]);
+    browser.wait_until_it_says("#feed li:first-child", &lab.mac("kettle"), SOON);
+    let place = browser.run("return [...document.querySelectorAll('#feed li')].findIndex((row) => row.mark === 'first')");
+    assert!(place.as_i64().is_some_and(|place| place > 0), "the lines that were there moved down as they are: {place}");
+    is_same();
+
+    open("/activity/system");
+    house.twins.kill(active.other());
+    browser.wait_until_it_says("#feed li:first-child", "Twins", SOON);
+    is_same();
+    browser.assert_content();
+}

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::browser::{Browser, Scheme, Scripts};
+use crate::crafted::{DISCOVER, OFFER, Plug, Query, mac};
 use crate::enter;
 use crate::house::House;
 use crate::pair::Side;
@@ -22,6 +23,24 @@ fn every_task_is_done_within_its_clicks_on_a_laptop() {
 }
 
 #[test]
+fn every_task_is_done_within_its_clicks_on_a_phone() {
+    let Some(lab) = enter("tasks::every_task_is_done_within_its_clicks_on_a_phone") else { return };
+    let house = House::new(&lab, "handy");
+    let browser = Browser::signed_in(&house, Scripts::On);
+    browser.look_as(360, Scheme::Light);
+    tasks(&house, &browser, Scripts::On);
+}
+
+#[test]
+fn every_task_is_done_within_its_clicks_on_a_laptop_without_scripts() {
+    let Some(lab) = enter("tasks::every_task_is_done_within_its_clicks_on_a_laptop_without_scripts") else { return };
+    let house = House::new(&lab, "desk");
+    let browser = Browser::signed_in(&house, Scripts::Off);
+    browser.look_as(1280, Scheme::Dark);
+    tasks(&house, &browser, Scripts::Off);
+}
+
+#[test]
 fn every_task_is_done_within_its_clicks_on_a_phone_without_scripts() {
     let Some(lab) = enter("tasks::every_task_is_done_within_its_clicks_on_a_phone_without_scripts") else { return };
     let house = House::new(&lab, "phone");
@@ -36,7 +55,8 @@ fn tasks(house: &House<'_>, browser: &Browser, scripts: Scripts) {
     browser.wait_until_it_says("#house", "printer", SOON);
     find_a_device(house, browser, scripts);
     see_whether_failover_is_all_right(browser);
-    keep_an_address(house, browser);
+    keep_an_address(house, browser, scripts);
+    keep_several(house, browser);
     see_why(browser);
     add_a_device(browser);
     see_what_is_free(browser);
@@ -45,23 +65,28 @@ fn tasks(house: &House<'_>, browser: &Browser, scripts: Scripts) {
     browser.assert_content();
 }
 
-/// Without scripts the form has to be sent.
 fn find_a_device(house: &House<'_>, browser: &Browser, scripts: Scripts) {
     let mac = house.lab.mac("printer");
     for wanted in ["prin", &mac[9..].replace(':', "-"), &mac[9..].replace(':', "").to_uppercase()] {
-        browser.home();
-        if scripts == Scripts::On {
-            browser.press("body", "/");
-            assert_eq!(browser.run("return document.activeElement.id"), "q", "`/` leads to the box");
-        }
-        browser.fill("#q", wanted);
-        if scripts == Scripts::Off {
-            browser.click_words("//main", "Find");
-        }
-        browser.wait_until_it_says("#found", "printer", SOON);
-        assert!(!browser.text("#found").contains("phone"), "`{wanted}` is the printer's: {}", browser.text("#found"));
-        assert_eq!(browser.clicks(), u32::from(scripts == Scripts::Off), "to find `{wanted}`");
+        find(browser, scripts, wanted);
     }
+}
+
+/// Without scripts the form has to be sent.
+fn find(browser: &Browser, scripts: Scripts, wanted: &str) {
+    browser.home();
+    if scripts == Scripts::On {
+        browser.press("body", "/");
+        assert_eq!(browser.run("return document.activeElement.id"), "q", "`/` leads to the box");
+    }
+    browser.fill("#q", wanted);
+    if scripts == Scripts::Off {
+        browser.click_words("//main", "Find");
+    }
+    browser.find("#found a[href^='/devices/']");
+    browser.wait_until_it_says("#found", "printer", SOON);
+    assert!(!browser.text("#found").contains("phone"), "`{wanted}` is the printer's: {}", browser.text("#found"));
+    assert_eq!(browser.clicks(), u32::from(scripts == Scripts::Off), "to find `{wanted}`");
 }
 
 fn see_whether_failover_is_all_right(browser: &Browser) {
@@ -71,7 +96,7 @@ fn see_whether_failover_is_all_right(browser: &Browser) {
     }
 }
 
-fn keep_an_address(house: &House<'_>, browser: &Browser) {
+fn keep_an_address(house: &House<'_>, browser: &Browser, scripts: Scripts) {
     let kept = || house.twins.ask(Side::A, &["reservations", "list"]);
     browser.home();
     browser.click("#house button[aria-label='Keep the address of printer']");
@@ -85,9 +110,43 @@ fn keep_an_address(house: &House<'_>, browser: &Browser) {
     browser.home();
     browser.click_words("//*[@id='house']", "printer");
     browser.fill("#address", ".57");
+    browser.fill("#note", "In the study");
     browser.click(".keep-form button.primary");
     browser.wait_for_notice("10.77.0.57 is kept for printer");
     assert_eq!(browser.clicks(), 2, "to keep another address");
+    for wanted in [".57", "STUDY"] {
+        find(browser, scripts, wanted);
+    }
+}
+
+/// One change, one Undo; refused where one of them was changed since.
+fn keep_several(house: &House<'_>, browser: &Browser) {
+    let kept = || house.twins.ask(Side::A, &["reservations", "list"]);
+    let keep = || {
+        browser.home();
+        browser.click_words("//nav", "Devices");
+        for name in ["phone", "tv"] {
+            browser.click(&format!("input[aria-label='Tick {name}']"));
+        }
+        browser.click_words("//main", "Keep the ticked");
+        browser.wait_for_notice("2 devices keep their addresses: ");
+        assert_eq!(browser.clicks(), 4, "to keep two: the list, two ticks and Keep");
+    };
+    keep();
+    assert!(kept().contains("phone") && kept().contains("tv"), "{}", kept());
+    browser.click_words("//main", "Undo");
+    browser.wait_for_notice("Taken back: changed 2 settings at once.");
+    assert!(!kept().contains("phone") && !kept().contains("tv") && kept().contains("printer"), "{}", kept());
+
+    keep();
+    house.twins.ask(Side::B, &["reservations", "remove", "tv"]);
+    house.twins.wait_until("A knows", SOON, || !kept().contains("tv"));
+    browser.click_words("//main", "Undo");
+    browser.find("main [role=alert]");
+    let refusal = browser.text("main [role=alert]");
+    assert!(refusal.contains("are not taken back together"), "{refusal}");
+    assert!(kept().contains("phone"), "{}", kept());
+    house.twins.ask(Side::B, &["reservations", "remove", "phone"]);
 }
 
 fn see_why(browser: &Browser) {
@@ -142,4 +201,29 @@ fn move_in(house: &House<'_>, browser: &Browser, scripts: Scripts) {
     assert_eq!(browser.clicks(), 3 + u32::from(scripts == Scripts::Off), "to move in");
     let kept = house.twins.ask(Side::A, &["reservations", "list"]);
     assert!(kept.contains("camera") && kept.contains("scales"), "{kept}");
+}
+
+/// A pool of one address, and two devices.
+const NARROW: &str = "[lease]\ndefault = \"1h\"\n[[subnet]]\nnetwork = \"10.77.0.0/24\"\npools = [\"10.77.0.100-10.77.0.100\"]\n";
+
+#[test]
+fn why_a_device_got_no_address_is_one_click_from_home() {
+    let Some(lab) = enter("tasks::why_a_device_got_no_address_is_one_click_from_home") else { return };
+    let house = House::of_one(&lab, "narrow", NARROW);
+    house.device("phone").start(&["hostname=phone"]);
+    lab.host("stranger", "lan", &[]);
+    let unheard = Plug::at("stranger").ask(&Query::new(DISCOVER, mac(1)), &[OFFER], Duration::from_secs(2));
+    assert!(unheard.is_none(), "there is no address left");
+    for (scripts, width, scheme) in [(Scripts::On, 1280, Scheme::Dark), (Scripts::Off, 360, Scheme::Light)] {
+        let browser = Browser::start(&house, scripts);
+        browser.visit(Side::A, "/");
+        browser.sign_in();
+        browser.look_as(width, scheme);
+        browser.home();
+        browser.click_words("//*[@id='problems']", "See why");
+        let why = browser.text("#device-why");
+        assert!(why.contains("Why is it not answered?") && why.contains("is full, 1 of 1"), "{why}");
+        assert_eq!(browser.clicks(), 1, "to see why it got none");
+        browser.assert_content();
+    }
 }

@@ -8,6 +8,8 @@ use crate::house::House;
 use crate::pair::{Pair, Side};
 
 const SOON: Duration = Duration::from_secs(8);
+/// What the twins tell each other every few seconds.
+const A_WHILE: Duration = Duration::from_secs(15);
 
 struct Lamp {
     mac: String,
@@ -107,5 +109,36 @@ fn what_two_edit_while_the_twins_are_apart_says_where_it_is_and_waits_for_a_choi
     let named = |side: Side| house.twins.ask(side, &["reservations", "list"]);
     assert_eq!(named(Side::A), named(Side::B));
     assert!(named(Side::A).contains("lamp-west") != named(Side::A).contains("lamp-east"), "{}", named(Side::A));
+    browser.assert_content();
+}
+
+#[test]
+fn who_is_new_is_the_same_on_both_though_one_of_them_was_off_when_it_came() {
+    let Some(lab) = enter("two::who_is_new_is_the_same_on_both_though_one_of_them_was_off_when_it_came") else { return };
+    let mut house = House::new(&lab, "same");
+    house.device("phone").start(&["hostname=phone"]);
+    let browser = Browser::signed_in(&house, Scripts::On);
+    house.twins.kill(Side::B);
+    house.twins.wait_until("A answers alone", SOON, || house.twins.state(Side::A) == "communications-interrupted");
+    house.device("printer").start(&["hostname=printer"]);
+    house.twins.start(Side::B);
+    house.twins.wait_until_together();
+    house.device("tv").start(&["hostname=tv"]);
+    let new_on = |side: Side| {
+        browser.visit(side, "/");
+        browser.sign_in();
+        for name in ["phone", "printer", "tv"] {
+            browser.wait_until_it_says("#house [id^=new-]", name, A_WHILE);
+        }
+        // In their order, and since when they are known.
+        browser.run("return [...document.querySelectorAll('#house [id^=new-]')].map((row) => row.id)")
+    };
+    assert_eq!(new_on(Side::A), new_on(Side::B));
+    // And each says when it was heard first.
+    let page = format!("/devices/{}", house.lab.mac("printer").replace(':', "-"));
+    for side in Side::BOTH {
+        browser.visit(side, &page);
+        browser.wait_until_it_says("#device-about", "for the first time", SOON);
+    }
     browser.assert_content();
 }

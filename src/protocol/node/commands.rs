@@ -41,10 +41,16 @@ impl Node {
         let touched = match &command {
             Command::Add(record) | Command::Put(record) => Some(record.key()),
             Command::Remove(key) => Some(key.clone()),
-            Command::Replace(_) | Command::Free(_) | Command::Twin(_) | Command::Reconcile { .. } | Command::Revert(_) => None,
+            Command::AddAll(_)
+            | Command::Replace(_)
+            | Command::Free(_)
+            | Command::Twin(_)
+            | Command::Reconcile { .. }
+            | Command::Revert(_) => None,
         };
         let after = match command {
             Command::Add(record) => check::after_add(&before, record),
+            Command::AddAll(records) => check::after_add_all(&before, records),
             Command::Put(record) => check::after_put(&before, record),
             Command::Remove(key) => check::after_remove(&before, &key),
             Command::Replace(settings) => {

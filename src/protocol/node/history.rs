@@ -108,6 +108,12 @@ pub(super) fn reverted(settings: &Settings, reversals: Vec<Reversal>) -> Result<
         if now == *before {
             return Err(if before == after {
                 format!("Only secrets of {name} were changed, which history does not keep. Write them anew.")
+            } else if reversals.len() > 1 {
+                format!(
+                    "{name} is as it was before that change already, so the {} that were changed at once are not taken back \
+                     together. Take back the others one by one.",
+                    reversals.len()
+                )
             } else {
                 format!("{name} is as it was before that change already. Nothing to take back.")
             });

@@ -68,12 +68,14 @@ pub struct Pair {
     pub session: Session,
     pub given_up: Vec<GivenUp>,
     pub entries: Vec<Entry>,
+    /// Who may sign in is for the other one to say: it was just paired with one that was there before.
+    pub joins: bool,
 }
 
 impl Node {
     /// This node has a twin, and is in `Startup` now: right after `new`, or when it has just been paired.
     pub fn pair(&mut self, now: Time, pair: Pair, out: &mut Vec<Action>) {
-        let Pair { mut memory, session, given_up, entries } = pair;
+        let Pair { mut memory, session, given_up, entries, joins } = pair;
         let newest = self.table.iter().map(|record| record.version.of(memory.rank)).max().unwrap_or(0);
         let newest_entry = entries.iter().map(|entry| entry.version.of(memory.rank)).max().unwrap_or(0);
         self.version = self.version.max(newest).max(newest_entry).max(memory.own_number);
@@ -150,7 +152,7 @@ impl Node {
         self.believe_old_acks();
         self.table.set_paired(&self.plan, true, now);
         self.note_limits();
-        self.enter_replica(now, out);
+        self.enter_replica(now, joins, out);
         self.store_memory(now, out);
         self.twin_tick(now, out);
     }

@@ -354,10 +354,43 @@ fn a_start_as_one_of_two_writes_down_what_differs_from_the_default() {
     settings.put(kept(1, 31));
     settings.put(Record::Twin(Twin { active: Rank::Second, ..Twin::default() }));
     let mut number = 40;
-    let replica = Replica::bootstrap(&settings, Rank::Second, &mut number);
+    let replica = Replica::bootstrap(&settings, Rank::Second, &mut number, false);
     assert_eq!((replica.entries.len(), number), (3, 43));
     assert!(replica.entries.values().all(|entry| entry.version.first == 0 && entry.version.second > 40));
     assert_eq!(*replica.assemble(), Assembled { settings, set_aside: vec![] });
+}
+
+#[test]
+fn who_may_sign_in_on_the_joining_one_gives_way_to_the_other_and_nothing_else_does() {
+    let access = |hash: &str| Record::Access(Access { password: Some(hash.into()), tokens: Vec::new() });
+    for (host, joining) in [(Rank::First, Rank::Second), (Rank::Second, Rank::First)] {
+        // As after a start: numbers begin far above those of the joining one's entry.
+        let (mut number, mut its_number) = (1 << 20, 1 << 20);
+        let mut settings = Settings::default();
+        settings.put(Record::Twin(Twin { active: Rank::Second, ..Twin::default() }));
+        settings.put(access("$argon2id$joining"));
+        let joining_one = Replica::bootstrap(&settings, joining, &mut its_number, true);
+        assert_eq!(*joining_one.assemble(), Assembled { settings: settings.clone(), set_aside: vec![] }, "until it hears more");
+        let nobody = Replica::bootstrap(&Settings::default(), host, &mut number, false);
+        let claimed_by = |host: Replica| {
+            let mut both = [host.clone(), joining_one.clone()];
+            for (to, from) in [(0, &joining_one), (1, &host)] {
+                for entry in from.entries.values() {
+                    let merged = both[to].merge(entry).entry;
+                    both[to].put(merged);
+                }
+            }
+            assert_eq!(both[0], both[1]);
+            assert_eq!(both[0].to_reconcile(both[0].assemble()), []);
+            assert!(both[0].entries.contains_key(&RecordKey::Twin), "its other settings stay");
+            both[0].assemble().settings.access.password.clone()
+        };
+        assert_eq!(claimed_by(nobody).as_deref(), Some("$argon2id$joining"), "better than that anybody may claim the two");
+        let mut settings = Settings::default();
+        settings.put(access("$argon2id$host"));
+        let host = Replica::bootstrap(&settings, host, &mut number, false);
+        assert_eq!(claimed_by(host).as_deref(), Some("$argon2id$host"));
+    }
 }
 
 #[test]

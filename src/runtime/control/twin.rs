@@ -8,9 +8,15 @@ use std::{future::Future, net::SocketAddr, pin::Pin, sync::Arc, time::Duration};
 
 use super::{CommandOutcome, Door};
 use crate::{
-    protocol::{Node, node::TwinStatus, replica::ToReconcile},
+    protocol::{
+        Node,
+        failover::State as PairState,
+        node::{Precheck, TwinStatus},
+        replica::ToReconcile,
+    },
     runtime::{
         clock::Clock,
+        drill::Report,
         handle::{COMMAND_LINE, Stopped},
         led::{self, Sign},
     },
@@ -87,9 +93,22 @@ pub struct Light {
     pub rhythm: &'static str,
 }
 
+/// What `twinlease twin drill` is told.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct DrillReport {
+    /// This node plays dead, for so many seconds more.
+    pub secs_left: Option<u64>,
+    /// Of the one that goes on here.
+    pub under_way: Option<Report>,
+    pub last: Option<Report>,
+    /// What must hold for one to begin.
+    pub prechecks: Vec<Precheck>,
+}
+
 pub(super) fn routes() -> Router<Door> {
     Router::new()
         .route("/twin", get(report))
+        .route("/twin/drill", get(drill))
         .route("/twin/code", post(show_code))
         .route("/twin/pair", post(pair))
         .route("/twin/unpair", post(unpair))
@@ -104,6 +123,16 @@ async fn report(State(door): State<Door>) -> Result<Json<TwinReport>, Stopped> {
     let link = door.link.as_ref().map(|link| link.facts());
     let (serving, trouble) = (status.serving, status.trouble);
     Ok(Json(TwinReport { node: status.twin, waits_for_twin, serving, trouble, link, light, to_reconcile }))
+}
+
+async fn drill(State(door): State<Door>) -> Result<Json<DrillReport>, Stopped> {
+    let look = |node: &Node, clock: &Clock| {
+        let twin = node.status(clock.now()).twin.filter(|twin| twin.state == PairState::Drilled);
+        (twin.map(|twin| twin.wait_secs.unwrap_or_default()), node.drill_prechecks(clock.now()))
+    };
+    let (secs_left, prechecks) = door.handle.read(look).await?;
+    let drills = door.handle.drills();
+    Ok(Json(DrillReport { secs_left, under_way: drills.under_way(), last: drills.last(), prechecks }))
 }
 
 async fn show_code(State(door): State<Door>) -> Json<CodeOutcome> {

@@ -17,12 +17,14 @@ const LINE_BYTES_MAX: usize = 2 << 10;
 /// Two files are kept, the older one as `NAME.1`: together no more than the memory holds.
 const FILE_BYTES_MAX: usize = BYTES_MAX / 2;
 
-static KEPT: Mutex<Kept> = Mutex::new(Kept { lines: VecDeque::new(), bytes: 0 });
+static KEPT: Mutex<Kept> = Mutex::new(Kept { lines: VecDeque::new(), bytes: 0, forgotten: 0 });
 
 #[derive(Debug)]
 struct Kept {
     lines: VecDeque<Box<str>>,
     bytes: usize,
+    /// How many stood before the first of `lines`.
+    forgotten: usize,
 }
 
 impl Kept {
@@ -32,6 +34,7 @@ impl Kept {
         self.lines.push_back(line.into());
         while self.bytes > BYTES_MAX {
             self.bytes -= self.lines.pop_front().map_or(self.bytes, |first| first.len());
+            self.forgotten += 1;
         }
     }
 }
@@ -40,9 +43,10 @@ fn kept() -> MutexGuard<'static, Kept> {
     KEPT.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Oldest first.
-pub fn lines() -> Vec<Box<str>> {
-    kept().lines.iter().cloned().collect()
+/// Oldest first, each with its number, which stays.
+pub fn lines() -> Vec<(usize, Box<str>)> {
+    let kept = kept();
+    (kept.forgotten..).zip(kept.lines.iter().cloned()).collect()
 }
 
 /// Writes to `out`, and keeps what it writes.
@@ -145,12 +149,13 @@ mod tests {
 
     #[test]
     fn the_oldest_lines_go_first_and_a_long_one_is_cut() {
-        let mut kept = Kept { lines: VecDeque::new(), bytes: 0 };
+        let mut kept = Kept { lines: VecDeque::new(), bytes: 0, forgotten: 0 };
         for number in 0..100_000 {
             kept.keep(&format!("line {number}"));
         }
         assert!(kept.bytes <= BYTES_MAX && kept.bytes > BYTES_MAX - 100, "{}", kept.bytes);
         assert_eq!(kept.lines.back().map(|line| &**line), Some("line 99999"));
+        assert_eq!(*kept.lines[0], *format!("line {}", kept.forgotten), "each keeps its number");
         kept.keep(&"ü".repeat(LINE_BYTES_MAX));
         assert_eq!(kept.lines.back().map(|line| line.len()), Some(LINE_BYTES_MAX));
         assert_eq!(kept.bytes, kept.lines.iter().map(|line| line.len()).sum::<usize>());
@@ -176,7 +181,7 @@ mod tests {
         let sizes = [path.clone(), TwoFiles::older(&path)].map(|path| fs::metadata(path).expect("is there").len());
         assert!(sizes.iter().all(|size| *size <= FILE_BYTES_MAX as u64 + 1100), "{sizes:?}");
         Tee::new(io::sink(), Some(&path));
-        assert!(lines().iter().any(|line| line.starts_with(" INFO 999 ")));
+        assert!(lines().iter().any(|(_, line)| line.starts_with(" INFO 999 ")));
         let _ = fs::remove_dir_all(&folder);
     }
 
@@ -187,6 +192,6 @@ mod tests {
         writeln!(tee, "first").expect("memory takes it");
         writeln!(tee, "second").expect("memory takes it");
         assert_eq!(String::from_utf8_lossy(&out), "first\nsecond\n");
-        assert!(lines().iter().any(|line| line.contains("/nonexistent/log")));
+        assert!(lines().iter().any(|(_, line)| line.contains("/nonexistent/log")));
     }
 }

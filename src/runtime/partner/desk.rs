@@ -15,7 +15,7 @@ use super::{
     key::{PublicKey, random},
     pairing::{
         CODE_DIGITS, Confirm, Confirmed, Exchange, Introduction, Method, PROTOCOL, Refusal, Role, Seal, Secret, Start, Started,
-        clean, own_rank,
+        clean, joins, own_rank,
     },
     record::{self, Record, Step},
 };
@@ -158,7 +158,8 @@ impl Desk {
         }
         let rank = own_rank((&self.identity.key, &open.own), (&peer, &open.other))?;
         let address = (open.other.link_port != 0).then(|| SocketAddr::new(from, open.other.link_port));
-        self.keep(record_of(Step::Proposed, peer, rank, address, open.other))?;
+        let joins = joins(open.method, Role::Responder, &open.own, &open.other, rank);
+        self.keep(record_of(Step::Proposed, peer, (rank, joins), address, open.other))?;
         Ok(Confirmed { mac: open.seal.mac(Role::Responder) })
     }
 
@@ -185,7 +186,7 @@ impl Desk {
     pub fn agree(
         &mut self,
         peer: PublicKey,
-        rank: Rank,
+        (rank, joins): (Rank, bool),
         address: SocketAddr,
         other: Introduction,
         takes_back: bool,
@@ -198,19 +199,19 @@ impl Desk {
             Some(record) if record.step == Step::Paired && !(takes_back && is_same_box(record)) => Err(Refusal::HasTwin),
             Some(before) if before.step == Step::Paired => {
                 let replaces = Some(Box::new(before.clone()));
-                let record = Record { replaces, ..record_of(Step::Agreed, peer, rank, Some(address), other) };
+                let record = Record { replaces, ..record_of(Step::Agreed, peer, (rank, joins), Some(address), other) };
                 self.keep(record.clone())?;
                 Ok(record)
             }
             Some(record) if record.key != peer => Err(Refusal::Busy),
             Some(before) => {
                 let replaces = before.replaces.clone();
-                let record = Record { replaces, ..record_of(Step::Agreed, peer, rank, Some(address), other) };
+                let record = Record { replaces, ..record_of(Step::Agreed, peer, (rank, joins), Some(address), other) };
                 self.keep(record.clone())?;
                 Ok(record)
             }
             None => {
-                let record = record_of(Step::Agreed, peer, rank, Some(address), other);
+                let record = record_of(Step::Agreed, peer, (rank, joins), Some(address), other);
                 self.keep(record.clone())?;
                 Ok(record)
             }
@@ -277,7 +278,13 @@ impl Desk {
     }
 }
 
-fn record_of(step: Step, key: PublicKey, rank: Rank, address: Option<SocketAddr>, other: Introduction) -> Record {
+fn record_of(
+    step: Step,
+    key: PublicKey,
+    (rank, joins): (Rank, bool),
+    address: Option<SocketAddr>,
+    other: Introduction,
+) -> Record {
     Record {
         step,
         key,
@@ -286,6 +293,7 @@ fn record_of(step: Step, key: PublicKey, rank: Rank, address: Option<SocketAddr>
         rank,
         partner_has_leases: other.has_leases,
         partner_is_blank_first: other.is_blank_first,
+        joins,
         address,
         replaces: None,
     }

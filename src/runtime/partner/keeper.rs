@@ -9,7 +9,7 @@ use tokio::{
 };
 
 use super::{
-    CodeFacts, Discovery, Inbound, dial, discovery,
+    CodeFacts, Discovery, Inbound, dial, discovery, heard,
     key::{PublicKey, random},
     lane,
     meet::{self, Failure},
@@ -345,6 +345,7 @@ impl Keeper {
         for lane in LANES {
             self.lanes.spawn(lane::run(Arc::clone(&self.shared), lane, Arc::clone(&config)));
         }
+        self.lanes.spawn(heard::run(Arc::clone(&self.shared), Arc::clone(&config)));
         self.lanes.spawn(snapshot::run(Arc::clone(&self.shared), config));
     }
 }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     dial::{self, Answer, Connection, Trouble},
     lane::{REQUEST_TIMEOUT, hello},
-    pairing::{Confirm, Confirmed, Exchange, Method, Refusal, Role, Secret, Start, Started, own_rank},
+    pairing::{Confirm, Confirmed, Exchange, Method, Refusal, Role, Secret, Start, Started, joins, own_rank},
     record::{Record, Step},
     server::{COMMIT_PATH, CONFIRM_PATH, START_PATH},
     shared::{News, Shared},
@@ -87,7 +87,8 @@ pub async fn meet(shared: &Arc<Shared>, address: SocketAddr, secret: Secret) -> 
     }
     let rank = own_rank((&identity.key, &own), (&peer, &started.from))?;
     let mut desk = shared.desk.lock().await;
-    let record = desk.agree(peer, rank, connection.address, started.from, takes_back)?;
+    let joins = joins(secret.method, Role::Initiator, &own, &started.from, rank);
+    let record = desk.agree(peer, (rank, joins), connection.address, started.from, takes_back)?;
     shared.publish(&desk, Instant::now());
     drop(desk);
     let mut outcome = commit_over(shared, &mut connection, &record).await;

@@ -164,6 +164,20 @@ pub fn own_rank(own: (&PublicKey, &Introduction), other: (&PublicKey, &Introduct
     }
 }
 
+/// Whether this one joins the other: then the other one's password counts on both. Exactly one of the two does. One that has
+/// had a twin or devices is there already; else it is the one where the code of the other was typed.
+pub fn joins(method: Method, role: Role, own: &Introduction, other: &Introduction, own_rank: Rank) -> bool {
+    let is_settled = |one: &Introduction| one.has_leases || !one.is_blank_first;
+    match (is_settled(own), is_settled(other)) {
+        (true, false) => false,
+        (false, true) => true,
+        (true, true) | (false, false) => match method {
+            Method::Code => matches!(role, Role::Initiator),
+            Method::PairKey => own_rank == Rank::Second,
+        },
+    }
+}
+
 /// One side of an exchange, until the other's share is there.
 pub struct Exchange(Spake2<Ed25519Group>);
 
@@ -283,6 +297,27 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn one_of_two_joins_the_other_and_never_one_that_devices_know() {
+        let kinds = [(false, true), (true, false), (false, false)];
+        let introductions =
+            kinds.map(|(has_leases, is_blank_first)| Introduction { is_blank_first, ..introduction(None, None, has_leases) });
+        for method in [Method::Code, Method::PairKey] {
+            for (here, there) in introductions.iter().flat_map(|here| introductions.iter().map(move |there| (here, there))) {
+                for rank in [Rank::First, Rank::Second] {
+                    let initiator = joins(method, Role::Initiator, here, there, rank);
+                    let responder = joins(method, Role::Responder, there, here, rank.other());
+                    assert!(initiator != responder, "{method:?} {here:?} {there:?}");
+                    if here.has_leases && there.is_blank_first {
+                        assert!(!initiator);
+                    }
+                }
+            }
+        }
+        let [blank, ..] = &introductions;
+        assert!(joins(Method::Code, Role::Initiator, blank, blank, Rank::First), "where the code was typed");
     }
 
     #[test]

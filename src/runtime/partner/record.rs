@@ -47,6 +47,9 @@ pub struct Record {
     /// What the other said of itself when it paired.
     pub partner_has_leases: bool,
     pub partner_is_blank_first: bool,
+    /// This node has joined the other: its password counts.
+    #[serde(default)]
+    pub joins: bool,
     /// Where it answered last.
     pub address: Option<SocketAddr>,
     /// Until it is `Paired`: the twin in whose place it comes. That one counts, should nothing come of this.
@@ -106,6 +109,7 @@ mod tests {
             rank: Rank::Second,
             partner_has_leases: true,
             partner_is_blank_first: false,
+            joins: true,
             address: Some("192.0.2.2:8067".parse().expect("an address")),
             replaces: None,
         };

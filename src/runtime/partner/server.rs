@@ -32,6 +32,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 
 use super::{
+    heard::{self, HEARD_PATH},
     key::PublicKey,
     lane::{HELLO_PATH, MESSAGES_PATH, PAGE_TIMEOUT, PORT_HEADER, REQUEST_TIMEOUT, WALL_HEADER, wall_header},
     pairing::{Hello, Refusal},
@@ -51,7 +52,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Under way at the same time, from one host and from all.
 const HANDSHAKES_EACH_MAX: usize = 8;
 const HANDSHAKES_MAX: usize = 64;
-/// Open at the same time: the oldest goes. A twin needs five; one that lost its power leaves some behind.
+/// Open at the same time: the oldest goes. A twin needs six; one that lost its power leaves some behind.
 const CONNECTIONS_MAX: usize = 16;
 /// For a refused handshake to be read by the other.
 const ALERT_LINGER: Duration = Duration::from_millis(300);
@@ -207,7 +208,10 @@ struct Caller {
 fn routes(caller: Caller, partner: Option<PublicKey>) -> Router {
     let routes = Router::new().route(HELLO_PATH, get(hello)).route(COMMIT_PATH, post(commit));
     let routes = match partner {
-        Some(_) => routes.route(MESSAGES_PATH, post(messages)).route(SNAPSHOT_PATH, post(snapshot)),
+        Some(_) => {
+            let routes = routes.route(MESSAGES_PATH, post(messages)).route(HEARD_PATH, post(what_it_heard));
+            routes.route(SNAPSHOT_PATH, post(snapshot))
+        }
         None => routes.route(START_PATH, post(start)).route(CONFIRM_PATH, post(confirm)),
     };
     routes.with_state(caller)
@@ -262,6 +266,10 @@ async fn messages(State(caller): State<Caller>, headers: HeaderMap, body: Body) 
 
 async fn snapshot(State(caller): State<Caller>, headers: HeaderMap, body: Body) -> Response {
     snapshot::receive(&caller.shared, &headers, body).await
+}
+
+async fn what_it_heard(State(caller): State<Caller>, body: Body) -> Response {
+    heard::receive(&caller.shared, body).await
 }
 
 fn parse(bytes: &[u8]) -> serde_json::Result<Vec<Envelope>> {

@@ -27,7 +27,10 @@ use super::{
 };
 use crate::{
     protocol::failover::{Envelope, Rank},
-    runtime::clock::{Wall, WallTrust},
+    runtime::{
+        clock::{Wall, WallTrust},
+        presence::Presence,
+    },
 };
 
 /// Bodies up to this size have room of their own, so that pages never keep a heartbeat out.
@@ -92,6 +95,7 @@ pub struct Shared {
     /// Random, new at each start.
     pub session: u64,
     pub wall_trust: WallTrust,
+    pub presence: Presence,
     pub configured: Vec<SocketAddr>,
     pub queue: Queue,
     pub snapshots: Snapshots,
@@ -119,6 +123,7 @@ impl Shared {
         identity: Identity,
         session: u64,
         wall_trust: WallTrust,
+        presence: Presence,
         configured: Vec<SocketAddr>,
         desk: Desk,
         snapshots: Snapshots,
@@ -132,6 +137,7 @@ impl Shared {
             identity,
             session,
             wall_trust,
+            presence,
             configured,
             queue: Queue::default(),
             snapshots,

@@ -2,6 +2,7 @@
 
 mod bad_partner;
 mod found;
+mod heard;
 mod pairing;
 mod snapshot;
 mod strangers;
@@ -69,6 +70,10 @@ impl Node {
         let (link, notices) = Link::start(config, sender).expect("a link");
         assert_eq!(notices, [""; 0]);
         Node { link, inbound, data, identity }
+    }
+
+    fn presence(&self) -> crate::runtime::presence::Presence {
+        self.link.handle().shared.presence.clone()
     }
 
     async fn address(&self) -> SocketAddr {
@@ -158,6 +163,7 @@ fn was_paired(data: &Scratch, step: Step, key: PublicKey, address: Option<Socket
         rank: Rank::First,
         partner_has_leases: false,
         partner_is_blank_first: true,
+        joins: false,
         address,
         replaces: None,
     };

@@ -74,7 +74,8 @@ impl Diary {
 
     fn write_presence(&mut self, connection: &Connection, Unwritten { known, days }: &Unwritten) -> rusqlite::Result<()> {
         let mut insert = connection.prepare_cached(
-            "INSERT INTO device VALUES (?1,?2,?3) ON CONFLICT (hw) DO UPDATE SET last_wall_ms = excluded.last_wall_ms",
+            "INSERT INTO device VALUES (?1,?2,?3) ON CONFLICT (hw) DO UPDATE SET
+             first_wall_ms = min(first_wall_ms, excluded.first_wall_ms), last_wall_ms = excluded.last_wall_ms",
         )?;
         for Known { hw, first_wall_ms, last_wall_ms } in known {
             insert.execute(params![hw_to_blob(hw), first_wall_ms, last_wall_ms])?;

@@ -166,7 +166,6 @@ async fn store(
     if let Err(refusal) = site.submit(&visitor, Command::Put(record)).await? {
         return Ok((StatusCode::CONFLICT, refusal).into_response());
     }
-    site.fresh_house().await?;
     Ok(let_in(site, peer, &hash, to, Some(notice)))
 }
 
@@ -191,6 +190,8 @@ struct SignIn {
     shell: Shell,
     errors: Errors,
     next: String,
+    /// Why somebody who was signed in is asked again.
+    why: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -221,11 +222,22 @@ async fn sign_in_page(
     if gate::signed_in(&site, &headers, peer.is_tls, &house.settings, true).is_some() {
         return Ok(Redirect::to(next).into_response());
     }
-    Ok(sign_in_view(&house, Errors::default(), next))
+    let was_signed_out = cookie::id(&headers, peer.is_tls).is_some_and(|id| site.door().sessions.is_void(Instant::now(), &id));
+    Ok(sign_in_view(&house, Errors::default(), next, was_signed_out.then(|| another_password(&house))))
 }
 
-fn sign_in_view(house: &House, errors: Errors, next: &str) -> Response {
-    shell::page(&SignIn { shell: Shell::outside(house, "Sign in"), errors, next: next.into() })
+fn another_password(house: &House) -> String {
+    match &house.twin_name {
+        Some(twin) => format!(
+            "You were signed out because another password counts now: it was changed, or this one joined {twin} and took over \
+             the password of {twin}. Sign in with that one."
+        ),
+        None => "You were signed out because the password was changed. Sign in with the new one.".into(),
+    }
+}
+
+fn sign_in_view(house: &House, errors: Errors, next: &str, why: Option<String>) -> Response {
+    shell::page(&SignIn { shell: Shell::outside(house, "Sign in"), errors, next: next.into(), why })
 }
 
 /// A page of this device: nobody is sent elsewhere by a link that was made for them.
@@ -258,14 +270,14 @@ async fn sign_in(
             return Ok(let_in(&site, peer, &stored, next, None));
         }
         Checked::Busy => return Ok(busy()),
-        Checked::TooOften(left) => return Ok(too_often(left, |errors| sign_in_view(&house, errors, next))),
+        Checked::TooOften(left) => return Ok(too_often(left, |errors| sign_in_view(&house, errors, next, None))),
         Checked::Wrong => {
             let mut errors = Errors::default();
             errors.add("password", "That is not the password. If nobody knows it: `twinlease password reset` on the device.");
             errors
         }
     };
-    Ok(shell::with(StatusCode::UNPROCESSABLE_ENTITY, sign_in_view(&house, wrong, next)))
+    Ok(shell::with(StatusCode::UNPROCESSABLE_ENTITY, sign_in_view(&house, wrong, next, None)))
 }
 
 enum Checked {

@@ -64,6 +64,8 @@ struct Session {
     /// Of the stored password that let them in. Another password, set here, on the twin or on the command line, and this
     /// session is none.
     password: Digest,
+    /// Another password came. Kept so that its browser can be told why it is signed out.
+    is_void: bool,
     visitor: Visitor,
 }
 
@@ -78,7 +80,8 @@ impl Sessions {
             let Some(oldest) = sessions.iter().min_by_key(|(_, session)| session.seen).map(|(id, _)| *id) else { break };
             sessions.remove(&oldest);
         }
-        let session = Session { begun: now, seen: now, password: digest_of(password.as_bytes()), visitor: visitor.clone() };
+        let session =
+            Session { begun: now, seen: now, password: digest_of(password.as_bytes()), is_void: false, visitor: visitor.clone() };
         sessions.insert(id.digest(), session);
         (id, visitor)
     }
@@ -88,14 +91,24 @@ impl Sessions {
     pub fn find(&self, now: Instant, id: &SessionId, password: &str, asks: bool) -> Option<Visitor> {
         let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let session = sessions.get_mut(&id.digest())?;
-        if !session.lasts(now) || session.password != digest_of(password.as_bytes()) {
+        if !session.lasts(now) {
             sessions.remove(&id.digest());
+            return None;
+        }
+        session.is_void |= session.password != digest_of(password.as_bytes());
+        if session.is_void {
             return None;
         }
         if asks {
             session.seen = now;
         }
         Some(session.visitor.clone())
+    }
+
+    /// Whoever has this id was signed out by another password.
+    pub fn is_void(&self, now: Instant, id: &SessionId) -> bool {
+        let sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.get(&id.digest()).is_some_and(|session| session.is_void && session.lasts(now))
     }
 
     pub fn close(&self, id: &SessionId) {
@@ -134,6 +147,9 @@ mod tests {
         let (id, _) = sessions.open(now, "hash");
         assert!(sessions.find(now, &id, "other", true).is_none());
         assert!(sessions.find(now, &id, "hash", true).is_none(), "and not for a moment only");
+        assert!(sessions.is_void(now, &id) && !sessions.is_void(now + LIFE, &id), "who was is told why");
+        let (stranger, _) = Sessions::default().open(now, "hash");
+        assert!(!sessions.is_void(now, &stranger));
     }
 
     #[test]

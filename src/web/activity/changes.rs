@@ -18,7 +18,8 @@ use crate::{
     runtime::{handle::Stopped, store::Step},
     settings::RecordKey,
     web::{
-        Site,
+        House, Site,
+        live::{Fragment, Parts, Place},
         notice::{Notice, see},
         shell::{self, Section, Shell},
         visitor::Visitor,
@@ -59,38 +60,75 @@ struct Page {
     shell: Shell,
     tab: Tab,
     q: String,
-    rows: Vec<Row>,
     /// What is wrong, as a sentence.
     trouble: Option<String>,
+    is_one: bool,
+    feed: Feed,
+}
+
+struct Feed {
+    rows: Vec<Row>,
+    q: String,
+    /// It could not be read: that nothing is there means nothing.
+    is_unread: bool,
     /// One step with all that belongs to it.
     is_one: bool,
     is_first: bool,
     next: Option<String>,
 }
 
+#[derive(Template)]
+#[template(path = "activity_changes_feed.html")]
+struct FeedPart {
+    feed: Feed,
+}
+
 pub async fn changes(State(site): State<Site>, visitor: Visitor, Query(wanted): Query<Wanted>) -> Result<Response, Stopped> {
     Ok(shell::page(&list(&site, &visitor, wanted, None).await?))
+}
+
+/// What is live of it.
+pub fn parts<'a>(site: &'a Site, _: &'a House, place: &'a Place) -> Parts<'a> {
+    Box::pin(async move {
+        let Wanted { q, before } = place.asked();
+        // What cannot be read now is not taken away.
+        let Ok(steps) = steps(site, &q, before).await else { return Vec::new() };
+        Fragment::new("feed", &FeedPart { feed: Feed::new(steps, q, before) }).into_iter().collect()
+    })
+}
+
+async fn steps(site: &Site, q: &str, before: Option<u64>) -> Result<Vec<Step>, String> {
+    let text = q.to_owned();
+    site.look(move |archive| archive.changes(PAGE_ROWS + 1, before, &text)).await
 }
 
 async fn list(site: &Site, visitor: &Visitor, wanted: Wanted, trouble: Option<String>) -> Result<Page, Stopped> {
     let house = site.house().await?;
     let Wanted { q, before } = wanted;
-    let text = q.clone();
-    let (steps, unread) = match site.look(move |archive| archive.changes(PAGE_ROWS + 1, before, &text)).await {
+    let (steps, unread) = match steps(site, &q, before).await {
         Ok(steps) => (steps, None),
         Err(sentence) => (Vec::new(), Some(sentence)),
     };
-    let shell = Shell::new(&house, visitor, Section::Activity, "Activity");
+    // What was earlier does not change any more. A refusal stands beside what it was about.
+    let live = if before.is_none() && trouble.is_none() { "changes" } else { "" };
+    let shell = Shell::new(&house, visitor, Section::Activity, "Activity").live(live);
     Ok(view(shell, steps, q, before, trouble.or(unread)))
 }
 
-fn view(shell: Shell, mut steps: Vec<Step>, q: String, before: Option<u64>, trouble: Option<String>) -> Page {
-    let has_more = steps.len() > PAGE_ROWS;
-    steps.truncate(PAGE_ROWS);
-    let last = steps.last().filter(|_| has_more).map(|step| step.id.to_string());
-    let next = last.map(|last| address(Tab::Changes.path(), &[("q", &q), ("before", &last)]));
-    let rows = steps.into_iter().map(row).collect();
-    Page { shell, tab: Tab::Changes, q, rows, trouble, is_one: false, is_first: before.is_none(), next }
+fn view(shell: Shell, steps: Vec<Step>, q: String, before: Option<u64>, trouble: Option<String>) -> Page {
+    let feed = Feed { is_unread: trouble.is_some(), ..Feed::new(steps, q.clone(), before) };
+    Page { shell, tab: Tab::Changes, q, trouble, is_one: false, feed }
+}
+
+impl Feed {
+    fn new(mut steps: Vec<Step>, q: String, before: Option<u64>) -> Feed {
+        let has_more = steps.len() > PAGE_ROWS;
+        steps.truncate(PAGE_ROWS);
+        let last = steps.last().filter(|_| has_more).map(|step| step.id.to_string());
+        let next = last.map(|last| address(Tab::Changes.path(), &[("q", &q), ("before", &last)]));
+        let rows = steps.into_iter().map(row).collect();
+        Feed { rows, q, is_unread: false, is_one: false, is_first: before.is_none(), next }
+    }
 }
 
 pub async fn one(State(site): State<Site>, visitor: Visitor, Path(id): Path<u64>) -> Result<Response, Stopped> {
@@ -103,7 +141,8 @@ pub async fn one(State(site): State<Site>, visitor: Visitor, Path(id): Path<u64>
     let house = site.house().await?;
     let shell = Shell::new(&house, &visitor, Section::Activity, "Activity");
     let rows = step.into_iter().map(row).collect();
-    let page = Page { shell, tab: Tab::Changes, q: String::new(), rows, trouble, is_one: true, is_first: true, next: None };
+    let feed = Feed { rows, q: String::new(), is_unread: trouble.is_some(), is_one: true, is_first: true, next: None };
+    let page = Page { shell, tab: Tab::Changes, q: String::new(), trouble, is_one: true, feed };
     Ok((status, shell::page(&page)).into_response())
 }
 

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::{
     PAGE_ROWS, Tab, address,
     moment::{Moment, repeated},
+    row_ids,
 };
 use crate::{
     protocol::explain::{Decision, Outcome},
@@ -21,6 +22,7 @@ use crate::{
     web::{
         House, Site,
         devices::id::DeviceId,
+        live::{Fragment, Parts, Place},
         shell::{self, Section, Shell},
         visitor::Visitor,
     },
@@ -39,6 +41,7 @@ pub struct Wanted {
 
 #[derive(Debug)]
 pub struct Row {
+    pub id: String,
     pub device: String,
     pub name: Option<String>,
     pub mac: String,
@@ -57,6 +60,10 @@ struct Page {
     tab: Tab,
     q: String,
     only_trouble: bool,
+    feed: Feed,
+}
+
+struct Feed {
     rows: Vec<Row>,
     found: usize,
     is_filtered: bool,
@@ -64,36 +71,73 @@ struct Page {
     next: Option<String>,
 }
 
+#[derive(Template)]
+#[template(path = "activity_devices_feed.html")]
+struct FeedPart {
+    feed: Feed,
+}
+
 pub async fn devices(State(site): State<Site>, visitor: Visitor, Query(wanted): Query<Wanted>) -> Result<Response, Stopped> {
     let house = site.house().await?;
-    // References only: the loop is not kept waiting for a page.
-    let mut decisions: Vec<Arc<Decision>> = site.handle().read(|node, _| node.explain().all().cloned().collect()).await?;
-    decisions.sort_unstable_by_key(|decision| std::cmp::Reverse((decision.last_at, decision.hw)));
-    let shell = Shell::new(&house, &visitor, Section::Activity, "Activity");
+    let decisions = latest(&site).await?;
+    let shell = Shell::new(&house, &visitor, Section::Activity, "Activity").live(wanted.live());
     Ok(shell::page(&view(shell, &house, &decisions, wanted)))
 }
 
+/// What is live of it.
+pub fn parts<'a>(site: &'a Site, house: &'a House, place: &'a Place) -> Parts<'a> {
+    Box::pin(async move {
+        let Ok(decisions) = latest(site).await else { return Vec::new() };
+        let feed = Feed::new(house, &decisions, &place.asked());
+        Fragment::new("feed", &FeedPart { feed }).into_iter().collect()
+    })
+}
+
+async fn latest(site: &Site) -> Result<Vec<Arc<Decision>>, Stopped> {
+    // References only: the loop is not kept waiting for a page.
+    let mut decisions: Vec<Arc<Decision>> = site.handle().read(|node, _| node.explain().all().cloned().collect()).await?;
+    decisions.sort_unstable_by_key(|decision| std::cmp::Reverse((decision.last_at, decision.hw)));
+    Ok(decisions)
+}
+
 fn view(shell: Shell, house: &House, decisions: &[Arc<Decision>], wanted: Wanted) -> Page {
-    let text = wanted.q.trim().to_lowercase();
-    let only_trouble = wanted.only == "trouble";
-    let found: Vec<&Arc<Decision>> = decisions
-        .iter()
-        .filter(|decision| !only_trouble || is_trouble(decision))
-        .filter(|decision| text.is_empty() || has(decision, &text))
-        .collect();
-    let page = wanted.page.clamp(1, found.len().div_ceil(PAGE_ROWS).max(1));
-    let rows = found.iter().skip((page - 1) * PAGE_ROWS).take(PAGE_ROWS).map(|decision| row(house, decision)).collect();
-    let to = |page: usize| address(Tab::Devices.path(), &[("q", &wanted.q), ("only", &wanted.only), ("page", &page.to_string())]);
-    Page {
-        shell,
-        tab: Tab::Devices,
-        previous: (page > 1).then(|| to(page - 1)),
-        next: (page * PAGE_ROWS < found.len()).then(|| to(page + 1)),
-        is_filtered: only_trouble || !text.is_empty(),
-        only_trouble,
-        rows,
-        found: found.len(),
-        q: wanted.q,
+    let feed = Feed::new(house, decisions, &wanted);
+    Page { shell, tab: Tab::Devices, only_trouble: wanted.only_trouble(), feed, q: wanted.q }
+}
+
+impl Wanted {
+    fn only_trouble(&self) -> bool {
+        self.only == "trouble"
+    }
+
+    /// Somebody who turned to what was earlier reads on, and nothing moves away.
+    fn live(&self) -> &'static str {
+        if self.page <= 1 { "activity" } else { "" }
+    }
+}
+
+impl Feed {
+    fn new(house: &House, decisions: &[Arc<Decision>], wanted: &Wanted) -> Feed {
+        let text = wanted.q.trim().to_lowercase();
+        let only_trouble = wanted.only_trouble();
+        let found: Vec<&Arc<Decision>> = decisions
+            .iter()
+            .filter(|decision| !only_trouble || is_trouble(decision))
+            .filter(|decision| text.is_empty() || has(decision, &text))
+            .collect();
+        let page = wanted.page.clamp(1, found.len().div_ceil(PAGE_ROWS).max(1));
+        let shown = || found.iter().skip((page - 1) * PAGE_ROWS).take(PAGE_ROWS);
+        let ids = row_ids(shown().map(|decision| i64::try_from(decision.at.0).unwrap_or(i64::MAX)));
+        let rows = shown().zip(ids).map(|(decision, id)| row(house, decision, id)).collect();
+        let to =
+            |page: usize| address(Tab::Devices.path(), &[("q", &wanted.q), ("only", &wanted.only), ("page", &page.to_string())]);
+        Feed {
+            previous: (page > 1).then(|| to(page - 1)),
+            next: (page * PAGE_ROWS < found.len()).then(|| to(page + 1)),
+            is_filtered: only_trouble || !text.is_empty(),
+            rows,
+            found: found.len(),
+        }
     }
 }
 
@@ -110,7 +154,7 @@ fn sentence(decision: &Decision) -> String {
     format!("{}: {}", decision.asked, decision.outcome)
 }
 
-fn row(house: &House, decision: &Decision) -> Row {
+fn row(house: &House, decision: &Decision, id: String) -> Row {
     let wall_ms = house.clock.wall_ms_of(decision.last_at);
     let times = decision.repeats.saturating_add(1);
     let mut repeated = repeated(times, (decision.last_at - decision.at).as_secs());
@@ -118,6 +162,7 @@ fn row(house: &House, decision: &Decision) -> Row {
         words.push_str(", never answered");
     }
     Row {
+        id,
         device: DeviceId::Hw(decision.hw).to_string(),
         name: decision.name.as_deref().map(Into::into),
         mac: decision.hw.to_string(),

@@ -12,7 +12,8 @@ use super::Tab;
 use crate::{
     runtime::{handle::Stopped, log::kept},
     web::{
-        Site,
+        House, Site,
+        live::{Fragment, Place},
         shell::{self, Section, Shell},
         visitor::Visitor,
     },
@@ -33,35 +34,64 @@ struct Page {
     shell: Shell,
     tab: Tab,
     q: String,
-    /// Latest first; whether it tells of trouble.
-    lines: Vec<(Box<str>, bool)>,
+    feed: Feed,
+}
+
+struct Feed {
+    q: String,
+    /// Latest first.
+    lines: Vec<Line>,
     /// Found, but not shown.
     more: usize,
 }
 
+struct Line {
+    number: usize,
+    text: Box<str>,
+    is_trouble: bool,
+}
+
+#[derive(Template)]
+#[template(path = "activity_log_feed.html")]
+struct FeedPart {
+    feed: Feed,
+}
+
 pub async fn log(State(site): State<Site>, visitor: Visitor, Query(wanted): Query<Wanted>) -> Result<Response, Stopped> {
     let house = site.house().await?;
-    let shell = Shell::new(&house, &visitor, Section::Activity, "Activity");
+    let shell = Shell::new(&house, &visitor, Section::Activity, "Activity").live("log");
     Ok(shell::page(&view(shell, kept::lines(), wanted.q)))
 }
 
-fn view(shell: Shell, lines: Vec<Box<str>>, q: String) -> Page {
-    let wanted = q.trim().to_lowercase();
-    let mut found: Vec<Box<str>> =
-        lines.into_iter().rev().filter(|line| wanted.is_empty() || line.to_lowercase().contains(&wanted)).collect();
-    let more = found.len().saturating_sub(LINES_SHOWN);
-    found.truncate(LINES_SHOWN);
-    let lines = found.into_iter().map(|line| {
-        // Behind the date, which is as long in each.
-        let is_trouble = line.split_whitespace().nth(1).is_some_and(|level| matches!(level, "WARN" | "ERROR"));
-        (line, is_trouble)
-    });
-    Page { shell, tab: Tab::Log, q, lines: lines.collect(), more }
+/// What is live of it.
+pub fn parts(_: &Site, _: &House, place: &Place) -> Vec<Fragment> {
+    let Wanted { q } = place.asked();
+    Fragment::new("feed", &FeedPart { feed: Feed::new(kept::lines(), q) }).into_iter().collect()
+}
+
+fn view(shell: Shell, lines: Vec<(usize, Box<str>)>, q: String) -> Page {
+    Page { shell, tab: Tab::Log, q: q.clone(), feed: Feed::new(lines, q) }
+}
+
+impl Feed {
+    fn new(lines: Vec<(usize, Box<str>)>, q: String) -> Feed {
+        let wanted = q.trim().to_lowercase();
+        let mut found: Vec<(usize, Box<str>)> =
+            lines.into_iter().rev().filter(|(_, line)| wanted.is_empty() || line.to_lowercase().contains(&wanted)).collect();
+        let more = found.len().saturating_sub(LINES_SHOWN);
+        found.truncate(LINES_SHOWN);
+        let lines = found.into_iter().map(|(number, text)| {
+            // Behind the date, which is as long in each.
+            let is_trouble = text.split_whitespace().nth(1).is_some_and(|level| matches!(level, "WARN" | "ERROR"));
+            Line { number, text, is_trouble }
+        });
+        Feed { q, lines: lines.collect(), more }
+    }
 }
 
 pub async fn download(_: Visitor) -> Response {
     let mut text = String::new();
-    for line in kept::lines() {
+    for (_, line) in kept::lines() {
         text.push_str(&line);
         text.push('\n');
     }
@@ -74,5 +104,5 @@ pub async fn download(_: Visitor) -> Response {
 
 #[cfg(test)]
 pub(super) fn page_of(shell: Shell, lines: &[&str], q: &str) -> String {
-    view(shell, lines.iter().map(|line| (*line).into()).collect(), q.into()).render().expect("a page")
+    view(shell, lines.iter().map(|line| (*line).into()).enumerate().collect(), q.into()).render().expect("a page")
 }

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use super::{
     PAGE_ROWS, Tab, address,
     moment::{Moment, repeated},
+    row_ids,
 };
 use crate::{
     runtime::{
@@ -17,7 +18,8 @@ use crate::{
         journal::{Kind, Note},
     },
     web::{
-        Site,
+        House, Site,
+        live::{Fragment, Parts, Place},
         shell::{self, Section, Shell},
         visitor::Visitor,
     },
@@ -34,6 +36,7 @@ pub struct Wanted {
 
 #[derive(Debug)]
 pub struct Row {
+    pub id: String,
     pub kind: &'static str,
     pub text: String,
     pub moment: Moment,
@@ -49,41 +52,80 @@ struct Page {
     kind: String,
     /// Word and words.
     kinds: Vec<(&'static str, &'static str)>,
-    rows: Vec<Row>,
     trouble: Option<String>,
+    feed: Feed,
+}
+
+struct Feed {
+    rows: Vec<Row>,
+    is_filtered: bool,
+    /// It could not be read: that nothing is there means nothing.
+    is_unread: bool,
     is_first: bool,
     next: Option<String>,
 }
 
+#[derive(Template)]
+#[template(path = "activity_system_feed.html")]
+struct FeedPart {
+    feed: Feed,
+}
+
+type Notes = Vec<(Option<u64>, Note)>;
+
 pub async fn system(State(site): State<Site>, visitor: Visitor, Query(wanted): Query<Wanted>) -> Result<Response, Stopped> {
     let house = site.house().await?;
-    let Wanted { q, kind, before } = wanted.clone();
-    let kind = Kind::ALL.into_iter().find(|known| known.word() == kind);
-    let notes = site.look(move |archive| archive.notes(PAGE_ROWS + 1, before, kind, &q)).await;
-    let (notes, trouble) = match notes {
+    let (notes, trouble) = match notes(&site, &wanted).await {
         Ok(notes) => (notes, None),
         Err(sentence) => (Vec::new(), Some(sentence)),
     };
-    let shell = Shell::new(&house, &visitor, Section::Activity, "Activity");
+    // What was earlier does not change any more.
+    let live = if wanted.before.is_none() { "system" } else { "" };
+    let shell = Shell::new(&house, &visitor, Section::Activity, "Activity").live(live);
     Ok(shell::page(&view(shell, notes, wanted, trouble)))
 }
 
-fn view(shell: Shell, mut notes: Vec<(Option<u64>, Note)>, wanted: Wanted, trouble: Option<String>) -> Page {
-    let has_more = notes.len() > PAGE_ROWS;
-    notes.truncate(PAGE_ROWS);
-    let Wanted { q, kind, before } = wanted;
-    let last = notes.last().filter(|_| has_more).and_then(|(id, _)| *id).map(|id| id.to_string());
-    let next = last.map(|last| address(Tab::System.path(), &[("q", &q), ("kind", &kind), ("before", &last)]));
-    let rows = notes.into_iter().map(|(_, note)| row(note)).collect();
-    let kinds = Kind::ALL.map(|kind| (kind.word(), words(kind)));
-    let kinds = [("", "Everything")].into_iter().chain(kinds).collect();
-    Page { shell, tab: Tab::System, q, kind, kinds, rows, trouble, is_first: before.is_none(), next }
+/// What is live of it.
+pub fn parts<'a>(site: &'a Site, _: &'a House, place: &'a Place) -> Parts<'a> {
+    Box::pin(async move {
+        let wanted = place.asked();
+        // What cannot be read now is not taken away.
+        let Ok(notes) = notes(site, &wanted).await else { return Vec::new() };
+        Fragment::new("feed", &FeedPart { feed: Feed::new(notes, &wanted) }).into_iter().collect()
+    })
 }
 
-fn row(note: Note) -> Row {
+async fn notes(site: &Site, wanted: &Wanted) -> Result<Notes, String> {
+    let Wanted { q, kind, before } = wanted.clone();
+    let kind = Kind::ALL.into_iter().find(|known| known.word() == kind);
+    site.look(move |archive| archive.notes(PAGE_ROWS + 1, before, kind, &q)).await
+}
+
+fn view(shell: Shell, notes: Notes, wanted: Wanted, trouble: Option<String>) -> Page {
+    let feed = Feed { is_unread: trouble.is_some(), ..Feed::new(notes, &wanted) };
+    let kinds = Kind::ALL.map(|kind| (kind.word(), words(kind)));
+    let kinds = [("", "Everything")].into_iter().chain(kinds).collect();
+    Page { shell, tab: Tab::System, q: wanted.q, kind: wanted.kind, kinds, trouble, feed }
+}
+
+impl Feed {
+    fn new(mut notes: Notes, wanted: &Wanted) -> Feed {
+        let has_more = notes.len() > PAGE_ROWS;
+        notes.truncate(PAGE_ROWS);
+        let Wanted { q, kind, before } = wanted;
+        let last = notes.last().filter(|_| has_more).and_then(|(id, _)| *id).map(|id| id.to_string());
+        let next = last.map(|last| address(Tab::System.path(), &[("q", q), ("kind", kind), ("before", &last)]));
+        let ids = row_ids(notes.iter().map(|(_, note)| note.first_wall_ms));
+        let rows = notes.into_iter().zip(ids).map(|((_, note), id)| row(note, id)).collect();
+        let is_filtered = !q.is_empty() || !kind.is_empty();
+        Feed { rows, is_filtered, is_unread: false, is_first: before.is_none(), next }
+    }
+}
+
+fn row(note: Note, id: String) -> Row {
     let Note { kind, text, first_wall_ms, last_wall_ms, times } = note;
     let over_secs = u64::try_from((last_wall_ms - first_wall_ms) / 1000).unwrap_or(0);
-    Row { kind: words(kind), text, moment: Moment::of(last_wall_ms), repeated: repeated(times, over_secs) }
+    Row { id, kind: words(kind), text, moment: Moment::of(last_wall_ms), repeated: repeated(times, over_secs) }
 }
 
 fn words(kind: Kind) -> &'static str {

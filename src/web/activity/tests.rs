@@ -16,7 +16,7 @@ use crate::{
         store::Step,
     },
     settings::{Identifier, Record, Reservation, access::Access},
-    web::{House, devices::example, shell::Shell},
+    web::{House, devices::example, guard::Guards, scratch::Scratch, shell::Shell},
 };
 
 const HOSTILE: &str = "<script>alert(1)</script>\"'&\u{202e}\u{0}";
@@ -90,7 +90,8 @@ fn repeats_are_told_once_and_how_often() {
 #[test]
 fn the_feed_is_found_by_name_mac_and_words_page_by_page() {
     let decisions: Vec<_> = (0..120).map(|nth| decision(nth, if nth == 7 { "tv" } else { "lamp" }, 0)).collect();
-    let rows = |q: &str, page| devices::page_of(shell(), &house(), &decisions, q, "trouble", page).matches("<li class").count();
+    let rows =
+        |q: &str, page| devices::page_of(shell(), &house(), &decisions, q, "trouble", page).matches("<li id=\"row-").count();
     assert_eq!((rows("TV", 1), rows("02-00-00-00-00-07", 1), rows("pool", 1), rows("printer", 1)), (1, 1, PAGE_ROWS, 0));
     assert_eq!((rows("", 0), rows("", 3), rows("", 99)), (PAGE_ROWS, 20, 20));
     let html = devices::page_of(shell(), &house(), &decisions, "", "", 2);
@@ -156,4 +157,32 @@ fn where_nothing_is_each_page_says_what_will_be_there() {
         assert!(html.contains(told), "{told}: {html}");
         assert_eq!(html.matches("aria-current=\"page\"").count(), 1, "{html}");
     }
+}
+
+#[tokio::test]
+async fn the_newest_page_is_live_and_an_earlier_one_stays_as_it_is() {
+    let mut browser = Scratch::claimed(Guards::ALL);
+    browser.sign_in().await;
+    let pages = [
+        ("/activity", "activity"),
+        ("/activity?q=tv&page=1", "activity"),
+        ("/activity?page=2", ""),
+        ("/activity/system", "system"),
+        ("/activity/system?before=9", ""),
+        ("/activity/changes", "changes"),
+        ("/activity/changes?before=9", ""),
+        ("/activity/log", "log"),
+    ];
+    for (path, name) in pages {
+        let told = browser.get(path).await;
+        assert!(told.body.contains(&format!("data-page=\"{name}\"")), "{path}: {}", told.body);
+    }
+}
+
+#[test]
+fn rows_are_known_again_while_others_come_above_them() {
+    let before = row_ids([30, 20, 20, 10]);
+    let after = row_ids([40, 30, 20, 20, 10]);
+    assert_eq!(before, after[1..]);
+    assert_ne!(before[1], before[2]);
 }

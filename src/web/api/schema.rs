@@ -253,6 +253,8 @@ pub struct DrillDoc {
     pub asked: u32,
     pub answered: u32,
     pub together_after_ms: Option<u64>,
+    /// The program was started again before the end: what came after that is not in it.
+    pub cut_off: bool,
     pub told: String,
 }
 

@@ -138,6 +138,7 @@ fn drill(report: Report) -> DrillDoc {
         asked: report.asked,
         answered: report.answered,
         together_after_ms: report.together_after_ms,
+        cut_off: report.cut_off,
     }
 }
 

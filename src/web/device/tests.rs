@@ -22,10 +22,9 @@ fn errors(house: &House, pairs: &[(&str, &str)]) -> crate::web::form::Errors {
 
 fn page(house: &House, id: &str) -> String {
     let device = find(&gather(house), &id.parse().expect("an id")).expect("it is listed");
-    let memory =
-        Memory { decisions: house.asked.values().cloned().collect(), free: vec![address("192.0.2.109")], ..Memory::default() };
+    let memory = Memory { decisions: house.asked.values().cloned().collect(), ..Memory::default() };
     let view = DeviceView::new(&device, house, &memory, Span::Day);
-    let form = FormView::new(link(&device.id), Fields::for_device(&device, memory.free.first().copied()), "Keep this address");
+    let form = FormView::new(link(&device.id), Fields::for_device(&device, Some(address("192.0.2.109"))), "Keep this address");
     Page { shell: Shell::outside(house, view.called.clone()), device: view, form }.render().expect("the page is shown")
 }
 

@@ -14,6 +14,8 @@ use crate::{
 /// One decision.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Told {
+    /// By which it is known again on a page that is live.
+    pub id: String,
     pub when: When,
     pub asked: String,
     pub steps: Vec<String>,
@@ -70,6 +72,7 @@ impl Told {
         let times = decision.repeats.saturating_add(1);
         let span = (decision.last_at - decision.at).as_secs();
         Told {
+            id: format!("asked-{}", decision.at.0),
             when: When::of(house, decision.last_at),
             asked: capital(&decision.asked.to_string()),
             steps: decision.steps.iter().map(|step| capital(&step.to_string())).collect(),

@@ -29,8 +29,6 @@ pub struct Memory {
     pub decisions: Vec<Arc<Decision>>,
     pub options: OptionTable,
     pub hours: Hours,
-    /// Where another address is looked for.
-    pub free: Vec<std::net::Ipv4Addr>,
 }
 
 #[derive(Debug)]
@@ -63,7 +61,6 @@ pub struct DeviceView {
     pub timeline: Timeline,
     /// Anything at all is known of when it was heard.
     pub has_hours: bool,
-    pub free: Vec<String>,
 }
 
 impl DeviceView {
@@ -115,7 +112,6 @@ impl DeviceView {
                 .unwrap_or_default(),
             timeline: Timeline::new(&memory.hours, now_hours.unwrap_or(0), span),
             has_hours: !memory.hours.is_empty(),
-            free: memory.free.iter().map(|address| address.to_string()).collect(),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What Home says: problems first, each with its remedy; then how the twins and the pools are, and who is new.
 
+use std::borrow::Cow;
+
 use crate::{
     protocol::{
         alerts::Kind,
@@ -14,6 +16,7 @@ use crate::{
         House,
         devices::{
             device::{Device, Standing, gather},
+            link,
             list::Row,
             when::{When, ago},
         },
@@ -35,7 +38,14 @@ pub struct Problem {
     /// A class of the stylesheet: nothing, `warn` or `info`.
     pub kind: &'static str,
     pub text: String,
-    pub remedy: Option<(&'static str, &'static str)>,
+    pub remedy: Remedy,
+}
+
+/// Where it leads, and the words on it.
+type Remedy = Option<(Cow<'static, str>, &'static str)>;
+
+fn remedy(to: &'static str, words: &'static str) -> Remedy {
+    Some((to.into(), words))
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,7 +127,7 @@ fn problems(house: &House, around: &Around, devices: &[Device<'_>]) -> Vec<Probl
     let mut list = Vec::new();
     let mut add = |kind, text: String, remedy| list.push(Problem { kind, text, remedy });
     if status.subnets.is_empty() {
-        add("warn", "No network is set up, so nobody is given an address.".into(), Some(("/welcome", "Set it up")));
+        add("warn", "No network is set up, so nobody is given an address.".into(), remedy("/welcome", "Set it up"));
     }
     if let Some(trouble) = &status.trouble {
         let text = format!("Nothing new can be promised: {trouble}. Devices keep what they have. Look at the card or the disk.");
@@ -132,7 +142,7 @@ fn problems(house: &House, around: &Around, devices: &[Device<'_>]) -> Vec<Probl
             "No interface of this machine is up with an address in {}, so no device is heard. Plug in its cable, or give it an address there.",
             networks.join(" or ")
         );
-        add("", text, Some(("/settings/network", "Open the network's settings")));
+        add("", text, remedy("/settings/network", "Open the network's settings"));
     }
     if let Some(twin) = &status.twin {
         twin_problem(twin, &mut add);
@@ -144,7 +154,7 @@ fn problems(house: &House, around: &Around, devices: &[Device<'_>]) -> Vec<Probl
                 format!("{} edits were made on both twins while they were apart, and contradict each other.", several.len())
             }
         };
-        add("warn", text, Some(("/twins", "Decide")));
+        add("warn", text, remedy("/twins", "Decide"));
     }
     for subnet in &status.subnets {
         if subnet.pool_size > 0 && subnet.pool_used >= subnet.pool_size {
@@ -152,17 +162,17 @@ fn problems(house: &House, around: &Around, devices: &[Device<'_>]) -> Vec<Probl
                 "The pool of {} is full, {} of {}. New devices are not answered.",
                 subnet.network, subnet.pool_used, subnet.pool_size
             );
-            add("", text, Some(("/map", "Grow the pool")));
+            add("", text, remedy("/map", "Grow the pool"));
         } else if subnet.pool_used * 100 >= subnet.pool_size * NEARLY_FULL_PERCENT && subnet.pool_size > 0 {
             let text =
                 format!("The pool of {} is nearly full: {} of {} used.", subnet.network, subnet.pool_used, subnet.pool_size);
-            add("warn", text, Some(("/map", "Grow the pool")));
+            add("warn", text, remedy("/map", "Grow the pool"));
         }
     }
     unanswered(house, devices, &mut add);
     for rival in &around.rivals {
         let text = format!("{} Devices may get wrong addresses from it. Switch its DHCP off.", rival.sentence());
-        add("", text, Some(("/activity", "See what it does")));
+        add("", text, remedy("/activity", "See what it does"));
     }
     let told = [Kind::Conflict, Kind::Clones, Kind::BackupLate, Kind::ClockWrong];
     for open in around.open.iter().filter(|open| told.contains(&open.kind)) {
@@ -174,55 +184,60 @@ fn problems(house: &House, around: &Around, devices: &[Device<'_>]) -> Vec<Probl
     list
 }
 
-type Remedy = Option<(&'static str, &'static str)>;
-
 fn unanswered(house: &House, devices: &[Device<'_>], add: &mut impl FnMut(&'static str, String, Remedy)) {
-    let silent: Vec<&Device<'_>> = devices.iter().filter(|device| device.standing(house.now) == Standing::Unanswered).collect();
-    let named: Vec<String> = silent.iter().take(UNANSWERED_NAMED).map(|device| device.called()).collect();
-    let more = silent.len().saturating_sub(UNANSWERED_NAMED);
-    let text = match silent.len() {
-        0 => return,
-        1 => format!("{} asks for an address and gets none.", named[0]),
-        count if more > 0 => format!("{count} devices ask for an address and get none: {} and {more} more.", named.join(", ")),
-        count => format!("{count} devices ask for an address and get none: {}.", named.join(", ")),
-    };
-    add("warn", text, Some(("/devices?show=unanswered&sort=-heard", "See why")));
+    let silent = devices.iter().filter(|device| device.standing(house.now) == Standing::Unanswered);
+    let mut silent: Vec<&Device<'_>> = silent.collect();
+    // Without an address they come in no order.
+    silent.sort_by(|one, other| one.id.cmp(&other.id));
+    // Each with the way to its trace; many, and they are a list.
+    if silent.len() > UNANSWERED_NAMED {
+        let named: Vec<String> = silent.iter().take(UNANSWERED_NAMED).map(|device| device.called()).collect();
+        let more = silent.len() - UNANSWERED_NAMED;
+        let text = format!("{} devices ask for an address and get none: {} and {more} more.", silent.len(), named.join(", "));
+        return add("warn", text, remedy("/devices?show=unanswered&sort=-heard", "See why"));
+    }
+    for device in silent {
+        let text = format!("{} asks for an address and gets none.", device.called());
+        add("warn", text, Some((link(&device.id).into(), "See why")));
+    }
 }
 
 fn twin_problem(twin: &TwinStatus, add: &mut impl FnMut(&'static str, String, Remedy)) {
-    let see = Some(("/twins", "Open Twins"));
+    let see = || remedy("/twins", "Open Twins");
     let wait = twin.wait_secs.map(|secs| format!(" It takes at most {} more.", spell(secs))).unwrap_or_default();
     let silent_for = spell(twin.since_secs);
     match twin.state {
         State::CommunicationsInterrupted => add(
             "",
             format!("The twin has been silent for {silent_for}. This one serves alone; your devices keep working."),
-            Some(("/twins", "See what to do")),
+            remedy("/twins", "See what to do"),
         ),
         State::PartnerDown => {
             add(
                 "warn",
                 format!("The twin counts as switched off, for {silent_for}. This one serves alone."),
-                Some(("/twins", "See what to do")),
+                remedy("/twins", "See what to do"),
             );
         }
         State::Recover if twin.forgot.is_some() => {
-            add("", format!("This one answers nobody until it knows again what it may have forgotten.{wait}"), see);
+            add("", format!("This one answers nobody until it knows again what it may have forgotten.{wait}"), see());
         }
         State::Recover => {
-            add("warn", format!("This one learns from its twin what it missed, and answers nobody yet.{wait}"), see)
+            add("warn", format!("This one learns from its twin what it missed, and answers nobody yet.{wait}"), see())
         }
-        State::Startup | State::Reconcile => add("info", "This one compares notes with its twin.".into(), see),
-        State::ShuttingDown => add("warn", "This one was told to shut down and answers nobody. It may be unplugged.".into(), see),
-        State::Drilled => add("info", "A drill is on: this one is silent on purpose, and ends that by itself.".into(), see),
+        State::Startup | State::Reconcile => add("info", "This one compares notes with its twin.".into(), see()),
+        State::ShuttingDown => {
+            add("warn", "This one was told to shut down and answers nobody. It may be unplugged.".into(), see())
+        }
+        State::Drilled => add("info", "A drill is on: this one is silent on purpose, and ends that by itself.".into(), see()),
         State::Normal | State::Alone => {}
     }
     let Some(partner) = twin.partner.as_ref().filter(|partner| partner.in_contact) else { return };
     if partner.in_trouble {
-        add("", "The twin's disk takes nothing at present. Look at its card.".into(), see);
+        add("", "The twin's disk takes nothing at present. Look at its card.".into(), see());
     }
     if partner.is_deaf {
-        add("", "The twin runs, but hears no device. Look at its cable and its switch port.".into(), see);
+        add("", "The twin runs, but hears no device. Look at its cable and its switch port.".into(), see());
     }
 }
 

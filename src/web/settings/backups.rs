@@ -261,17 +261,11 @@ async fn restore(
         Err(sentence) => return Ok(list_page(&site, &house, &visitor, sentence)),
     };
     Ok(match site.submit(&visitor, Command::Replace(Box::new(settings))).await? {
-        Ok(saved) => {
-            site.fresh_house().await?;
-            notice::see(
-                &visitor,
-                PATH,
-                Notice {
-                    undo: saved.change,
-                    ..Notice::new(format!("The settings of {when} are back. Leases are as they were."))
-                },
-            )
-        }
+        Ok(saved) => notice::see(
+            &visitor,
+            PATH,
+            Notice { undo: saved.change, ..Notice::new(format!("The settings of {when} are back. Leases are as they were.")) },
+        ),
         Err(refusal) => list_page(&site, &house, &visitor, refusal),
     })
 }

@@ -231,7 +231,6 @@ async fn apply(
     }
     Ok(match site.submit(&visitor, Command::Replace(Box::new(settings))).await? {
         Ok(saved) => {
-            site.fresh_house().await?;
             let things = if changes.len() == 1 { "1 change".to_string() } else { format!("{} changes", changes.len()) };
             notice::see(
                 &visitor,

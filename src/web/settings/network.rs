@@ -267,7 +267,6 @@ async fn remove(
     }
     Ok(match site.submit(&visitor, Command::Remove(RecordKey::Subnet(network))).await? {
         Ok(saved) => {
-            site.fresh_house().await?;
             notice::see(&visitor, HOME, Notice { undo: saved.change, ..Notice::new(format!("Network {network} is removed.")) })
         }
         Err(refusal) => {

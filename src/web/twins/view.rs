@@ -311,21 +311,11 @@ fn steps(report: &Report, here: &str, twin: &str, secs_left: Option<u64>) -> Vec
 
 impl LastDrill {
     fn new(report: &Report) -> LastDrill {
-        let lasted = report.lasted_ms.unwrap_or(0) / 1000;
-        let cut = if report.was_cut_short() { ", ended early" } else { "" };
-        let together = match report.together_after_ms {
-            Some(ms) => format!("Both were together again {} after its end.", seconds(ms)),
-            None => "The two have not been together since.".into(),
-        };
-        let answered = if report.answered == report.asked { "all".into() } else { report.answered.to_string() };
-        let more = format!(
-            "{} was silent for {}{cut}. {} made-up devices asked, {answered} were answered; the longest wait was {}. {together} Started by: {}.",
-            report.node,
-            spell(lasted),
-            report.asked,
-            seconds(report.longest_wait_ms),
-            report.by,
-        );
-        LastDrill { sentence: report.sentence(), more, date: report.date().unwrap_or_default(), ago: ago(report.secs_ago()) }
+        LastDrill {
+            sentence: report.sentence(),
+            more: report.more(),
+            date: report.date().unwrap_or_default(),
+            ago: ago(report.secs_ago()),
+        }
     }
 }

@@ -9,7 +9,7 @@ use crate::{
         node::{Noted, Reversal},
         replica::Edited,
     },
-    settings::{LeaseTimes, Record, RecordKey, Server, Settings, access::Access},
+    settings::{LeaseTimes, Record, RecordKey, Server, Settings, access::Access, alerts::Alerts},
 };
 
 fn secs(secs: u64) -> Duration {
@@ -85,10 +85,8 @@ fn changes_made_while_apart_are_told_with_the_moment_at_which_they_were_made() {
     assert_eq!(moments, [(1000, "dashboard", true), (2000, "attic", true)]);
 }
 
-#[test]
-fn what_a_replaced_twin_had_edited_is_not_overwritten_by_the_new_one() {
-    // Only the second has ever edited this one.
-    let access = |password: &str| Record::Access(Access { password: Some(password.into()), tokens: Vec::new() });
+/// B has set a password and died; A is paired with a new box that has another one.
+fn replaced(joins: bool) -> House {
     let mut house = House::together();
     house.command_by(B, Edited::new("dashboard", 1000), Command::Put(access("$argon2id$old"))).expect("it is sound");
     house.wait(secs(1));
@@ -97,11 +95,34 @@ fn what_a_replaced_twin_had_edited_is_not_overwritten_by_the_new_one() {
     house.command(A, Command::Twin(TwinCommand::Unpair)).expect("it serves");
     house.wipe(B);
     house.set_up(B, access("$argon2id$new"));
+    house.set_up(B, Record::Alerts(Alerts { pool_percent: 77, ..Alerts::default() }));
     house.pair_anew(A);
+    house.joins = joins.then_some(B);
     house.start(B);
     house.wait(secs(5));
+    house
+}
+
+fn access(password: &str) -> Record {
+    Record::Access(Access { password: Some(password.into()), tokens: Vec::new() })
+}
+
+#[test]
+fn what_a_replaced_twin_had_edited_is_not_overwritten_by_the_new_one() {
+    // Only the second has ever edited this one.
+    let house = replaced(false);
     for node in [A, B] {
         assert_eq!(house.settings(node).record(&RecordKey::Access), Some(access("$argon2id$old")), "in force on {node}");
         assert_eq!(house.status(node).map(|status| status.to_reconcile.len()), Some(1), "and the other kept on {node}");
+    }
+}
+
+#[test]
+fn who_joins_takes_over_who_may_sign_in_without_a_question_and_brings_its_other_settings() {
+    let house = replaced(true);
+    for node in [A, B] {
+        assert_eq!(house.settings(node).record(&RecordKey::Access), Some(access("$argon2id$old")), "in force on {node}");
+        assert_eq!(house.status(node).map(|status| status.to_reconcile.len()), Some(0), "nothing to decide on {node}");
+        assert_eq!(house.settings(node).alerts.pool_percent, 77, "{node}");
     }
 }

@@ -64,6 +64,8 @@ pub struct House {
     /// What the disk of each has not written yet, while it stands still.
     stalled: [Option<Vec<Commit>>; 2],
     sessions: u64,
+    /// Who is paired at its next start with one that was there before.
+    pub joins: Option<usize>,
     heard: BTreeMap<u8, Vec<Heard>>,
     done: Vec<Result<(), String>>,
 }
@@ -87,6 +89,7 @@ impl House {
             is_held: false,
             stalled: [None, None],
             sessions: 0,
+            joins: None,
             heard: BTreeMap::new(),
             done: Vec::new(),
         };
@@ -114,7 +117,7 @@ impl House {
         let mut out = Vec::new();
         if let Some(memory) = disk.memory {
             let (given_up, entries) = (disk.given_up.into_values().collect(), disk.entries.into_values().collect());
-            let pair = Pair { memory, session: Session(self.sessions), given_up, entries };
+            let pair = Pair { memory, session: Session(self.sessions), given_up, entries, joins: self.joins == Some(node) };
             fresh.pair(self.now, pair, &mut out);
         }
         self.nodes[node] = Some(fresh);
@@ -151,7 +154,7 @@ impl House {
         let rank = if node == A { Rank::First } else { Rank::Second };
         let memory = self.node(node).memory().cloned();
         let memory = memory.unwrap_or_else(|| Memory::new(rank, Duration::from_secs(120), Duration::from_secs(600), None));
-        let pair = Pair { memory, session: Session(self.sessions), given_up: Vec::new(), entries: Vec::new() };
+        let pair = Pair { memory, session: Session(self.sessions), given_up: Vec::new(), entries: Vec::new(), joins: false };
         self.handle(node, Event::Paired(Box::new(pair)));
     }
 

@@ -98,6 +98,38 @@ fn several_are_taken_back_together_or_not_at_all() {
 }
 
 #[test]
+fn addresses_that_are_kept_at_once_are_one_change_and_go_together_or_not_at_all() {
+    let kept = |nth: u8| {
+        let text = format!("[[reservation]]\nmac = \"02:00:00:00:00:0{nth}\"\naddress = \"192.0.2.{nth}\"\n");
+        let home = "[[subnet]]\nnetwork = \"192.0.2.0/24\"\n";
+        let settings = crate::settings::parse::parse(&format!("{home}{text}")).expect("sound");
+        (settings.clone(), Record::Reservation(settings.reservations[0].clone()))
+    };
+    let mut settings = kept(1).0;
+    settings.reservations.clear();
+    let mut node = Node::new(settings, Vec::new(), Epoch(1), NOW);
+    let all = || Command::AddAll((1..=3).map(|nth| kept(nth).1).collect());
+    order(&mut node, Command::Add(kept(3).1)).expect("sound");
+    order(&mut node, all()).expect_err("one is kept already");
+    assert_eq!(node.settings().reservations.len(), 1, "then none is added");
+    order(&mut node, Command::Remove(kept(3).1.key())).expect("it is there");
+    let (notes, change) = order(&mut node, all()).expect("all are new");
+    assert!(notes.len() == 3 && notes.iter().all(|note| Some(note.step) == change), "{notes:?}");
+    order(&mut node, Command::Add(kept(4).1)).expect("sound");
+    let reversal = |note: &Noted| Reversal { key: note.key.clone(), before: note.before.clone(), after: note.after.clone() };
+    let undo = Command::Revert(notes.iter().map(reversal).collect());
+    order(&mut node, Command::Remove(kept(2).1.key())).expect("it is there");
+    let refusal = order(&mut node, undo.clone()).expect_err("one of them is gone");
+    assert!(refusal.contains("192.0.2.2") || refusal.contains("02:00:00:00:00:02"), "{refusal}");
+    assert!(refusal.contains("one by one"), "{refusal}");
+    assert_eq!(node.settings().reservations.len(), 3);
+    order(&mut node, Command::Add(kept(2).1)).expect("sound");
+    order(&mut node, undo).expect("all are as they were");
+    let left: Vec<u8> = node.settings().reservations.iter().map(|kept| kept.address.octets()[3]).collect();
+    assert_eq!(left, [4], "exactly what was added is gone");
+}
+
+#[test]
 fn secrets_are_nowhere_in_the_history_and_come_back_only_from_what_is_in_force() {
     let mut node = node();
     let hook = |url: &str, pool_percent| {

@@ -17,7 +17,7 @@ use crate::protocol::{
 pub const DRILL_SECS: RangeInclusive<u32> = 30..=600;
 
 /// One of the things that must hold when a drill begins.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Precheck {
     pub holds: bool,
     /// What holds, or what is in the way.

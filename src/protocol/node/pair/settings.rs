@@ -20,12 +20,12 @@ use crate::{
 
 impl Node {
     /// Settings of before the pairing become what both hold.
-    pub(super) fn enter_replica(&mut self, now: Time, out: &mut Vec<Action>) {
+    pub(super) fn enter_replica(&mut self, now: Time, joins: bool, out: &mut Vec<Action>) {
         let Some(twin) = &mut self.twin else { return };
         if !twin.replica.entries().is_empty() {
             return;
         }
-        twin.replica = Replica::bootstrap(&self.plan.settings, twin.memory.rank, &mut self.version);
+        twin.replica = Replica::bootstrap(&self.plan.settings, twin.memory.rank, &mut self.version, joins);
         let entries: Vec<Entry> = twin.replica.entries().values().cloned().collect();
         if entries.is_empty() {
             return;

@@ -136,7 +136,7 @@ fn pair() -> Pair {
         other: Some(Other { record: Some(twin(1200)) }),
         edited: None,
     };
-    Pair { memory, session: Session(1), given_up: Vec::new(), entries: vec![entry] }
+    Pair { memory, session: Session(1), given_up: Vec::new(), entries: vec![entry], joins: false }
 }
 
 #[tokio::test]

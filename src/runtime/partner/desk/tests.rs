@@ -136,11 +136,11 @@ fn the_twin_is_who_it_was_until_the_one_in_its_place_is_paired() {
     let (mut desk, old, new) = (desk(&data), Identity::generate(None), Identity::generate(None));
     let address = SocketAddr::new(FROM, 8067);
     let blank = || Introduction { serial: Some("100".into()), is_blank_first: true, has_leases: false, ..introduction("attic") };
-    desk.agree(old.key, Rank::Second, address, blank(), false).expect("agreed");
+    desk.agree(old.key, (Rank::Second, true), address, blank(), false).expect("agreed");
     let before = desk.commit(old.key).expect("paired");
-    assert_eq!(desk.agree(new.key, Rank::Second, address, blank(), false), Err(Refusal::HasTwin));
+    assert_eq!(desk.agree(new.key, (Rank::Second, true), address, blank(), false), Err(Refusal::HasTwin));
     for is_after_a_crash in [false, true] {
-        desk.agree(new.key, Rank::Second, address, blank(), true).expect("the same box");
+        desk.agree(new.key, (Rank::Second, true), address, blank(), true).expect("the same box");
         if is_after_a_crash {
             let (record, _) = record::load(data.path()).expect("readable");
             desk = Desk::new(Identity::generate(None), data.path().into(), record, None);
@@ -150,9 +150,9 @@ fn the_twin_is_who_it_was_until_the_one_in_its_place_is_paired() {
         desk.break_off().expect("broken off");
         assert_eq!((desk.record(), record::load(data.path()).expect("readable").0), (Some(&before), Some(before.clone())));
     }
-    desk.agree(new.key, Rank::Second, address, blank(), true).expect("agreed");
+    desk.agree(new.key, (Rank::Second, true), address, blank(), true).expect("agreed");
     // Agreed once more, because the answer was lost.
-    desk.agree(new.key, Rank::Second, address, blank(), true).expect("agreed again");
+    desk.agree(new.key, (Rank::Second, true), address, blank(), true).expect("agreed again");
     assert_eq!(desk.paired(), Some(&before));
     let after = desk.commit(new.key).expect("paired");
     assert_eq!((after.key, &after.replaces, desk.paired()), (new.key, &None, Some(&after)));

@@ -54,7 +54,7 @@ fn on_a_good_day_there_is_no_problem() {
 fn without_a_network_the_first_thing_is_to_set_one_up() {
     let home = HomeView::new(&house("", Vec::new()), &Around::default());
     assert_eq!(home.problems.len(), 1);
-    assert_eq!(home.problems[0].remedy, Some(("/welcome", "Set it up")));
+    assert_eq!(home.problems[0].remedy, Some(("/welcome".into(), "Set it up")));
     assert!(home.is_empty && home.pools.is_empty());
 }
 
@@ -78,6 +78,25 @@ fn every_trouble_is_told_with_its_remedy() {
     house.status.interfaces.clear();
     house.status.not_listening.clear();
     assert!(texts(&house).iter().any(|text| text.contains("No interface of this machine")));
+}
+
+#[test]
+fn a_device_without_an_address_is_one_click_from_its_reason_and_many_are_a_list() {
+    let mut house = well(Vec::new());
+    let way = |house: &House| {
+        let problems = HomeView::new(house, &Around::default()).problems;
+        problems.iter().map(|problem| problem.remedy.clone().expect("a way").0.into_owned()).collect::<Vec<_>>()
+    };
+    for nth in 1..=3 {
+        refused(&mut house, &format!("00:00:5e:00:53:1{nth}"), None);
+    }
+    assert_eq!(way(&house), ["/devices/00-00-5e-00-53-11", "/devices/00-00-5e-00-53-12", "/devices/00-00-5e-00-53-13"]);
+    let mut house = well(Vec::new());
+    for nth in 1..=5 {
+        refused(&mut house, &format!("00:00:5e:00:53:1{nth}"), None);
+    }
+    assert_eq!(way(&house), ["/devices?show=unanswered&sort=-heard"]);
+    assert!(texts(&house)[0].starts_with("5 devices ask for an address and get none: 00:00:5e:00:53:11, "));
 }
 
 #[test]
