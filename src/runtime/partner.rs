@@ -25,6 +25,7 @@ mod facts;
 mod queue;
 mod lane;
 mod snapshot;
+mod update;
 mod dial;
 mod server;
 mod discovery;
@@ -61,7 +62,7 @@ use self::{
     shared::Shared,
     snapshot::Snapshots,
 };
-use super::clock::WallTrust;
+use super::{clock::WallTrust, update::Updates};
 use crate::protocol::failover::Envelope;
 
 pub const DEFAULT_PORT: u16 = 8067;
@@ -86,6 +87,8 @@ pub struct LinkConfig {
     pub discovery: Discovery,
     /// How long the link must have been up before the twin is sent a snapshot that no night has just made.
     pub first_snapshot_after: Duration,
+    /// What the two tell each other of their versions, and of the file for both.
+    pub updates: Arc<Updates>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -108,6 +111,7 @@ impl LinkConfig {
             wall_trust,
             discovery: Discovery { beacon_port: Some(DEFAULT_PORT), mdns: true },
             first_snapshot_after: FIRST_SNAPSHOT_AFTER,
+            updates: Arc::default(),
         }
     }
 }
@@ -142,6 +146,7 @@ impl Link {
             config.addresses,
             desk,
             snapshots,
+            config.updates,
             config.standing,
             inbound,
             news,

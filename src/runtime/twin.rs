@@ -4,6 +4,7 @@ use std::{
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use tokio::sync::mpsc;
@@ -19,6 +20,7 @@ use super::{
         record,
     },
     store,
+    update::Updates,
 };
 use crate::protocol::{
     Node,
@@ -85,6 +87,7 @@ impl Twin {
         options: TwinOptions,
         standing: Standing,
         wall_trust: WallTrust,
+        updates: &Arc<Updates>,
     ) -> (Twin, Vec<String>) {
         let (sender, inbound) = mpsc::channel(INBOUND_MAX);
         let Some(listen) = options.listen else { return (Twin { link: None, inbound }, Vec::new()) };
@@ -92,6 +95,7 @@ impl Twin {
         config.listen = listen;
         config.addresses = options.addresses;
         config.pair_key = options.pair_key;
+        config.updates = Arc::clone(updates);
         match Link::start(config, sender) {
             Ok((link, notices)) => (Twin { link: Some(link), inbound }, notices),
             Err(error) => {

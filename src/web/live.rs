@@ -67,8 +67,12 @@ pub struct Place {
 pub type Render = fn(&Site, &House, &Place) -> Vec<Fragment>;
 
 /// Who is live, by the name that its `Shell` was given. One line for each page.
-const PAGES: &[(&str, Render)] =
-    &[("home", super::home::parts), ("devices", super::devices::parts), ("twins", super::twins::parts)];
+const PAGES: &[(&str, Render)] = &[
+    ("home", super::home::parts),
+    ("devices", super::devices::parts),
+    ("twins", super::twins::parts),
+    ("updates", super::settings::updates::parts),
+];
 
 /// How many pages may listen.
 pub struct Streams(Arc<Semaphore>);

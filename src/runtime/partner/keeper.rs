@@ -20,6 +20,7 @@ use super::{
     shared::{News, Shared},
     snapshot,
     tls::{self, Expect},
+    update,
 };
 
 /// Two for heartbeats: a lost packet holds up one of them only.
@@ -345,6 +346,7 @@ impl Keeper {
         for lane in LANES {
             self.lanes.spawn(lane::run(Arc::clone(&self.shared), lane, Arc::clone(&config)));
         }
-        self.lanes.spawn(snapshot::run(Arc::clone(&self.shared), config));
+        self.lanes.spawn(snapshot::run(Arc::clone(&self.shared), Arc::clone(&config)));
+        self.lanes.spawn(update::run(Arc::clone(&self.shared), config));
     }
 }

@@ -27,7 +27,10 @@ use super::{
 };
 use crate::{
     protocol::failover::{Envelope, Rank},
-    runtime::clock::{Wall, WallTrust},
+    runtime::{
+        clock::{Wall, WallTrust},
+        update::Updates,
+    },
 };
 
 /// Bodies up to this size have room of their own, so that pages never keep a heartbeat out.
@@ -95,6 +98,7 @@ pub struct Shared {
     pub configured: Vec<SocketAddr>,
     pub queue: Queue,
     pub snapshots: Snapshots,
+    pub updates: Arc<Updates>,
     pub desk: tokio::sync::Mutex<Desk>,
     pub standing: watch::Sender<Standing>,
     pub live: watch::Sender<Live>,
@@ -109,6 +113,8 @@ pub struct Shared {
     pub broken: Notify,
     pub small_room: Arc<Semaphore>,
     pub large_room: Arc<Semaphore>,
+    /// Files of updates come one at a time: they are written to one place.
+    pub file_room: Arc<Semaphore>,
     connections: AtomicUsize,
     handshakes: Mutex<BTreeMap<IpAddr, usize>>,
 }
@@ -122,6 +128,7 @@ impl Shared {
         configured: Vec<SocketAddr>,
         desk: Desk,
         snapshots: Snapshots,
+        updates: Arc<Updates>,
         standing: Standing,
         inbound: mpsc::Sender<Inbound>,
         news: mpsc::Sender<News>,
@@ -135,6 +142,7 @@ impl Shared {
             configured,
             queue: Queue::default(),
             snapshots,
+            updates,
             standing: watch::Sender::new(standing),
             live: watch::Sender::new(Live {
                 address: record.as_ref().and_then(|record| record.address),
@@ -150,6 +158,7 @@ impl Shared {
             broken: Notify::new(),
             small_room: Arc::new(Semaphore::new(SMALL_BODIES_MAX)),
             large_room: Arc::new(Semaphore::new(LARGE_BODIES_MAX)),
+            file_room: Arc::new(Semaphore::new(1)),
             connections: AtomicUsize::new(0),
             handshakes: Mutex::default(),
         }
