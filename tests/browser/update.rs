@@ -23,7 +23,7 @@ const SLOT_BYTES: usize = 2 << 20;
 const SLOT_SECTOR: usize = 64;
 
 fn build(letter: char) -> String {
-    letter.to_string().repeat(64)
+    format!("{:02x}", letter as u8).repeat(32)
 }
 
 /// Its first line says which build runs when it is started.

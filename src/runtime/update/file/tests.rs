@@ -10,7 +10,7 @@ const START: u32 = 64;
 pub const SLOT_SECTORS: u32 = 4096 + 6;
 
 pub fn build(letter: char) -> String {
-    letter.to_string().repeat(64)
+    format!("{:02x}", letter as u8).repeat(32)
 }
 
 /// A slot of a system that says of itself that it is this build, as `Card::in_folder` reads it.
