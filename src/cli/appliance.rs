@@ -29,6 +29,7 @@ use twinlease::{
         report, server,
         store::{self, StoreError},
         twin::TwinOptions,
+        update::Card,
     },
     settings::{
         Record, Settings,
@@ -119,6 +120,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     let (address, router, dns) = (setup.address, setup.router, setup.dns.clone());
     network::start(network::Plan { name: name.clone(), address, router, dns })?;
     timekeeper::start(args.data.clone(), router)?;
+    let slots = args.card.as_deref().and_then(|device| Card::on_device(boot.clone(), device));
     if let Some(card) = args.card.filter(|_| args.kept == "card") {
         let (data, problems) = (args.data.clone(), problems.clone());
         std::thread::Builder::new().name("grow".into()).spawn(move || grow(&card, &data, &problems))?;
@@ -129,6 +131,8 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
         first_settings: first_settings(&args.data, &setup, settings, stored, &problems)?,
         wall_trust: WallTrust::Kernel,
         twin: TwinOptions { listen: Some(([0, 0, 0, 0], DEFAULT_PORT).into()), addresses: Vec::new(), pair_key },
+        // Without a place that outlives a start nothing of an update would be known after it.
+        card: slots.filter(|_| args.kept == "card"),
     };
     let web = WebOptions {
         http: vec![([0, 0, 0, 0], HTTP).into()],
@@ -154,17 +158,21 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
         }
         announced
     });
-    if let Err(error) = served {
-        panel.set(Sign::Fault);
-        problems.add(format!("{error:#}"));
-        let facts = Facts { name, rhythm: rhythm(Sign::Fault), problems: problems.all(), ..Facts::default() };
-        Screen::new(boot).show_now(&facts, "The server could not start. It is tried again.", "its start");
-        std::thread::sleep(FAULT_SHOWN);
-        return Err(error);
-    }
-    panel.set(Sign::Off);
+    let code = match served {
+        Ok(code) => code,
+        Err(error) => {
+            panel.set(Sign::Fault);
+            problems.add(format!("{error:#}"));
+            let facts = Facts { name, rhythm: rhythm(Sign::Fault), problems: problems.all(), ..Facts::default() };
+            Screen::new(boot).show_now(&facts, "The server could not start. It is tried again.", "its start");
+            std::thread::sleep(FAULT_SHOWN);
+            return Err(error);
+        }
+    };
+    // What starts next takes a while; nobody shall take the power away meanwhile.
+    panel.set(if code == DONE { Sign::Off } else { Sign::Updating });
     std::thread::sleep(TELL_INTERVAL);
-    Ok(DONE)
+    Ok(code)
 }
 
 /// A reset goes the way of the file: it is written down, and followed at the start that comes right after.
@@ -344,6 +352,7 @@ impl Teller {
     fn facts(&self, house: &House) -> Facts {
         let status = &house.status;
         let mut problems = self.problems.all();
+        problems.extend(self.site.handle().updates().problem());
         problems.extend(status.trouble.iter().chain(&status.notices).chain(&status.not_listening).cloned());
         let twin = match status.twin.as_ref() {
             None => "none".to_owned(),

@@ -11,6 +11,7 @@ mod settings;
 mod show;
 mod status;
 mod twin;
+mod update;
 mod web;
 
 use std::{
@@ -18,6 +19,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     path::PathBuf,
     process::ExitCode,
+    sync::Arc,
     time::Duration,
 };
 
@@ -30,6 +32,7 @@ use twinlease::{
         partner::pairing::Secret,
         server::{self, Ways},
         twin::TwinOptions,
+        update::Card,
     },
     web::{Options as WebOptions, Site, start as start_web},
 };
@@ -40,6 +43,8 @@ pub const DONE: u8 = 0;
 pub const FOUND: u8 = 1;
 /// The server or its database could not be reached.
 pub const UNREACHABLE: u8 = 3;
+/// An update is on the card: whoever has started this starts the box anew. Not for people.
+const START_ANEW: u8 = 4;
 
 const EXIT_CODES: &str = "Exit codes:
   0  done; nothing wrong
@@ -112,6 +117,20 @@ enum Command {
     Password {
         #[command(subcommand)]
         action: password::Action,
+        #[command(flatten)]
+        place: Place,
+    },
+    /// Updates of the card that this was started from, and of its twin's: give the image as it is flashed.
+    #[command(args_conflicts_with_subcommands = true)]
+    Update {
+        #[command(subcommand)]
+        action: Option<update::Action>,
+        /// The file twinlease-VERSION-rpi.img.xz: both twins are updated to it, one after the other.
+        #[arg(required = true)]
+        file: Option<PathBuf>,
+        /// Do not ask back: also where it is older, or failed before.
+        #[arg(long)]
+        yes: bool,
         #[command(flatten)]
         place: Place,
     },
@@ -228,6 +247,10 @@ struct RunArgs {
     /// A further name by which the dashboard is opened. Its host name, with and without `.local`, is known. May be repeated.
     #[arg(long = "web-name", value_name = "NAME")]
     web_names: Vec<String>,
+    /// For tests: a folder that stands for the card (`boot/autoboot.txt`, and files `slot2` and `slot3` for the partitions). After an
+    /// update the process ends with code 4, and whoever has started it starts it again, as init starts the box anew.
+    #[arg(long, value_name = "FOLDER", hide = true)]
+    card_folder: Option<PathBuf>,
 }
 
 pub fn run(args: Args) -> ExitCode {
@@ -249,6 +272,8 @@ pub fn run(args: Args) -> ExitCode {
         Command::Status { place, json } => status::run(&place, json),
         Command::Twin { action, place } => twin::run(&place, action),
         Command::Password { action, place } => password::run(&place, action),
+        Command::Update { action: Some(action), place, .. } => update::run(&place, action),
+        Command::Update { action: None, file, yes, place } => update::begin(&place, &file.unwrap_or_default(), yes),
         Command::Probe { interfaces, wait, place, json } => probe::run(&place, &interfaces, wait, json),
         Command::Export { file, place, json } => settings::export(&place, file.as_deref(), json),
         Command::Appliance(args) => appliance::run(args),
@@ -295,20 +320,26 @@ fn serve(args: RunArgs) -> anyhow::Result<u8> {
     let https = args.web_tls_listen.map_or_else(|| web::beside(&args.web_listen), on);
     let http = on(args.web_listen);
     let web_options = WebOptions { http, https, data: args.place.data.clone(), names: args.web_names };
-    let options = server::Options { data: args.place.data, first_settings, wall_trust, twin };
-    serve_with_dashboard(options, web_options, |_| ())?;
-    Ok(DONE)
+    let card = match &args.card_folder {
+        None => None,
+        Some(folder) => Some(Card::in_folder(folder).with_context(|| format!("`{}` stands for no card", folder.display()))?),
+    };
+    let options = server::Options { data: args.place.data, first_settings, wall_trust, twin, card };
+    serve_with_dashboard(options, web_options, |_| ())
 }
 
-/// Until it is told to stop. `beside` is called once the server can be asked; what it returns lives as long as the server.
-fn serve_with_dashboard<W>(options: server::Options, web: WebOptions, beside: impl FnOnce(&Site) -> W) -> anyhow::Result<()> {
+/// Until it is told to stop; then an exit code. `beside` is called once the server can be asked; what it returns lives as long as the server.
+fn serve_with_dashboard<W>(options: server::Options, web: WebOptions, beside: impl FnOnce(&Site) -> W) -> anyhow::Result<u8> {
+    let mut updates = None;
     server::run(options, |Ways { handle, link, archive, data }| {
+        updates = Some(Arc::clone(handle.updates()));
         let site = Site::new(data, handle, link, archive, web.names.clone());
         let beside = beside(&site);
         let dashboard = start_web(web, site)
             .inspect_err(|error| tracing::error!("There is no dashboard: its thread cannot be started ({error})."));
         (dashboard, beside)
-    })
+    })?;
+    Ok(if updates.is_some_and(|updates| updates.shall_restart()) { START_ANEW } else { DONE })
 }
 
 fn version(json: bool) -> anyhow::Result<u8> {

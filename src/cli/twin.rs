@@ -282,7 +282,7 @@ fn refused(problem: &str) -> anyhow::Result<u8> {
 }
 
 /// True where it was said on the command line, or is said now.
-fn confirmed(question: &str, yes: bool) -> anyhow::Result<bool> {
+pub fn confirmed(question: &str, yes: bool) -> anyhow::Result<bool> {
     if yes {
         return Ok(true);
     }

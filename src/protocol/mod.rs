@@ -16,6 +16,7 @@ pub mod limit;
 mod digest;
 pub mod explain;
 pub mod alerts;
+pub mod update;
 #[cfg(test)]
 mod seeds;
 #[cfg(test)]

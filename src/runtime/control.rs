@@ -2,6 +2,7 @@
 //! open the file may do everything, so only its owner may.
 
 pub mod twin;
+pub mod update;
 
 use std::{
     fs, io,
@@ -50,6 +51,7 @@ pub struct Control {
 struct Door {
     handle: Handle,
     link: Option<Arc<dyn TwinLink>>,
+    data: PathBuf,
 }
 
 /// Serves on a thread of its own, so that no question from the command line delays a packet by more than the moment that the node needs to look
@@ -57,6 +59,7 @@ struct Door {
 /// where it is off.
 pub fn start(data: &Path, handle: Handle, link: Option<Arc<dyn TwinLink>>) -> io::Result<Control> {
     let path = socket_path(data);
+    let data = data.to_owned();
     // The database's lock is held, so a socket file here was left by a process that is gone.
     match fs::remove_file(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -76,7 +79,7 @@ pub fn start(data: &Path, handle: Handle, link: Option<Arc<dyn TwinLink>>) -> io
                 let _ = stopped.await;
                 let _ = farewell.send(());
             };
-            let serve = axum::serve(listener, routes(Door { handle, link })).with_graceful_shutdown(stop);
+            let serve = axum::serve(listener, routes(Door { handle, link, data })).with_graceful_shutdown(stop);
             tokio::select! {
                 served = serve => served,
                 () = async { let _ = said.await; tokio::time::sleep(FAREWELL).await } => Ok(()),
@@ -121,6 +124,7 @@ fn routes(door: Door) -> Router {
         .route("/why", get(why))
         .route("/command", post(command))
         .merge(twin::routes())
+        .merge(update::routes())
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(door)
 }

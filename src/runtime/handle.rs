@@ -16,6 +16,7 @@ use super::{
     live::{Beat, Pulse},
     locate::Locator,
     metrics::Metrics,
+    update::Updates,
     who_has::Answer,
 };
 use crate::protocol::{Command, Node};
@@ -41,6 +42,7 @@ pub struct Handle {
     board: Arc<Board>,
     drills: Arc<Drills>,
     locator: Arc<Locator>,
+    updates: Arc<Updates>,
     pulse: Pulse,
 }
 
@@ -68,6 +70,7 @@ impl Handle {
             board: Arc::default(),
             drills: Arc::default(),
             locator: Arc::default(),
+            updates: Arc::default(),
             pulse: Pulse::default(),
         };
         (handle, messages)
@@ -103,9 +106,15 @@ impl Handle {
         &self.locator
     }
 
+    /// Updates of the card that this was started from.
+    pub fn updates(&self) -> &Arc<Updates> {
+        &self.updates
+    }
+
     /// What the light needs to know beside the node's status.
     pub fn around(&self) -> Around {
-        Around { phase: Phase::Running, is_sought: self.locator.is_sought(Instant::now()), has_rival: self.board.has_rival() }
+        let phase = if self.updates.is_installing() { Phase::Updating } else { Phase::Running };
+        Around { phase, is_sought: self.locator.is_sought(Instant::now()), has_rival: self.board.has_rival() }
     }
 
     /// As `submit_as`, for the command line.

@@ -29,12 +29,14 @@ pub enum Kind {
     Backup,
     Clock,
     Alert,
+    /// Of the program.
+    Update,
     /// Anything else that a person should know; and what a newer version wrote.
     Other,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 11] = [
+    pub const ALL: [Kind; 12] = [
         Kind::Run,
         Kind::Pair,
         Kind::Disk,
@@ -45,6 +47,7 @@ impl Kind {
         Kind::Backup,
         Kind::Clock,
         Kind::Alert,
+        Kind::Update,
         Kind::Other,
     ];
 
@@ -61,6 +64,7 @@ impl Kind {
             Kind::Backup => "backup",
             Kind::Clock => "clock",
             Kind::Alert => "alert",
+            Kind::Update => "update",
             Kind::Other => "other",
         }
     }

@@ -29,6 +29,7 @@ pub mod drill;
 pub mod partner;
 pub mod twin;
 pub mod appliance;
+pub mod update;
 
 // What sockets are made of.
 pub mod served;

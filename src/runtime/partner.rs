@@ -26,6 +26,7 @@ mod queue;
 mod lane;
 mod snapshot;
 mod heard;
+mod update;
 mod dial;
 mod server;
 mod discovery;
@@ -62,7 +63,7 @@ use self::{
     shared::Shared,
     snapshot::Snapshots,
 };
-use super::{clock::WallTrust, presence::Presence};
+use super::{clock::WallTrust, presence::Presence, update::Updates};
 use crate::protocol::failover::Envelope;
 
 pub const DEFAULT_PORT: u16 = 8067;
@@ -89,6 +90,8 @@ pub struct LinkConfig {
     pub discovery: Discovery,
     /// How long the link must have been up before the twin is sent a snapshot that no night has just made.
     pub first_snapshot_after: Duration,
+    /// What the two tell each other of their versions, and of the file for both.
+    pub updates: Arc<Updates>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +115,7 @@ impl LinkConfig {
             presence: Presence::default(),
             discovery: Discovery { beacon_port: Some(DEFAULT_PORT), mdns: true },
             first_snapshot_after: FIRST_SNAPSHOT_AFTER,
+            updates: Arc::default(),
         }
     }
 }
@@ -147,6 +151,7 @@ impl Link {
             config.addresses,
             desk,
             snapshots,
+            config.updates,
             config.standing,
             inbound,
             news,

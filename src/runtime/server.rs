@@ -34,6 +34,7 @@ use super::{
     socket::{DHCP_PORTS, Sockets},
     store::{self, Archive, Report, StoreHandle},
     twin::{self, Twin, TwinOptions},
+    update::{self, Card},
     who_has::{Answer, Questions},
 };
 use crate::{
@@ -63,6 +64,8 @@ pub struct Options {
     pub first_settings: Option<Settings>,
     pub wall_trust: WallTrust,
     pub twin: TwinOptions,
+    /// That this was started from; `None`: it is updated by hand.
+    pub card: Option<Card>,
 }
 
 /// What whoever shows the server to people is given.
@@ -88,7 +91,10 @@ fn as_switched(file: Settings, loaded: &store::Loaded) -> Settings {
 pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<()> {
     store::make_folder(&options.data)?;
     let prepared = twin::prepare(&options.data).with_context(|| format!("`{}` cannot be used", options.data.display()))?;
+    let has_gone_back = options.card.as_ref().is_some_and(Card::has_gone_back);
+    let left = if has_gone_back { store::leave_newer(&options.data)? } else { None };
     let (mut store, mut loaded) = store::open(&options.data, options.wall_trust)?;
+    loaded.notices.extend(left);
     loaded.notices.extend(prepared.notices.iter().cloned());
     for notice in &loaded.notices {
         tracing::error!("{notice}");
@@ -142,11 +148,18 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
     let store = store.start(move |report| drop(report_sender.send(report)))?;
     let (handle, inbox) = Handle::new();
     handle.drills().keep_in(&options.data);
+    handle.updates().begin(&options.data, options.card, archive.journal.clone());
     let drill = Follower::new(Arc::clone(handle.drills()));
     let beat = handle.beat();
     let standing = twin::standing(&node, clock.now());
-    let (twin, notices) =
-        Twin::start(&options.data, prepared, options.twin, standing, options.wall_trust, archive.presence.clone());
+    let (twin, notices) = Twin::start(
+        &options.data,
+        prepared,
+        options.twin,
+        standing,
+        options.wall_trust,
+        (archive.presence.clone(), handle.updates()),
+    );
     for notice in notices {
         tracing::error!("{notice}");
         loaded.notices.push(notice);
@@ -155,6 +168,9 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
     let metrics = Arc::clone(handle.metrics());
     if let Err(error) = alerts::start(options.data.clone(), handle.clone(), link.clone()) {
         tracing::error!("There are no alerts: their thread cannot be started ({error}).");
+    }
+    if let Err(error) = update::start(handle.clone(), options.data.clone()) {
+        tracing::error!("There are no updates: their thread cannot be started ({error}).");
     }
     let shown = open(Ways { handle: handle.clone(), link: link.clone(), archive: archive.clone(), data: options.data.clone() });
     // Without this door DHCP is served all the same: a disk too full for a socket file takes nobody's address.

@@ -50,7 +50,7 @@ use pair::PairRows;
 use place::Place;
 pub use place::{private_file, private_folder};
 use rows::Ages;
-pub use snapshot::{TWINS_BYTES_MAX, keep_twins, newest, newest_made};
+pub use snapshot::{TWINS_BYTES_MAX, keep_twins, leave_newer, newest, newest_made};
 pub use suspect::is_marked as is_damaged;
 pub use writer::{Report, StoreHandle};
 
@@ -138,7 +138,7 @@ fn open_at(folder: &Path, trust: WallTrust, reading: &Reading) -> Result<(Store,
         && let Some(good) = snapshot::newest_good(&place)
     {
         // An empty file, or a log without its database, may be of use to somebody.
-        snapshot::set_aside(&place)?;
+        snapshot::set_aside(&place, "damaged")?;
         snapshot::restore(&place, &good)?;
         notices.push(format!("The database `{}` is gone. {}", place.database.display(), good.notice()));
     }
@@ -459,7 +459,7 @@ fn replace_damaged(place: &Place, reason: String, notices: &mut Vec<String>) -> 
     let Some(good) = snapshot::newest_good(place) else {
         return Err(StoreError::Damaged { path, reason });
     };
-    let aside = snapshot::set_aside(place)?;
+    let aside = snapshot::set_aside(place, "damaged")?;
     snapshot::restore(place, &good)?;
     let (path, aside) = (path.display(), aside.display());
     notices.push(format!("The database `{path}` was damaged ({reason}) and was set aside as `{aside}`. {}", good.notice()));

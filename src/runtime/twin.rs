@@ -4,6 +4,7 @@ use std::{
     fs, io,
     net::SocketAddr,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use tokio::sync::mpsc;
@@ -20,6 +21,7 @@ use super::{
     },
     presence::Presence,
     store,
+    update::Updates,
 };
 use crate::protocol::{
     Node,
@@ -86,7 +88,7 @@ impl Twin {
         options: TwinOptions,
         standing: Standing,
         wall_trust: WallTrust,
-        presence: Presence,
+        (presence, updates): (Presence, &Arc<Updates>),
     ) -> (Twin, Vec<String>) {
         let (sender, inbound) = mpsc::channel(INBOUND_MAX);
         let Some(listen) = options.listen else { return (Twin { link: None, inbound }, Vec::new()) };
@@ -95,6 +97,7 @@ impl Twin {
         config.addresses = options.addresses;
         config.pair_key = options.pair_key;
         config.presence = presence;
+        config.updates = Arc::clone(updates);
         match Link::start(config, sender) {
             Ok((link, notices)) => (Twin { link: Some(link), inbound }, notices),
             Err(error) => {

@@ -100,6 +100,7 @@ const PAGES: &[(&str, Render)] = &[
     ("system", Render::LookedUp(super::activity::system::parts)),
     ("log", Render::Shown(super::activity::log::parts)),
     ("twins", Render::Shown(super::twins::parts)),
+    ("updates", Render::Shown(super::settings::updates::parts)),
 ];
 
 /// How many pages may listen.

@@ -9,6 +9,7 @@ pub mod options;
 pub mod outside;
 pub mod server;
 pub mod twin;
+pub mod updates;
 pub mod uploads;
 
 use std::collections::BTreeMap;
@@ -46,6 +47,7 @@ pub fn routes() -> Router<Site> {
         .merge(server::routes())
         .merge(twin::routes())
         .merge(about::routes())
+        .merge(updates::routes())
         .merge(import::routes())
         .merge(backups::routes())
 }
@@ -94,6 +96,7 @@ async fn overview(State(site): State<Site>, visitor: Visitor) -> Result<Response
         ),
         ("/settings/password", "lock", "Password", "Who may sign in".into()),
         ("/settings/tokens", "key-round", "Tokens", format!("{} for programs", count(access.tokens.len(), "token", "tokens"))),
+        ("/settings/updates", "download", "Updates", updates::in_short(&house.update)),
         ("/settings/about", "help", "About", format!("Version {}", env!("CARGO_PKG_VERSION"))),
     ];
     Ok(shell::page(&Overview { shell: Shell::new(&house, &visitor, Section::Settings, "Settings"), cards }))

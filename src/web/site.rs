@@ -31,6 +31,7 @@ use crate::{
         led::Around,
         presence::Known,
         store::{Archive, StoreError},
+        update::View,
     },
     settings::Settings,
 };
@@ -112,6 +113,8 @@ pub struct House {
     pub same: Option<(bool, bool)>,
     /// Of this node.
     pub last_drill: Option<Report>,
+    /// Updates of the card.
+    pub update: View,
     /// What the light needs to know beside the status.
     pub around: Around,
     pub to_reconcile: Vec<ToReconcile>,
@@ -193,6 +196,7 @@ impl Site {
         let facts = self.inner.link.as_ref().map(|link| link.facts());
         let twin_name = facts.and_then(|facts| facts["twin"]["name"].as_str().map(ToOwned::to_owned));
         let known = self.inner.archive.presence.all().into_iter().map(|known| (known.hw, known)).collect();
+        let update = self.inner.handle.updates().view();
         let (around, last_drill) = (self.inner.handle.around(), self.inner.handle.drills().last());
         let mut house = self
             .inner
@@ -209,6 +213,7 @@ impl Site {
                 drill_checks: node.drill_prechecks(clock.now()),
                 same: node.has_same(clock.now()),
                 last_drill,
+                update,
                 around,
                 to_reconcile: node.to_reconcile(),
                 asked: device::asked(node),

@@ -1,6 +1,7 @@
 //! A house with twins, their dashboards and some devices. The browser runs in the world's own network, which has a leg on
 //! the same segment.
 
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
@@ -32,6 +33,18 @@ impl<'l> House<'l> {
     /// Both twins run, together, with their dashboards.
     pub fn new(lab: &'l Lab, name: &str) -> House<'l> {
         let mut house = House::dark(lab, name, SETTINGS);
+        house.twins.start_both();
+        house.wait_for_pages(&Side::BOTH);
+        house
+    }
+
+    /// As `new`, each started from a card: a folder that stands for one.
+    pub fn with_cards(lab: &'l Lab, name: &str, cards: &[PathBuf; 2]) -> House<'l> {
+        let mut house = House::dark(lab, name, SETTINGS);
+        for (side, card) in Side::BOTH.into_iter().zip(cards) {
+            let card = card.to_str().expect("the tests' paths are text").to_owned();
+            house.twins.own_flags[side as usize] = vec!["--card-folder".into(), card];
+        }
         house.twins.start_both();
         house.wait_for_pages(&Side::BOTH);
         house

@@ -32,6 +32,7 @@ mod plain;
 mod screens;
 mod tasks;
 mod two;
+mod update;
 
 /// So many worlds at one time: a browser takes what a processor has, and waits about as often as it works.
 const AT_ONCE: u32 = 2;

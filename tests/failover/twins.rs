@@ -33,6 +33,8 @@ pub struct Twins<'l> {
     pub web: &'static str,
     /// More words of `twinlease run`.
     pub flags: Vec<String>,
+    /// Words of one of the two alone.
+    pub own_flags: [Vec<String>; 2],
     processes: Processes,
 }
 
@@ -67,6 +69,7 @@ impl<'l> Twins<'l> {
             finds_by_itself: false,
             web: "off",
             flags: vec!["--trust-clock".into()],
+            own_flags: [Vec::new(), Vec::new()],
             processes: Processes::default(),
         }
     }
@@ -146,7 +149,7 @@ impl Pair for Twins<'_> {
         if !self.finds_by_itself {
             words.extend(["--twin-listen".into(), at(side), "--twin".into(), at(side.other())]);
         }
-        words.extend(self.flags.iter().cloned());
+        words.extend(self.flags.iter().chain(&self.own_flags[side as usize]).cloned());
         self.processes.start(self.lab, side, &words);
     }
 

@@ -3,9 +3,12 @@
 
 use std::{
     ffi::CString,
-    fs::{self, File},
+    fs::{self, File, OpenOptions},
     io::{self, Read, Write},
-    os::unix::{ffi::OsStrExt, fs::MetadataExt},
+    os::unix::{
+        ffi::OsStrExt,
+        fs::{FileExt, MetadataExt},
+    },
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -54,6 +57,15 @@ impl Boot {
             file.write_all(bytes)?;
             file.sync_all()?;
             fs::rename(making, folder.join(name))
+        })
+    }
+
+    /// Within one sector and without another length: the card has the old bytes or the new ones, and no table of the file system changes.
+    pub fn overwrite(&self, name: &str, at: u64, bytes: &[u8]) -> io::Result<()> {
+        self.change(|folder| {
+            let file = OpenOptions::new().write(true).open(folder.join(name))?;
+            file.write_all_at(bytes, at)?;
+            file.sync_all()
         })
     }
 

@@ -20,6 +20,7 @@ use super::{
     shared::{News, Shared},
     snapshot,
     tls::{self, Expect},
+    update,
 };
 
 /// Two for heartbeats: a lost packet holds up one of them only.
@@ -346,6 +347,7 @@ impl Keeper {
             self.lanes.spawn(lane::run(Arc::clone(&self.shared), lane, Arc::clone(&config)));
         }
         self.lanes.spawn(heard::run(Arc::clone(&self.shared), Arc::clone(&config)));
-        self.lanes.spawn(snapshot::run(Arc::clone(&self.shared), config));
+        self.lanes.spawn(snapshot::run(Arc::clone(&self.shared), Arc::clone(&config)));
+        self.lanes.spawn(update::run(Arc::clone(&self.shared), config));
     }
 }

@@ -39,6 +39,7 @@ use super::{
     shared::{BODY_BYTES_MAX, Inbound, News, Received, SMALL_BODY_BYTES, Shared},
     snapshot::{self, SNAPSHOT_PATH},
     tls::{self, Expect},
+    update::{self, FILE_PATH, UPDATE_PATH},
 };
 use crate::protocol::failover::Envelope;
 
@@ -52,7 +53,7 @@ const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(3);
 /// Under way at the same time, from one host and from all.
 const HANDSHAKES_EACH_MAX: usize = 8;
 const HANDSHAKES_MAX: usize = 64;
-/// Open at the same time: the oldest goes. A twin needs six; one that lost its power leaves some behind.
+/// Open at the same time: the oldest goes. A twin needs eight; one that lost its power leaves some behind.
 const CONNECTIONS_MAX: usize = 16;
 /// For a refused handshake to be read by the other.
 const ALERT_LINGER: Duration = Duration::from_millis(300);
@@ -208,10 +209,12 @@ struct Caller {
 fn routes(caller: Caller, partner: Option<PublicKey>) -> Router {
     let routes = Router::new().route(HELLO_PATH, get(hello)).route(COMMIT_PATH, post(commit));
     let routes = match partner {
-        Some(_) => {
-            let routes = routes.route(MESSAGES_PATH, post(messages)).route(HEARD_PATH, post(what_it_heard));
-            routes.route(SNAPSHOT_PATH, post(snapshot))
-        }
+        Some(_) => routes
+            .route(MESSAGES_PATH, post(messages))
+            .route(HEARD_PATH, post(what_it_heard))
+            .route(SNAPSHOT_PATH, post(snapshot))
+            .route(UPDATE_PATH, post(update))
+            .route(FILE_PATH, post(file)),
         None => routes.route(START_PATH, post(start)).route(CONFIRM_PATH, post(confirm)),
     };
     routes.with_state(caller)
@@ -270,6 +273,14 @@ async fn snapshot(State(caller): State<Caller>, headers: HeaderMap, body: Body) 
 
 async fn what_it_heard(State(caller): State<Caller>, body: Body) -> Response {
     heard::receive(&caller.shared, body).await
+}
+
+async fn update(State(caller): State<Caller>, body: Body) -> Response {
+    update::receive(&caller.shared, body).await
+}
+
+async fn file(State(caller): State<Caller>, headers: HeaderMap, body: Body) -> Response {
+    update::receive_file(&caller.shared, &headers, body).await
 }
 
 fn parse(bytes: &[u8]) -> serde_json::Result<Vec<Envelope>> {

@@ -30,6 +30,7 @@ use crate::{
     runtime::{
         clock::{Wall, WallTrust},
         presence::Presence,
+        update::Updates,
     },
 };
 
@@ -99,6 +100,7 @@ pub struct Shared {
     pub configured: Vec<SocketAddr>,
     pub queue: Queue,
     pub snapshots: Snapshots,
+    pub updates: Arc<Updates>,
     pub desk: tokio::sync::Mutex<Desk>,
     pub standing: watch::Sender<Standing>,
     pub live: watch::Sender<Live>,
@@ -113,6 +115,8 @@ pub struct Shared {
     pub broken: Notify,
     pub small_room: Arc<Semaphore>,
     pub large_room: Arc<Semaphore>,
+    /// Files of updates come one at a time: they are written to one place.
+    pub file_room: Arc<Semaphore>,
     connections: AtomicUsize,
     handshakes: Mutex<BTreeMap<IpAddr, usize>>,
 }
@@ -127,6 +131,7 @@ impl Shared {
         configured: Vec<SocketAddr>,
         desk: Desk,
         snapshots: Snapshots,
+        updates: Arc<Updates>,
         standing: Standing,
         inbound: mpsc::Sender<Inbound>,
         news: mpsc::Sender<News>,
@@ -141,6 +146,7 @@ impl Shared {
             configured,
             queue: Queue::default(),
             snapshots,
+            updates,
             standing: watch::Sender::new(standing),
             live: watch::Sender::new(Live {
                 address: record.as_ref().and_then(|record| record.address),
@@ -156,6 +162,7 @@ impl Shared {
             broken: Notify::new(),
             small_room: Arc::new(Semaphore::new(SMALL_BODIES_MAX)),
             large_room: Arc::new(Semaphore::new(LARGE_BODIES_MAX)),
+            file_room: Arc::new(Semaphore::new(1)),
             connections: AtomicUsize::new(0),
             handshakes: Mutex::default(),
         }

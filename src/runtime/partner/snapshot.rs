@@ -35,7 +35,7 @@ const PIECE_BYTES: usize = 64 << 10;
 /// Between two pieces, so some 3 MB/s: heartbeats on the same cable and the same core never wait for a snapshot.
 const PIECE_INTERVAL: Duration = Duration::from_millis(20);
 /// Pieces between the disk and the network.
-const PIECES_MAX: usize = 2;
+pub const PIECES_MAX: usize = 2;
 /// Of the twin's reason: a sentence with a path.
 const WHY_CHARS_MAX: usize = 400;
 
@@ -141,13 +141,13 @@ async fn send(shared: &Shared, config: &Arc<ClientConfig>, path: &Path) -> Resul
 }
 
 /// One that is cut short by a failing disk is noticed by its length.
-fn read(mut file: File, sender: &mpsc::Sender<Bytes>) {
+pub fn read(mut file: File, sender: &mpsc::Sender<Bytes>) {
     loop {
         let mut piece = Vec::with_capacity(PIECE_BYTES);
         match file.by_ref().take(PIECE_BYTES as u64).read_to_end(&mut piece) {
             Ok(0) => return,
             Ok(_) => {}
-            Err(error) => return tracing::warn!("the snapshot for the twin cannot be read on: {error}"),
+            Err(error) => return tracing::warn!("what the twin shall have cannot be read on: {error}"),
         }
         if sender.blocking_send(piece.into()).is_err() {
             return;
@@ -202,7 +202,7 @@ pub async fn receive(shared: &Shared, headers: &HeaderMap, body: Body) -> Respon
     // Goes on to its end, which comes soon, where the connection is cut: so the room goes with it.
     let keeping = spawn_blocking(move || {
         let _room = room;
-        store::keep_twins(&folder, Incoming { pieces, piece: Bytes::new(), left: bytes })
+        store::keep_twins(&folder, Incoming::new(pieces, bytes))
     });
     let kept = timeout(PATIENCE, async {
         feed(body, sender).await;
@@ -224,7 +224,7 @@ pub async fn receive(shared: &Shared, headers: &HeaderMap, body: Body) -> Respon
 }
 
 /// To the end, even where the disk takes no more: the twin reads the answer only when it has said all.
-async fn feed(mut body: Body, sender: mpsc::Sender<Bytes>) {
+pub async fn feed(mut body: Body, sender: mpsc::Sender<Bytes>) {
     while let Some(Ok(frame)) = body.frame().await {
         if let Ok(piece) = frame.into_data() {
             let _ = sender.send(piece).await;
@@ -233,10 +233,17 @@ async fn feed(mut body: Body, sender: mpsc::Sender<Bytes>) {
 }
 
 /// What arrives, for a thread that may wait. An end before the end is an error.
-struct Incoming {
+pub struct Incoming {
     pieces: mpsc::Receiver<Bytes>,
     piece: Bytes,
     left: u64,
+}
+
+impl Incoming {
+    /// `bytes`: so many must come.
+    pub fn new(pieces: mpsc::Receiver<Bytes>, bytes: u64) -> Incoming {
+        Incoming { pieces, piece: Bytes::new(), left: bytes }
+    }
 }
 
 impl Read for Incoming {

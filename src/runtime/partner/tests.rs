@@ -7,6 +7,7 @@ mod pairing;
 mod snapshot;
 mod strangers;
 mod travel;
+mod update;
 
 use std::{net::SocketAddr, time::Duration};
 

@@ -213,10 +213,22 @@ fn prune(place: &Place) {
     }
 }
 
+/// For one that has gone back to an older version: the newer one may have brought the database up to date, so that it cannot be read
+/// here any more. It is set aside where there is a snapshot from before, which the next opening takes. A sentence where it was.
+pub fn leave_newer(folder: &Path) -> Result<Option<String>, StoreError> {
+    let place = Place::new(folder);
+    let Err(Fault::Refused(StoreError::Newer { .. })) = connect_to_read(&place.database) else { return Ok(None) };
+    if newest_good(&place).is_none() {
+        return Ok(None);
+    }
+    let aside = set_aside(&place, "newer")?;
+    Ok(Some(format!("The newer version has changed the database's form, so it was set aside as `{}`.", aside.display())))
+}
+
 /// Renames the database and its companions. Gives its new name.
-pub fn set_aside(place: &Place) -> Result<PathBuf, StoreError> {
+pub fn set_aside(place: &Place, why: &str) -> Result<PathBuf, StoreError> {
     let mut name = place.database.clone().into_os_string();
-    name.push(format!(".damaged-{}", clock::wall_day_and_second().1));
+    name.push(format!(".{why}-{}", clock::wall_day_and_second().1));
     let aside = PathBuf::from(name);
     for (from, to) in Place::companions(&place.database).iter().zip(Place::companions(&aside)) {
         if from.exists() {

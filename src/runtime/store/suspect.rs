@@ -66,7 +66,7 @@ pub fn look_again(place: &Place, notices: &mut Vec<String>) -> Result<(), StoreE
     let path = place.database.display().to_string();
     match copy_what_counts(place) {
         Ok(copy) => {
-            let aside = snapshot::set_aside(place)?;
+            let aside = snapshot::set_aside(place, "damaged")?;
             snapshot::put_in_place(place, &copy)?;
             notices.push(format!(
                 "The history in the database `{path}` was damaged ({reason}). Leases and settings were not, and go on in a new one; the old one was \
@@ -82,7 +82,7 @@ pub fn look_again(place: &Place, notices: &mut Vec<String>) -> Result<(), StoreE
                 ));
                 return Ok(());
             };
-            let aside = snapshot::set_aside(place)?;
+            let aside = snapshot::set_aside(place, "damaged")?;
             snapshot::restore(place, &good)?;
             notices.push(format!(
                 "The database `{path}` was damaged ({reason}) and was set aside as `{}`. {}",

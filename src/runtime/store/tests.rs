@@ -351,6 +351,25 @@ fn a_reader_may_look_while_the_server_runs() {
 }
 
 #[test]
+fn one_that_has_gone_back_to_an_older_version_takes_the_snapshot_from_before() {
+    let folder = Folder::new();
+    drop(folder.open());
+    assert_eq!(leave_newer(&folder.0).expect("looks"), None, "it is not newer");
+    back_up_now(&folder.0).expect("a snapshot");
+    folder.tamper("PRAGMA user_version = 7");
+    let told = leave_newer(&folder.0).expect("set aside").expect("a sentence");
+    assert!(told.contains("twinlease.db.newer-"), "{told}");
+    let (_, loaded) = folder.open();
+    assert!(loaded.restored, "it may have forgotten promises, and says so to its twin");
+
+    let without = Folder::new();
+    drop(without.open());
+    without.tamper("PRAGMA user_version = 7");
+    assert_eq!(leave_newer(&without.0).expect("looks"), None, "with nothing in its place it is left alone");
+    assert!(without.refusal().contains("has version 7"));
+}
+
+#[test]
 fn what_cannot_be_used_is_refused_with_a_sentence_and_left_alone() {
     let folder = Folder::new();
     let (store, _) = folder.open();

@@ -140,6 +140,7 @@ fn words(kind: Kind) -> &'static str {
         Kind::Backup => "Backup",
         Kind::Clock => "Clock",
         Kind::Alert => "Alert",
+        Kind::Update => "Update",
         Kind::Other => "Other",
     }
 }

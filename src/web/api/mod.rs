@@ -14,6 +14,7 @@ pub mod settings;
 mod status;
 pub mod translate;
 mod twin;
+mod update;
 
 use axum::{Json, Router, routing::get};
 use utoipa::{
@@ -33,6 +34,7 @@ pub fn routes() -> Router<Site> {
         .merge(settings::routes())
         .merge(changes::routes())
         .merge(twin::routes())
+        .merge(update::routes())
         .merge(backups::routes())
         .merge(alerts::routes())
         // The last word for what is not there: a program expects no page.
@@ -82,6 +84,10 @@ pub fn routes() -> Router<Site> {
         twin::pair,
         twin::conflicts,
         twin::reconcile,
+        update::show,
+        update::send,
+        update::approve,
+        update::stop,
         backups::list,
         backups::download,
         alerts::list,

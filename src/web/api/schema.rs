@@ -353,3 +353,42 @@ pub struct TokenDoc {
     pub scope: String,
     pub created: String,
 }
+
+/// Versions, and an update of both twins.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Update)]
+pub struct UpdateDoc {
+    /// The version that runs here.
+    pub here: String,
+    /// On the twin; absent: none, or it was not heard a moment ago.
+    pub twin: Option<String>,
+    pub has_twin: bool,
+    /// A file that was sent and is whole.
+    pub file: Option<HeldDoc>,
+    pub is_under_way: bool,
+    /// How far it is, in a sentence.
+    pub told: Option<String>,
+    /// What needs somebody.
+    pub problem: Option<String>,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = UpdateFile)]
+pub struct HeldDoc {
+    pub version: String,
+    pub sha256: String,
+    pub bytes: u64,
+    /// What speaks against it; `anyway` says yes to all of them.
+    pub questions: Vec<String>,
+}
+
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = ApproveUpdate)]
+pub struct ApproveDoc {
+    /// Of the file that was sent.
+    pub sha256: String,
+    /// Also where questions speak against it: it is older, the same, or has failed before.
+    #[serde(default)]
+    pub anyway: bool,
+}

@@ -194,6 +194,10 @@ fn samples() -> Vec<(&'static str, &'static str, &'static str, Option<Value>, bo
         ("post", "/api/v1/twin/conflicts", "", Some(json!({ "key": "lease", "keep": "waiting" })), false),
         ("get", "/api/v1/backups", "", None, true),
         ("get", "/api/v1/backups/{name}", "/api/v1/backups/2026-01-01.db", None, true),
+        ("get", "/api/v1/update", "", None, true),
+        ("put", "/api/v1/update/file", "", None, false),
+        ("post", "/api/v1/update", "", Some(json!({ "sha256": "00", "anyway": false })), false),
+        ("delete", "/api/v1/update", "", None, false),
         ("get", "/api/v1/alerts", "", None, true),
         ("post", "/api/v1/alerts/test/{channel}", "/api/v1/alerts/test/webhook", None, true),
         ("get", "/api/v1/rivals", "", None, true),
@@ -249,6 +253,7 @@ fn every_route_stands_in_the_document() {
         include_str!("settings.rs"),
         include_str!("status.rs"),
         include_str!("twin.rs"),
+        include_str!("update.rs"),
     ];
     let routes = sources.iter().flat_map(|source| source.split(".route(\"").skip(1)).filter_map(|rest| rest.split('"').next());
     let mut count = 0;

@@ -50,6 +50,7 @@ pub fn house(settings: &str, bindings: Vec<Binding>) -> House {
         drill_checks: Vec::new(),
         same: None,
         last_drill: None,
+        update: Default::default(),
         asked: HashMap::new(),
         known: HashMap::new(),
         drawn: Default::default(),

@@ -156,6 +156,11 @@ fn problems(house: &House, around: &Around, devices: &[Device<'_>]) -> Vec<Probl
         };
         add("warn", text, remedy("/twins", "Decide"));
     }
+    if let Some(sentence) = &house.update.problem {
+        add("", sentence.clone(), Some(("/settings/updates".into(), "Open Updates")));
+    } else if let Some(told) = house.update.told.as_ref().filter(|_| house.update.is_under_way) {
+        add("info", told.clone(), Some(("/settings/updates".into(), "Open Updates")));
+    }
     for subnet in &status.subnets {
         if subnet.pool_size > 0 && subnet.pool_used >= subnet.pool_size {
             let text = format!(
@@ -308,7 +313,14 @@ fn care(house: &House, around: &Around) -> Vec<Care> {
         to: "/activity",
         words: "Activity",
     };
-    vec![backup, drill, rival]
+    let version = Care {
+        what: "Version",
+        when: Some(When { words: format!("twinlease {}", env!("CARGO_PKG_VERSION")), date: None }),
+        otherwise: "",
+        to: "/settings/updates",
+        words: "Updates",
+    };
+    vec![backup, drill, rival, version]
 }
 
 fn pools(house: &House) -> Vec<PoolGauge> {

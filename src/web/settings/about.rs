@@ -47,6 +47,7 @@ const WORKS: &[(&str, &str)] = &[
     ("spake2, argon2", "MIT or Apache-2.0"),
     ("jiff", "Unlicense or MIT"),
     ("mdns-sd", "Apache-2.0 or MIT"),
+    ("lzma-rust2", "Apache-2.0"),
     ("lucide (the pictures)", "ISC"),
 ];
 

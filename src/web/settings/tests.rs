@@ -43,6 +43,7 @@ async fn every_page_is_shown() {
         "/settings/server",
         "/settings/twin",
         "/settings/about",
+        "/settings/updates",
         "/settings/import",
         "/settings/export.toml",
         "/settings/backups",

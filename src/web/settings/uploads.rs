@@ -8,7 +8,8 @@ use std::{
     time::SystemTime,
 };
 
-use axum::extract::Multipart;
+use axum::{body::Body, extract::Multipart};
+use http_body_util::BodyExt;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use super::Fields;
@@ -97,6 +98,31 @@ pub async fn receive(mut form: Multipart, data: &Path, bytes_max: u64) -> Result
     }
     prune(data);
     Ok((upload, fields))
+}
+
+/// A file that is all of the body.
+pub async fn receive_alone(mut body: Body, data: &Path, bytes_max: u64) -> Result<UploadId, String> {
+    let (id, mut file, mut bytes) = open(data)?;
+    let received = async {
+        while let Some(frame) = body.frame().await {
+            let Ok(piece) = frame.map_err(|_| cut_short())?.into_data() else { continue };
+            bytes += piece.len() as u64;
+            if bytes > bytes_max {
+                return Err(too_large(bytes_max));
+            }
+            file.write_all(&piece).map_err(|error| unwritten(&error))?;
+        }
+        Ok(())
+    };
+    let received = received.await;
+    prune(data);
+    match received {
+        Ok(()) => Ok(id),
+        Err(refusal) => {
+            let _ = fs::remove_file(id.path(data));
+            Err(refusal)
+        }
+    }
 }
 
 fn too_large(bytes_max: u64) -> String {

@@ -22,6 +22,9 @@ pub struct Precheck {
     pub holds: bool,
     /// What holds, or what is in the way.
     pub text: String,
+    /// While devices ask it may fail for a moment, again and again.
+    #[serde(skip)]
+    pub is_fleeting: bool,
 }
 
 impl Node {
@@ -31,7 +34,10 @@ impl Node {
 
     /// All that must hold for a drill to begin.
     pub fn drill_prechecks(&self, now: Time) -> Vec<Precheck> {
-        let check = |holds: bool, yes: &str, no: String| Precheck { holds, text: if holds { yes.into() } else { no } };
+        let check = |holds: bool, yes: &str, no: String| {
+            let text = if holds { yes.into() } else { no };
+            Precheck { holds, text, is_fleeting: false }
+        };
         let Some(twin) = &self.twin else {
             return vec![check(false, "", "This server has no twin, so nobody would take over.".into())];
         };
@@ -57,11 +63,14 @@ impl Node {
                 "The twin was heard a moment ago.",
                 "The twin is not heard. Look whether it is on, and at its cable.".into(),
             ),
-            check(
-                is_same,
-                "Both have the same leases and the same settings.",
-                "The twin does not have everything yet. Wait a few seconds.".into(),
-            ),
+            Precheck {
+                is_fleeting: true,
+                ..check(
+                    is_same,
+                    "Both have the same leases and the same settings.",
+                    "The twin does not have everything yet. Wait a few seconds.".into(),
+                )
+            },
             check(
                 trouble.is_none(),
                 "The disk of this one is well.",

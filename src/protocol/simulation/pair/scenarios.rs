@@ -645,7 +645,8 @@ fn paired_again() -> World {
     world.take(&wait(3000));
     for at in [A, B] {
         let memory = world.machines[at].node.as_ref().and_then(|node| node.memory()).expect("one of two").clone();
-        let pair = Pair { memory, session: Session(0x1234_0000 + at as u64), given_up: Vec::new(), entries: Vec::new() };
+        let pair =
+            Pair { memory, session: Session(0x1234_0000 + at as u64), given_up: Vec::new(), entries: Vec::new(), joins: false };
         world.handle(at, Event::Paired(Box::new(pair)));
     }
     for step in [wait(10_000), DECLARED_LONG_ENOUGH, acquire(1, 10, A), wait(400), acquire(2, 10, B), wait(400)] {

@@ -106,7 +106,7 @@ fn door(pair: Option<Pair>, link: Option<Arc<FakeLink>>) -> Door {
             }
         }
     });
-    Door { handle, link: link.map(|link| link as Arc<dyn TwinLink>) }
+    Door { handle, link: link.map(|link| link as Arc<dyn TwinLink>), data: std::env::temp_dir() }
 }
 
 fn twin(mclt_secs: u64) -> Record {
