@@ -24,7 +24,7 @@ fn two_cards_of_one_image_find_each_other_and_serve_on_when_one_dies() {
     let addresses = ["192.0.2.2", "192.0.2.3"];
     let pis = [("one", addresses[0]), ("two", addresses[1])]
         .map(|(name, address)| Pi::set_up(&lab, name, "pair", &format!("{address}/24")));
-    let begin = pis.each_ref().map(|pi| pi.start(&[]))[0];
+    let begin = Pi::start_all(&pis.each_ref(), &[]);
     let client = lab.client(Kind::Udhcpc, "laptop");
     let lease = client
         .attempt("start", &["timeout=240"])
@@ -68,6 +68,8 @@ fn two_cards_of_one_image_find_each_other_and_serve_on_when_one_dies() {
     dying.wait_for_log("this one is together with its twin");
     println!("pair, two Pi 3B: the dead one is switched on and equal after {:.1} s", back.elapsed().as_secs_f32());
     window.wait_until_it_says("#state", "Both twins healthy");
+    // Who was signed in on the one that died is so no longer.
+    let visitors = addresses.map(|address| Visitor::signed_in(address, PASSWORD));
     let leased = [lease.address(), new.address()];
     let known = visitors[dies].devices();
     assert!(leased.iter().all(|address| known.iter().any(|row| row.contains(&format!("\"{address}\"")))), "{known:?}");
