@@ -16,15 +16,6 @@ const BUTTON: u8 = 3;
 const LIGHT: Duration = Duration::from_secs(90);
 const PATIENCE: Duration = Duration::from_secs(5);
 
-impl Pi<'_> {
-    /// It closes the pin to ground.
-    fn press(&self, length: Duration) {
-        self.drive(BUTTON, false);
-        std::thread::sleep(length);
-        self.drive(BUTTON, true);
-    }
-}
-
 fn has_a_password(address: &str) -> bool {
     !Visitor::at(address).get("/claim").starts_with("HTTP/1.1 200")
 }
@@ -40,15 +31,13 @@ fn a_tap_shows_the_address_and_holding_it_forgets_the_password() {
     pi.put("setup.txt", &format!("{setup}button = {BUTTON}\r\n"));
     pi.start(&[]);
     pi.status("Address   192.0.2.3");
-    // A pin of the emulator has no resistor that pulls it up. Down since before the start, it was a wire.
-    pi.drive(BUTTON, true);
     pi.wait_for_light("active", LIGHT);
     assert!(has_a_password("192.0.2.3"));
 
-    pi.press(Duration::from_millis(300));
+    pi.press(BUTTON, Duration::from_millis(300));
     assert_eq!(pi.flashes(Duration::from_secs(6)), 3, "the last part of the address");
     // Too long for a tap, too short for a reset.
-    pi.press(Duration::from_millis(2500));
+    pi.press(BUTTON, Duration::from_millis(2500));
     assert_eq!(pi.flashes(Duration::from_secs(6)), 0);
     assert!(has_a_password("192.0.2.3"));
 
@@ -63,7 +52,7 @@ fn a_tap_shows_the_address_and_holding_it_forgets_the_password() {
         "--dhcp-range=192.0.2.200,192.0.2.210",
     ];
     let _rival = lab.daemon("router", &[&rival[..], &[&leases]].concat());
-    pi.press(Duration::from_secs(7));
+    pi.press(BUTTON, Duration::from_secs(7));
     pi.wait_for_log("the button was held: password");
     pi.wait_for_log("RESET.TXT: the password of the dashboard is forgotten.");
     wait_until("the pages are there again", BOOT, || pi.log().matches("the network is at eth0").count() == 2);

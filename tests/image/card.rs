@@ -93,10 +93,10 @@ impl Data {
         Some(leased.filter_map(|row| Some((row["address"].as_str()?.parse().ok()?, mac_of(row["mac"].as_str()?)?))).collect())
     }
 
-    /// Another file of this name, on the card.
+    /// Another database of this name, on the card, without a log of what was not taken into it.
     pub fn replace(&self, name: &str, by: &Path) {
         let orders = self.part.with_extension("orders");
-        fs::write(&orders, format!("rm /{name}\nwrite {} /{name}\n", text(by))).expect("written");
+        fs::write(&orders, format!("rm /{name}-wal\nrm /{name}-shm\nrm /{name}\nwrite {} /{name}\n", text(by))).expect("written");
         let done = self.tool("debugfs", &["-w", "-f", text(&orders), text(&self.part)]);
         assert!(done.status.success(), "{}", said(&done));
         let start = data_range(&File::open(&self.card).expect("a card")).0;

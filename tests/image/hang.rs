@@ -59,7 +59,8 @@ fn a_reset_follows_when_it_hangs(name: &str, part: &str, called: &str) {
     let Some(lab) = lab::enter_or_skip(name) else { return };
     home(&lab);
     let script = (WAIT.replace("SECONDS", &HEALTHY_SECS.to_string()) + FREEZE).replace("PART", part);
-    let pi = with_beside(&lab, &script, &["virt", "watchdog"]);
+    // Its first words come when they are said, not once there is a driver for the port.
+    let pi = with_beside(&lab, &script, &["virt", "watchdog", "earlycon=pl011,0x9000000"]);
     let still = format!("beside: {part} stands still, thread ");
     pi.wait_for_log(&still);
     let hung = Instant::now();

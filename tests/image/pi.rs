@@ -155,8 +155,9 @@ impl<'l> Pi<'l> {
         told.lines().map(|line| change(line).unwrap_or_else(|| panic!("emulate watch says `{line}`"))).collect()
     }
 
-    pub fn drive(&self, gpio: u8, level: bool) {
-        self.emulate("drive", &[&gpio.to_string(), if level { "1" } else { "0" }]);
+    /// As a finger presses the button at this pin.
+    pub fn press(&self, gpio: u8, length: Duration) {
+        self.emulate("press", &[&gpio.to_string(), &length.as_secs_f32().to_string()]);
     }
 }
 

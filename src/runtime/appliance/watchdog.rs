@@ -9,10 +9,10 @@ use std::{
 
 use crate::runtime::alive::Alive;
 
-/// A Pi refuses more than 15 s.
-const TIMEOUT_SECS: libc::c_int = 15;
+/// A Pi refuses more than 15 s. With the time that it takes to be sure of a hang: a restart within 20 s.
+const TIMEOUT_SECS: libc::c_int = 12;
 const FEED_INTERVAL: Duration = Duration::from_secs(2);
-/// What has not moved for so long hangs. With the hardware's time-out: a restart within 20 s.
+/// What has not moved for so long hangs. The last meal was two intervals later at the most: one until a move is seen, one until the next look.
 const HANG_AFTER: Duration = Duration::from_secs(4);
 /// `WDIOC_SETTIMEOUT` of linux/watchdog.h.
 const SET_TIMEOUT: libc::Ioctl = 0xc004_5706_u32 as libc::Ioctl;
