@@ -45,12 +45,14 @@ impl Visitor {
         ))
     }
 
-    /// What the devices page lists, as name, address and MAC.
+    /// What the devices page lists of those with an address, as name, address and MAC. Without one are also the made-up clients by which a
+    /// twin searches for other servers.
     pub fn devices(&self) -> Vec<String> {
         let answer = self.get("/devices/devices.csv");
         let (_, rows) = answer.split_once("name,address,mac,").unwrap_or_else(|| panic!("no list of devices: {answer}"));
         let first_three = |row: &str| row.splitn(4, ',').take(3).collect::<Vec<_>>().join(",");
-        let mut devices: Vec<String> = rows.lines().skip(1).filter(|row| row.contains(',')).map(first_three).collect();
+        let has_address = |row: &String| row.contains(',') && !row.contains(",\"\",");
+        let mut devices: Vec<String> = rows.lines().skip(1).map(first_three).filter(has_address).collect();
         devices.sort_unstable();
         devices
     }
