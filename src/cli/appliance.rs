@@ -1,4 +1,4 @@
-//! `appliance`: all that a flashed card does, from what setup.txt says to a running server; and `led-test`.
+//! `appliance`: all that a flashed card does, from what setup.txt says to a running server.
 
 use std::{
     fs,
@@ -28,18 +28,18 @@ use twinlease::{
         partner::{DEFAULT_PORT, pairing::Secret},
         report, server,
         store::{self, StoreError},
-        twin::TwinOptions,
+        twin::{self, TwinOptions},
         update::Card,
     },
     settings::{
         Record, Settings,
         access::Access,
-        setup::{self, Lights, Setup},
+        setup::{self, Setup},
     },
     web::{House, Options as WebOptions, Site, access::password, shell},
 };
 
-use super::{DONE, FOUND, Place, door, serve_with_dashboard, show};
+use super::{DONE, Place, door, serve_with_dashboard};
 
 const HTTP: u16 = 80;
 const HTTPS: u16 = 443;
@@ -94,6 +94,10 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
         problems.add(note);
     }
     timekeeper::at_start(&args.data);
+    // Before anything of the data is looked at: what a copied card brings is another box's. What fails here, the server says.
+    for notice in twin::prepare(&args.data).map(|prepared| prepared.notices).unwrap_or_default() {
+        problems.add(notice);
+    }
     let boot = Boot::new(args.boot.clone());
     let reset = obey_reset(&boot, &args.data, &problems);
     let stored = stored_settings(&args.data);
@@ -150,6 +154,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
             site: site.clone(),
             name: name.clone(),
             screen: Screen::new(boot.clone()),
+            has_pair_key: setup.pair_key.is_some(),
             panel: panel.clone(),
             problems: problems.clone(),
         };
@@ -318,6 +323,7 @@ struct Teller {
     common: Option<name::Common>,
     name: String,
     screen: Screen,
+    has_pair_key: bool,
     panel: Panel,
     problems: Problems,
 }
@@ -354,6 +360,9 @@ impl Teller {
         let mut problems = self.problems.all();
         problems.extend(self.site.handle().updates().problem());
         problems.extend(status.trouble.iter().chain(&status.notices).chain(&status.not_listening).cloned());
+        // Why two that shall be twins are none yet.
+        let unpaired = self.site.link().filter(|link| self.has_pair_key && !link.is_paired());
+        problems.extend(unpaired.and_then(|link| link.facts()["pairing"].as_str().map(str::to_owned)));
         let twin = match status.twin.as_ref() {
             None => "none".to_owned(),
             Some(twin) => {
@@ -378,29 +387,6 @@ async fn unpair(site: &Site) -> Result<(), String> {
     Ok(())
 }
 
-fn rhythm(sign: Sign) -> String {
+pub(super) fn rhythm(sign: Sign) -> String {
     format!("{} ({})", led::pattern(sign).name, sign.word().replace('-', " "))
-}
-
-pub fn led_test(setup: Option<&Path>, wait: Duration) -> anyhow::Result<u8> {
-    let lights = match setup {
-        None => Lights::default(),
-        Some(path) => match setup::read(&fs::read(path)?) {
-            Ok(setup) => setup.lights,
-            Err(problems) => {
-                show::problems(path, &problems);
-                return Ok(FOUND);
-            }
-        },
-    };
-    let (panel, dark) = Panel::start(&lights, Path::new("/sys"));
-    for problem in &dark {
-        eprintln!("{problem}");
-    }
-    for sign in Sign::ALL {
-        println!("{}", rhythm(sign));
-        panel.set(sign);
-        std::thread::sleep(wait);
-    }
-    Ok(if dark.is_empty() { DONE } else { FOUND })
 }

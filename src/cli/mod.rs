@@ -4,6 +4,7 @@ mod appliance;
 mod check;
 mod door;
 mod leases;
+mod led_test;
 mod password;
 mod probe;
 mod reservations;
@@ -277,7 +278,7 @@ pub fn run(args: Args) -> ExitCode {
         Command::Probe { interfaces, wait, place, json } => probe::run(&place, &interfaces, wait, json),
         Command::Export { file, place, json } => settings::export(&place, file.as_deref(), json),
         Command::Appliance(args) => appliance::run(args),
-        Command::LedTest { setup, wait } => appliance::led_test(setup.as_deref(), wait),
+        Command::LedTest { setup, wait } => led_test::run(setup.as_deref(), wait),
         Command::Import { file, from, dry_run, place } => settings::import(&place, &file, from.as_deref(), dry_run),
         Command::Version { json } => version(json),
     };

@@ -19,7 +19,7 @@ use dhcproto::{
 use tokio::time::Instant;
 
 use crate::{
-    protocol::Interface,
+    protocol::{Interface, dhcp::PROBE_CLASS},
     runtime::{
         batch::{self, Outgoing, ReceiveBatch, To},
         frame, packet, watch,
@@ -111,7 +111,7 @@ fn is_own(rival: &Rival, own: &[Ipv4Addr]) -> bool {
 pub struct Client {
     pub xid: u32,
     pub chaddr: [u8; 6],
-    /// As it calls itself (option 12).
+    /// As it calls itself (option 12). One without a name is a probe, and says so (option 60).
     pub name: Option<&'static str>,
 }
 
@@ -140,9 +140,10 @@ pub fn discover_frame(client: &Client, mac: [u8; 6], secs: u16, attempt: u16) ->
         OptionCode::DomainNameServer,
         OptionCode::DomainName,
     ]));
-    if let Some(name) = client.name {
-        options.insert(DhcpOption::Hostname(name.into()));
-    }
+    options.insert(match client.name {
+        Some(name) => DhcpOption::Hostname(name.into()),
+        None => DhcpOption::ClassIdentifier(PROBE_CLASS.into()),
+    });
     let mut payload = message.to_vec().map_err(io::Error::other)?;
     payload.resize(payload.len().max(MESSAGE_BYTES_MIN), 0);
     let datagram = frame::Udp {

@@ -16,6 +16,8 @@ pub const MAGIC_COOKIE: [u8; 4] = [99, 130, 83, 99];
 const SNAME: std::ops::Range<usize> = 44..108;
 const FILE: std::ops::Range<usize> = 108..236;
 const BROADCAST_FLAG: u16 = 0x8000;
+/// The vendor class (option 60) of a twinlease that looks for other servers.
+pub const PROBE_CLASS: &[u8] = b"twinlease-probe";
 /// More options than this in one packet are hostile or broken; the rest is not read.
 const MAX_OPTIONS: usize = 128;
 
@@ -159,6 +161,11 @@ impl Message {
     /// Early Microsoft clients end text options with a NUL and want it back.
     pub fn mirrors_nul(&self) -> bool {
         self.options.get(code::HOST_NAME).is_some_and(|name| name.ends_with(&[0]))
+    }
+
+    /// Asked by a twinlease that looks for other servers, not by a device.
+    pub fn is_probe(&self) -> bool {
+        self.options.get(code::VENDOR_CLASS) == Some(PROBE_CLASS)
     }
 
     pub fn is_pxe(&self) -> bool {

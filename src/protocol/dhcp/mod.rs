@@ -8,4 +8,4 @@ pub mod encode;
 pub mod name;
 pub mod code;
 
-pub use decode::{Malformed, Message};
+pub use decode::{Malformed, Message, PROBE_CLASS};

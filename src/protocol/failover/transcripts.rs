@@ -110,6 +110,15 @@ fn a_deaf_active_is_noticed_though_its_heart_beats() {
 }
 
 #[test]
+fn a_twin_that_looks_for_other_servers_is_not_deaf_for_not_hearing_itself() {
+    let mut house = House::together();
+    house.wait(Duration::from_secs(5));
+    house.client(1).probes(B);
+    house.wait(Duration::from_millis(1100));
+    house.expect_silence(1);
+}
+
+#[test]
 fn apart_each_gives_from_its_own_half_only() {
     let mut house = House::together();
     house.cut();

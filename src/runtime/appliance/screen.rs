@@ -90,11 +90,14 @@ impl Screen {
         }
     }
 
-    /// For a box that cannot go on: nothing is left to wait for.
+    /// For a box that cannot go on: nothing is left to wait for. It is started again and again until somebody comes, so what stands there
+    /// already is not written anew each time.
     pub fn show_now(mut self, facts: &Facts, state: &str, as_of: &str) {
         let text = text(facts, state, as_of);
         display(&text);
-        self.write(&text);
+        if !matches!(self.boot.read(FILE), Ok(Some(before)) if before == text.as_bytes()) {
+            self.write(&text);
+        }
     }
 
     fn write(&mut self, text: &str) {
@@ -121,6 +124,8 @@ fn is_due(written: Option<&(Instant, Facts)>, facts: &Facts, up: Duration, now: 
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::MetadataExt;
+
     use super::*;
 
     fn facts() -> Facts {
@@ -135,6 +140,25 @@ mod tests {
         let problems = vec!["One.".to_owned(), "Two\nlines.".to_owned()];
         let told = text(&Facts { problems, addresses: Vec::new(), ..facts() }, "", "");
         assert!(told.contains("- One.\r\n- Two lines.\r\n") && told.contains("none yet"), "{told}");
+    }
+
+    #[test]
+    fn a_box_that_cannot_start_writes_down_why_once() {
+        let folder = std::env::temp_dir().join(format!("twinlease-screen-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let tell = |problem: &str| {
+            let facts = Facts { problems: vec![problem.into()], ..facts() };
+            Screen::new(Boot::new(folder.clone())).show_now(&facts, "The server could not start.", "its start");
+            let file = fs::File::open(folder.join(FILE)).expect("written");
+            (file.metadata().expect("a file").ino(), fs::read_to_string(folder.join(FILE)).expect("text"))
+        };
+        let (first, text) = tell("One.");
+        assert!(text.contains("- One.\r\n"), "{text}");
+        // Each writing is another file that takes the place of the one before.
+        assert_eq!(tell("One.").0, first);
+        let (other, text) = tell("Two.");
+        assert!(other != first && text.contains("- Two.\r\n"), "{text}");
+        fs::remove_dir_all(&folder).expect("removed");
     }
 
     #[test]

@@ -9,10 +9,10 @@ use std::{
 
 use crate::runtime::alive::Alive;
 
-/// A Pi refuses more than 15 s.
-const TIMEOUT_SECS: libc::c_int = 15;
+/// A Pi refuses more than 15 s. With the time that it takes to be sure of a hang: a restart within 20 s.
+const TIMEOUT_SECS: libc::c_int = 10;
 const FEED_INTERVAL: Duration = Duration::from_secs(2);
-/// What has not moved for so long hangs. With the hardware's time-out: a restart within 20 s.
+/// What has not moved for so long hangs. The last meal was two intervals later at the most: one until a move is seen, one until the next look.
 const HANG_AFTER: Duration = Duration::from_secs(4);
 /// `WDIOC_SETTIMEOUT` of linux/watchdog.h.
 const SET_TIMEOUT: libc::Ioctl = 0xc004_5706_u32 as libc::Ioctl;
@@ -72,6 +72,29 @@ fn feed(mut device: File, mut watched: Vec<Watched>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// At whatever moment between two looks it hangs.
+    #[test]
+    fn a_box_that_hangs_starts_again_within_twenty_seconds() {
+        let look = FEED_INTERVAL;
+        for hung_ms in (0..2000).step_by(50) {
+            let (store, start) = (Alive::default(), Instant::now());
+            let mut watched = [Watched { name: "the store", alive: store.clone(), seen: 0, moved: start }];
+            let hung = start + look * 3 + Duration::from_millis(hung_ms);
+            let is_fed = |nth: &u32| {
+                let now = start + look * *nth;
+                if now <= hung + look {
+                    // Its last move comes just before it hangs, and is seen with the next look.
+                    store.beat();
+                }
+                hanging(&mut watched, now).is_none()
+            };
+            let last_meal = start + look * (0..20).filter(is_fed).max().expect("it is well at first");
+            let reset = last_meal + Duration::from_secs(TIMEOUT_SECS as u64);
+            assert!(reset - hung <= Duration::from_secs(20), "{:?}", reset - hung);
+            assert!(last_meal > hung, "a part that goes on is fed for");
+        }
+    }
 
     #[test]
     fn one_part_that_stands_still_is_enough() {

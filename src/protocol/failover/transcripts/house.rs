@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, net::Ipv4Addr, time::Duration};
 use crate::{
     protocol::{
         Action, Change, Command, Commit, Datagram, Event, Interface, Node,
+        dhcp::PROBE_CLASS,
         failover::{Envelope, Forgot, GivenUp, Memory, Rank, Session, State},
         lease::{Binding, HwAddr},
         node::{Noted, Pair, TwinStatus},
@@ -433,6 +434,11 @@ impl Client<'_> {
 
     pub fn asks_only(mut self, node: usize) {
         self.send(&[node], DISCOVER, &[]);
+    }
+
+    /// As the other node looks for other servers: it does not hear itself.
+    pub fn probes(mut self, node: usize) {
+        self.send(&[node], DISCOVER, &[(60, PROBE_CLASS)]);
     }
 
     /// Again and again, as clients do: a standby answers who is not served otherwise.

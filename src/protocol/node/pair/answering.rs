@@ -72,7 +72,8 @@ impl Node {
         }
         let Some(twin) = &mut self.twin else { return Some(request) };
         let is_broadcast = !request.is_unicast;
-        if is_broadcast {
+        // A twin that looks for other servers does not hear itself.
+        if is_broadcast && !request.message.is_probe() {
             twin.clients_heard += 1;
             if twin.unheard_since.is_none() && now - twin.partner_heard_moved > COUNT_LAG {
                 twin.unheard_since = Some(now);
