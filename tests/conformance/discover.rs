@@ -109,6 +109,20 @@ fn a_full_pool_is_silence_with_its_reason_and_a_line_in_the_log() {
     net.discover(ALICE).expect_offer(ip("192.0.2.10"));
 }
 
+/// Two of three are kept for devices that are away: neither the reason nor the status counts them as free, and an alert rests on it.
+#[test]
+fn kept_addresses_are_no_room_in_a_pool() {
+    let kept = |last: u8| format!("\n[[reservation]]\nmac = \"00:16:3e:00:01:{last:02}\"\naddress = \"192.0.2.{last}\"");
+    let mut net = Net::with(&format!("{}{}{}", small_pool("192.0.2.10-192.0.2.12"), kept(10), kept(11)));
+    net.lease(ALICE);
+    let status = |net: &Net| net.node.status(net.now()).subnets.remove(0);
+    assert_eq!((status(&net).pool_used, status(&net).pool_size, status(&net).turned_away), (1, 1, false));
+    net.discover(BOB).expect_silence();
+    assert!(matches!(net.outcome(BOB), Outcome::Silent { why: Silence::PoolFull { size: 1, .. } }));
+    assert!(status(&net).turned_away);
+    assert!(!status(net.at(11 * 60)).turned_away, "not for ever");
+}
+
 #[test]
 fn a_subnet_without_pool_serves_reservations_only() {
     let toml = "[[subnet]]\nnetwork = \"192.0.2.0/24\"\n[[reservation]]\nmac = \"00:16:3e:00:00:a1\"\naddress = \"192.0.2.50\"";

@@ -225,6 +225,24 @@ fn a_storm_of_one_client_is_cut_off_and_does_not_touch_the_others() {
     net.later(WINDOW).discover(ALICE).offer();
 }
 
+/// RFC 4390: no hardware address, so the client-id is all that there is.
+#[test]
+fn a_storm_without_a_hardware_address_is_that_of_its_client_id() {
+    let mut net = Net::home();
+    let discover = |id: u8| {
+        let mut bytes = Packet::discover(ALICE).id(&[0, id]).broadcast_flag().bytes();
+        bytes[1] = 32;
+        bytes[2] = 0;
+        bytes[28..44].fill(0);
+        bytes
+    };
+    let from = |net: &mut Net, id| net.send_bytes(1, ip("0.0.0.0"), ip("255.255.255.255"), &discover(id)).0.len();
+    let stormy: usize = (0..100).map(|_| from(&mut net, 1)).sum();
+    assert!(stormy <= usize::from(MAX_PER_WINDOW), "{stormy}");
+    let others: usize = (2..7).map(|id| from(&mut net, id)).sum();
+    assert_eq!(others, 5);
+}
+
 #[test]
 fn a_nak_loop_is_cut_off() {
     let mut net = Net::home();

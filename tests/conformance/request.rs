@@ -226,3 +226,12 @@ fn a_nak_by_way_of_a_relay_has_the_b_flag_set() {
     assert_eq!((nak.flags(), nak.giaddr()), (0x8000, relay));
     assert_eq!(nak.codes(), [53, 54, 56, 82]);
 }
+
+/// Table 5: it must be zero. Some clients send an old address, where nobody listens.
+#[test]
+fn a_stray_ciaddr_in_a_select_is_not_answered_to() {
+    let mut net = Net::home();
+    let offer = net.discover(ALICE).offer();
+    let ack = net.send(&super::net::taking_up(&Packet::discover(ALICE), &offer).ciaddr(ip("203.0.113.9"))).ack();
+    assert!(matches!(ack.reply.to, twinlease::protocol::Destination::Frame { .. }), "{:?}", ack.reply.to);
+}

@@ -288,6 +288,12 @@ impl Partnership {
         before
     }
 
+    /// From the first record on, as soon as the partner can be asked.
+    pub fn pull_again(&mut self) {
+        self.pulls += 1;
+        self.pull = Some(PullUnderWay { number: self.pulls, after: None, asked: Time::ZERO });
+    }
+
     /// The partner may know nothing of what it has confirmed: it is told again.
     pub fn forget_confirmations(&mut self) {
         self.acked.clear();

@@ -320,7 +320,8 @@ impl Node {
                     }
                 }
                 // Tried again by whoever waits for it.
-                Parked::Send { .. } | Parked::TellSettings | Parked::Pulled { .. } => {}
+                Parked::Send { .. } | Parked::TellSettings => {}
+                Parked::Pulled { .. } => self.pull_not_stored(),
                 Parked::MemoryStored(_) => self.memory_not_stored(now, out),
                 Parked::Dissolved(twin) => self.not_dissolved(now, twin),
             }

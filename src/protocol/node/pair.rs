@@ -428,6 +428,13 @@ impl Node {
         }
     }
 
+    /// The disk refused what came of it. Apart it is asked again anyhow; together nobody else would, and nothing would be told again until then.
+    pub(super) fn pull_not_stored(&mut self) {
+        if let Some(twin) = self.twin.as_mut().filter(|twin| twin.state == State::Normal && twin.pull.is_none()) {
+            twin.pull_again();
+        }
+    }
+
     /// Four times a second, and whenever a promise is due.
     pub(super) fn twin_tick(&mut self, now: Time, out: &mut Vec<Action>) {
         self.settle_due(now, out);
@@ -630,9 +637,7 @@ impl Node {
             twin.repairs += 1;
             twin.pulled = None;
             // Not apart: both compare everything while they go on.
-            twin.pulls += 1;
-            twin.pull =
-                Some(crate::protocol::failover::partnership::PullUnderWay { number: twin.pulls, after: None, asked: Time::ZERO });
+            twin.pull_again();
             self.notice("The two twins did not have the same records; they compared all of them and repaired it.".into());
         }
     }

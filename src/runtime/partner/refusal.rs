@@ -35,10 +35,10 @@ impl std::fmt::Display for Refusal {
             ),
             Refusal::HasTwin => f.write_str("The other one already has a twin, and it is not this node. Unpair it there first."),
             Refusal::OtherPair => f.write_str(
-                "The other one belongs to another pair: its pair key is not this node's. Put the same `pair_key` into both, or leave it out there.",
+                "The other one belongs to another pair: its pair key is not this node's. Put the same `pair-key` into both, or leave it out there.",
             ),
             Refusal::NoCode => f.write_str(
-                "The other one shows no code now. Let it show one (`twinlease twin pair`), and type it here within ten minutes.",
+                "The other one shows no code now. Let it show one (`twinlease twin pair --show-code`), and type it here within ten minutes.",
             ),
             Refusal::WrongCode { tries_left: 0 } => f.write_str(
                 "The code is wrong, for the fifth time: it is void, and the other one shows a new one. Type that.",

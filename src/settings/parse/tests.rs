@@ -259,6 +259,33 @@ fn what_could_not_be_read_causes_no_trouble_further_down() {
 }
 
 #[test]
+fn what_is_wrong_beside_what_cannot_be_read_is_told_in_the_same_go() {
+    let text = "[lease]\ndefault = \"12x\"\nt1 = 0.9\nmin = \"8d\"\n[[subnet]]\nnetwork = \"192.0.2.0/24\"\n\
+                [[reservation]]\nmac = \"a4:cf:12:9b:00:1e\"\naddress = \"192.0.2.31\"\n\
+                [[reservation]]\nmac = \"a4:cf\"\naddress = \"192.0.2.31\"\nname = \"a b\"\n\
+                [[reservation]]\nmac = \"a4\"\naddress = \"198.51.100.7\"\n";
+    let problems = parse(text).unwrap_err();
+    let told: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    let all = told.join("\n");
+    for words in
+        ["`default` in [lease]", "`min` (8d) is longer than `max`", "`t1` (0.9) must come before `t2`", "`a4:cf`", "`a4`"]
+    {
+        assert!(all.contains(words), "{words}: {all}");
+    }
+    assert!(all.contains("192.0.2.31 is already kept"), "{all}");
+    assert!(all.contains("198.51.100.7"), "in no subnet: {all}");
+}
+
+#[test]
+fn what_is_not_made_of_enterprises_is_refused() {
+    let with = |hex: &str| format!("[options]\nvendor-identifying-options = \"{hex}\"\n");
+    for hex in ["01:02", "00:00:0d:e9:05:01:02:61:62", "00:00:0d:e9:04:01:03:61:62"] {
+        assert!(problem(&with(hex)).contains("is not made of enterprises"), "{hex}");
+    }
+    assert!(parse(&with("00:00:0d:e9:04:01:02:61:62:00:00:00:09:00")).is_ok(), "two, one of them empty");
+}
+
+#[test]
 fn channels_of_alerts_are_read_with_what_is_usual_where_nothing_is_said() {
     let text = "[alerts]\npool-percent = 80\n[alerts.ntfy]\ntopic = \"home\"\n[alerts.syslog]\nhost = \"192.0.2.5\"\n\
                 [alerts.mail]\nserver = \"mail.example.org\"\ntls = \"tls\"\nfrom = \"a@example.org\"\nto = \"b@example.org\"\n";

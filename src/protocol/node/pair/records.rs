@@ -120,7 +120,10 @@ impl Node {
             // A disk that is lost for the second time begins with the same numbers again.
             let is_covered = mine.generation == theirs.generation && mine.version.of(me) <= theirs.version.of(me);
             let is_older = mine.generation < theirs.generation || is_covered && *mine != theirs && !is_loose(Rule::W48);
-            is_promise && is_older && !theirs.is_held(now)
+            // All that the twin promised had run out when it was off for so long, though it may not know for how long it was.
+            let has_ended =
+                !theirs.is_held(now) || !is_loose(Rule::W48) && (mine.client != theirs.client || mine.expiry > theirs.expiry);
+            is_promise && is_older && has_ended
         };
         if let Some(mine) = mine.as_ref().filter(|mine| has_forgotten && is_behind(mine)) {
             // Given when all that was forgotten had run out: what stands is this, in a generation that the twin takes for newer.

@@ -607,7 +607,31 @@ fn once_wrong() -> Vec<(Setup, Vec<Step>)> {
         Step::Next(4),
         power(B, PowerDoes::Off),
     ]]);
+    // What a repair has brought is refused by the disk: it is asked for again, or nothing is told again ever after.
+    let repair_refused = [
+        acquire(1, 13, A),
+        wait(63_681),
+        disk(B, DiskDoes::Stall),
+        Step::Admin { at: B, does: Edit::Keep { address: 13, who: 0 } },
+        wait(70_886),
+        disk(A, DiskDoes::Stall),
+        client(1, Does::Renew, A),
+        disk(B, DiskDoes::Write(9)),
+        wait(11_574),
+        disk(A, DiskDoes::Fail),
+    ];
+    let far_and_forgetful = Setup {
+        addresses: 4,
+        lease_secs: 180,
+        link_ms: [20, 150],
+        drift_ppm: [-500, -500],
+        loss_permille: 50,
+        salt: 7_396_162,
+        assumes: true,
+        ..Setup::QUIET
+    };
     vec![
+        (far_and_forgetful, repair_refused.to_vec()),
         (far_and_lossy, twice_from_one_disk.to_vec()),
         paired_before_it_is_written,
         (far, counted_as_down.to_vec()),
