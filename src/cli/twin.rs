@@ -141,7 +141,13 @@ fn switch(place: &Place) -> anyhow::Result<u8> {
 fn shut_down(place: &Place, yes: bool) -> anyhow::Result<u8> {
     let report: Value = running(place)?.get("/twin")?;
     let takes_over = report["node"]["partner"]["in_contact"] == true;
-    let question = "The twin is out of reach, so that nobody will answer the devices here. Shut down all the same?";
+    let question = match report["node"]["state"].as_str() {
+        Some("partner-down") => {
+            "The twin counts as down, so that nobody will answer the devices here; and this one may have given addresses of the twin's half, which \
+             the twin does not know of. Do not start the twin alone afterwards: start this one first. Shut down all the same?"
+        }
+        _ => "The twin is out of reach, so that nobody will answer the devices here. Shut down all the same?",
+    };
     if !report["node"].is_null() && !takes_over && !confirmed(question, yes)? {
         return refused("Nothing was changed.");
     }

@@ -28,6 +28,8 @@ const LANES: [Lane; 4] = [Lane::Beats, Lane::Beats, Lane::Records, Lane::Pages];
 const TICK: Duration = Duration::from_secs(1);
 /// Between two rounds of calling those who may have the same pair key.
 const PAIR_KEY_INTERVAL: Duration = Duration::from_secs(3);
+/// Between two notices of a node with this one's identity.
+const CLONE_PAUSE: Duration = Duration::from_secs(60);
 /// A node that another one has called with a wrong key listens again by then.
 const CALL_AGAIN: Duration = Duration::from_millis(600);
 const PAIR_KEY_JITTER_MS: u64 = 2000;
@@ -52,6 +54,8 @@ pub struct Keeper {
     pair_key_after: Instant,
     /// The twin that the server's loop knows of.
     told: Option<PublicKey>,
+    /// When it was last said that a node with this one's identity is heard.
+    clone_told: Option<Instant>,
 }
 
 /// The one attempt to pair that is under way.
@@ -74,7 +78,7 @@ async fn outcome(meeting: &mut Option<Meeting>) -> Result<(), String> {
 impl Keeper {
     pub fn new(shared: Arc<Shared>) -> Keeper {
         let told = *shared.partner.borrow();
-        Keeper { shared, lanes: JoinSet::new(), meeting: None, pair_key_after: Instant::now(), told }
+        Keeper { shared, lanes: JoinSet::new(), meeting: None, pair_key_after: Instant::now(), told, clone_told: None }
     }
 
     pub async fn run(
@@ -208,7 +212,9 @@ impl Keeper {
             }
             News::Cloned(from) => {
                 let notice = format!("{} A node with it is heard from {}.", Refusal::SameIdentity, from.ip());
-                if self.shared.live.borrow().pairing.as_ref() != Some(&notice) {
+                // Whoever forges such beacons from ever new addresses shall not fill the journal.
+                if self.clone_told.is_none_or(|told| told.elapsed() >= CLONE_PAUSE) {
+                    self.clone_told = Some(Instant::now());
                     let _ = self.shared.inbound.try_send(Inbound::Notice(notice.clone()));
                 }
                 self.shared.live.send_modify(|live| live.pairing = Some(notice));
