@@ -24,6 +24,7 @@ mod shared;
 mod facts;
 mod queue;
 mod lane;
+mod freight;
 mod snapshot;
 mod heard;
 mod update;

@@ -67,6 +67,18 @@ pub struct Answer {
     pub body: Bytes,
 }
 
+/// The connection that is open, or a new one.
+pub async fn again(
+    open: Option<Connection>,
+    config: &Arc<ClientConfig>,
+    addresses: &[SocketAddr],
+) -> Result<Connection, Trouble> {
+    match open.filter(|open| !open.is_closed()) {
+        Some(open) => Ok(open),
+        None => dial(config, addresses).await,
+    }
+}
+
 /// Tries all addresses, the first ones first; the first that answers with a good key is taken.
 pub async fn dial(config: &Arc<ClientConfig>, addresses: &[SocketAddr]) -> Result<Connection, Trouble> {
     let mut attempts = JoinSet::new();

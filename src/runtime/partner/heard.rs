@@ -66,10 +66,7 @@ async fn send(
     news: &[Told],
 ) -> Result<(), Trouble> {
     for piece in news.chunks(DEVICES_EACH) {
-        let open = match connection.take().filter(|open| !open.is_closed()) {
-            Some(open) => open,
-            None => dial::dial(config, &shared.addresses()).await?,
-        };
+        let open = dial::again(connection.take(), config, &shared.addresses()).await?;
         let open = connection.insert(open);
         let garbage = |why: String| Trouble::Garbage { address: open.address, why };
         let body = serde_json::to_vec(piece).map_err(|error| garbage(error.to_string()))?;

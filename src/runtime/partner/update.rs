@@ -5,21 +5,20 @@ use std::{fs::File, io, path::Path, sync::Arc, time::Duration};
 
 use axum::{
     body::{Body, to_bytes},
-    http::{HeaderMap, HeaderValue, StatusCode, header},
+    http::{HeaderMap, HeaderValue, StatusCode},
     response::{IntoResponse, Response},
 };
 use rustls::ClientConfig;
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc},
     task::spawn_blocking,
     time::{Instant, sleep, timeout},
 };
 
 use super::{
     dial::{self, Connection},
+    freight::{self, Incoming, Refused, Way},
     lane::REQUEST_TIMEOUT,
     shared::Shared,
-    snapshot::{Incoming, Outgoing, PIECES_MAX, feed, read},
 };
 use crate::{
     protocol::update::Standing,
@@ -38,8 +37,6 @@ const WORD_BYTES_MAX: usize = 16 << 10;
 /// For a whole file over a slow network, until it is unpacked and found good there.
 const FILE_PATIENCE: Duration = Duration::from_secs(20 * 60);
 const FILE_AGAIN: Duration = Duration::from_secs(30);
-/// Of the twin's reason: a sentence with a path.
-const WHY_CHARS_MAX: usize = 400;
 
 /// Never on the link's own thread, where heartbeats would wait for the disk. `None`: it has panicked.
 async fn with<T: Send + 'static>(shared: &Shared, work: impl FnOnce(&Updates) -> T + Send + 'static) -> Option<T> {
@@ -69,10 +66,7 @@ async fn tell(shared: &Shared, config: &Arc<ClientConfig>) {
             open = None;
             continue;
         }
-        let connection = match open.take().filter(|connection| !connection.is_closed()) {
-            Some(connection) => Ok(connection),
-            None => dial::dial(config, &shared.addresses()).await,
-        };
+        let connection = dial::again(open.take(), config, &shared.addresses()).await;
         let Ok(mut connection) = connection else { continue };
         match exchange(shared, &mut connection).await {
             Some(twin) => {
@@ -137,60 +131,40 @@ async fn send(shared: &Shared, config: &Arc<ClientConfig>, path: &Path, sha256: 
     let unreadable = |error: io::Error| told(format!("`{}` cannot be read ({error})", path.display()));
     let file = File::open(path).map_err(unreadable)?;
     let bytes = file.metadata().map_err(unreadable)?.len();
-    let without_stop = |trouble: dial::Trouble| told(trouble.to_string().trim_end_matches('.').to_owned());
-    let mut connection = dial::dial(config, &shared.addresses()).await.map_err(without_stop)?;
     let mut headers = HeaderMap::new();
     headers.insert(SUM_HEADER, HeaderValue::try_from(sha256).map_err(|error| told(error.to_string()))?);
-    let (sender, pieces) = mpsc::channel(PIECES_MAX);
-    // Ends by itself when the connection is gone: nobody takes its pieces.
-    spawn_blocking(move || read(file, &sender));
-    let body = Body::new(Outgoing { pieces, left: bytes });
-    let answer = connection.post_body(FILE_PATH, body, headers, FILE_PATIENCE).await.map_err(without_stop)?;
-    match answer.status {
-        StatusCode::NO_CONTENT => Ok(()),
-        status => {
-            let said = String::from_utf8_lossy(&answer.body);
-            let said: String = said.chars().filter(|c| !c.is_control()).take(WHY_CHARS_MAX).collect();
-            Err(told(format!("{} answers {status}: {}", connection.address, said.trim_end_matches('.'))))
-        }
-    }
+    let way = Way { path: FILE_PATH, headers, patience: FILE_PATIENCE };
+    freight::send(shared, config, (file, bytes), way).await.map_err(told)
 }
 
 /// What does not come whole, or is not the file of the plan, leaves nothing behind.
 pub async fn receive_file(shared: &Shared, headers: &HeaderMap, body: Body) -> Response {
-    let bytes: Option<u64> = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
+    match keep(shared, headers, body).await {
+        Ok(()) => StatusCode::NO_CONTENT.into_response(),
+        Err(refused) => refused.into_response(),
+    }
+}
+
+async fn keep(shared: &Shared, headers: &HeaderMap, body: Body) -> Result<(), Refused> {
     let sha256 = headers.get(SUM_HEADER).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
-    let Some(bytes) = bytes else { return (StatusCode::LENGTH_REQUIRED, "Say how long the file is.").into_response() };
+    let bytes = freight::length(headers, "file")?;
     let wanted = sha256.clone();
     let path = match with(shared, move |updates| updates.may_come(&wanted, bytes)).await {
         Some(Ok(path)) => path,
-        Some(Err(why)) => return (StatusCode::CONFLICT, why).into_response(),
-        None => return (StatusCode::INTERNAL_SERVER_ERROR, "It ended by a defect.").into_response(),
+        Some(Err(why)) => return Err((StatusCode::CONFLICT, why)),
+        None => return Err((StatusCode::INTERNAL_SERVER_ERROR, "It ended by a defect.".into())),
     };
     let Ok(room) = Arc::clone(&shared.file_room).try_acquire_owned() else {
-        return (StatusCode::SERVICE_UNAVAILABLE, "It is being stored at this moment.").into_response();
+        return Err((StatusCode::SERVICE_UNAVAILABLE, "It is being stored at this moment.".into()));
     };
-    let (sender, pieces) = mpsc::channel(PIECES_MAX);
     let updates = Arc::clone(&shared.updates);
-    // Goes on to its end, which comes soon, where the connection is cut: so the room goes with it.
-    let keeping = spawn_blocking(move || {
-        let _room: OwnedSemaphorePermit = room;
-        store(&path, Incoming::new(pieces, bytes)).map_err(|error| format!("The file cannot be kept ({error})."))?;
-        updates.take_from_twin(&path, &sha256)
-    });
-    let kept = timeout(FILE_PATIENCE, async {
-        feed(body, sender).await;
-        keeping.await
-    });
-    match kept.await {
-        Ok(Ok(Ok(()))) => StatusCode::NO_CONTENT.into_response(),
-        Ok(Ok(Err(why))) => {
-            tracing::warn!("the file of the update from the twin: {why}");
-            (StatusCode::UNPROCESSABLE_ENTITY, why).into_response()
-        }
-        Ok(Err(_)) => (StatusCode::INTERNAL_SERVER_ERROR, "Storing it ended by a defect.").into_response(),
-        Err(_) => (StatusCode::REQUEST_TIMEOUT, "The file took too long to arrive.").into_response(),
-    }
+    let keeping = move |incoming| {
+        let _room = room;
+        let kept = store(&path, incoming).map_err(|error| format!("The file cannot be kept ({error})."));
+        kept.and_then(|()| updates.take_from_twin(&path, &sha256))
+            .inspect_err(|why| tracing::warn!("the file of the update from the twin: {why}"))
+    };
+    freight::receive("file", body, bytes, FILE_PATIENCE, keeping).await
 }
 
 /// One that was cut short is left for the next attempt to overwrite.

@@ -14,7 +14,8 @@ use super::*;
 use crate::runtime::{
     partner::{
         dial::{self, Answer, Connection, Trouble},
-        snapshot::{Outgoing, SNAPSHOT_PATH},
+        freight::Outgoing,
+        snapshot::SNAPSHOT_PATH,
         tls::{self, Expect},
     },
     store::{self, Report, TWINS_BYTES_MAX},
