@@ -99,7 +99,7 @@ fn sigterm_under_load_ends_cleanly_and_a_stopped_server_goes_on() {
             std::thread::sleep(Duration::from_millis(800));
             server.daemon.signal("CONT");
             std::thread::sleep(Duration::from_millis(700));
-            status = Some(server.daemon.terminate(Duration::from_secs(10)));
+            status = Some(server.daemon.terminate());
         });
         assert_eq!(status.and_then(|status| status.code()), Some(0), "round {round}: {}", server.daemon.log());
         assert!(server.daemon.log().contains("twinlease stops"));
@@ -263,7 +263,7 @@ fn a_damaged_database_is_set_aside_and_the_newest_snapshot_used() {
     let mut account = Account::default();
     let mut server = Server::start(&lab, "server", &program(), &data, Some(SETTINGS));
     relay.load_while(&mut account, || std::thread::sleep(Duration::from_millis(800)));
-    server.daemon.terminate(Duration::from_secs(10));
+    server.daemon.terminate();
     drop(server);
     let database = data.join("twinlease.db");
     let sound = std::fs::read(&database).expect("it is there");

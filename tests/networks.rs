@@ -258,7 +258,7 @@ fn a_second_server_on_one_machine_names_the_first_and_takes_over_when_it_ends() 
     assert_eq!(lab.client(Kind::Udhcpc, "device").start(&[]).server(), "192.0.2.1");
     first.assert_well();
 
-    assert!(first.daemon.terminate(Duration::from_secs(5)).success());
+    assert!(first.daemon.terminate().success());
     second.wait_until_it_serves(&["eth0"]);
     lab.host("next", "lan", &[]);
     assert_eq!(lab.client(Kind::Dhclient, "next").start(&[]).server(), "192.0.2.1");

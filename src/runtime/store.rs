@@ -5,6 +5,7 @@
 //! takes its place; a database that is not ours, or newer, or in use, is refused with a sentence.
 
 mod archive;
+mod aside;
 mod backups;
 mod diary;
 mod error;
@@ -42,6 +43,7 @@ use crate::{
     settings::Settings,
 };
 pub use archive::{Archive, Step};
+use aside::Halt;
 pub use backups::{Backup, Contents, back_up_now, backups, look_into};
 use diary::Diary;
 pub use error::StoreError;
@@ -171,7 +173,7 @@ fn open_at(folder: &Path, trust: WallTrust, reading: &Reading) -> Result<(Store,
 /// What is damaged in the database of a folder; `None`: nothing. Reads all of it, beside a running server too.
 pub fn damage(folder: &Path) -> Result<Option<String>, StoreError> {
     let place = Place::new(folder);
-    suspect::damage(&place.database).map_err(|fault| fault.told(&place.database))
+    suspect::damage(&place.database, &Halt::default()).map_err(|fault| fault.told(&place.database))
 }
 
 /// Reads all of a database, beside a running server too. Nothing is changed. Bindings as `Loaded` has them.

@@ -42,7 +42,7 @@ fn the_first_visit_leads_from_nothing_to_twins_that_serve() {
     assert_eq!(at_a.path(), "/welcome/found", "it goes on by itself");
     at_a.wait_until_it_says("#rivals", "10.77.0.254", A_WHILE);
     assert!(at_a.text("main").contains("10.77.0.0/24"), "{}", at_a.text("main"));
-    router.terminate(SOON);
+    router.terminate();
     at_a.click_words("//main", "I switched it off: look again");
     at_a.wait_until_it_says("#rivals", "None answers", A_WHILE);
     at_a.click_words("//main", "Go on");

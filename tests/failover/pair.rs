@@ -60,7 +60,7 @@ impl Processes {
     /// By TERM: an ordinary end of the process.
     pub fn terminate(&mut self, side: Side) {
         if let Some(mut daemon) = self.0[side as usize].take() {
-            daemon.terminate(Duration::from_secs(10));
+            daemon.terminate();
         }
     }
 

@@ -28,6 +28,8 @@ const PART: &str = "TWINLEASE_IN_LAB_PART";
 /// `scripts/lab enter` where no namespace can be made.
 const SKIPPED: i32 = 77;
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// The program itself gives the disk 30 s to take what waits.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(45);
 
 /// A private world. Exists only inside one; its end is the end of the test's process.
 pub struct Lab {
@@ -204,10 +206,10 @@ impl Daemon {
     }
 
     /// TERM, then its exit status; panics when it does not end in time.
-    pub fn terminate(&mut self, within: Duration) -> ExitStatus {
+    pub fn terminate(&mut self) -> ExitStatus {
         self.signal("TERM");
         let mut status = None;
-        wait_until("the daemon ends after TERM", within, || {
+        wait_until("the daemon ends after TERM", CLOSE_PATIENCE, || {
             status = self.child.try_wait().expect("the child is ours");
             status.is_some()
         });

@@ -6,7 +6,7 @@ use std::{
     time::SystemTime,
 };
 
-use super::{Fault, Place, connect_to_read_older, rows, snapshot};
+use super::{Fault, Halt, Place, connect_to_read_older, rows, snapshot};
 use crate::{protocol::lease::BindingState, settings::Settings};
 
 /// A snapshot that lies in the data folder.
@@ -87,7 +87,7 @@ pub fn look_into(path: &Path) -> Result<Contents, String> {
 
 /// A snapshot beside the nightly one of today, which it replaces.
 pub fn back_up_now(folder: &Path) -> Result<PathBuf, String> {
-    snapshot::make(&Place::new(folder))
+    snapshot::make(&Place::new(folder), &Halt::default())
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::{
 use rusqlite::Connection;
 
 use super::{
-    Fault, Place, StoreError, connect_to_read, connect_to_read_older, io_told, pair, private_file, private_folder, rows,
+    Fault, Halt, Place, StoreError, connect_to_read, connect_to_read_older, io_told, pair, private_file, private_folder, rows,
 };
 use crate::{protocol::time::Time, runtime::clock};
 
@@ -47,14 +47,14 @@ impl Good {
 static MAKING: Mutex<()> = Mutex::new(());
 
 /// Makes a snapshot on a connection of its own, beside the writer. It takes its name only when it was read back.
-pub fn make(place: &Place) -> Result<PathBuf, String> {
+pub fn make(place: &Place, halt: &Halt) -> Result<PathBuf, String> {
     let told = |fault: Fault| format!("The snapshot was not made: {}", fault.told(&place.snapshots));
     let io = |error: io::Error| told(Fault::Refused(io_told(&place.snapshots, &error)));
     let _one = MAKING.lock().unwrap_or_else(PoisonError::into_inner);
     private_folder(&place.snapshots).map_err(io)?;
     let making = place.snapshots.join("making");
     let name = format!("{}.db", clock::wall_day_and_second().0);
-    let made = fill(place, &making).and_then(|()| check(&making)).map_err(told).and_then(|()| {
+    let made = fill(place, &making, halt).and_then(|()| check(&making)).map_err(told).and_then(|()| {
         File::open(&making).and_then(|file| file.sync_all()).map_err(io)?;
         let path = place.snapshots.join(name);
         fs::rename(&making, &path).and_then(|()| sync_folder(&place.snapshots)).map_err(io)?;
@@ -67,9 +67,10 @@ pub fn make(place: &Place) -> Result<PathBuf, String> {
     made
 }
 
-fn fill(place: &Place, making: &Path) -> Result<(), Fault> {
+fn fill(place: &Place, making: &Path, halt: &Halt) -> Result<(), Fault> {
     remove_quietly(making);
     let connection = connect_to_read(&place.database)?;
+    halt.watch(&connection)?;
     connection.pragma_update(None, "cache_size", -i64::from(PAGE_CACHE_KIB))?;
     connection.execute("VACUUM INTO ?1", [making.to_string_lossy()])?;
     Ok(())

@@ -10,7 +10,8 @@ use std::{
 use rusqlite::Connection;
 
 use super::{
-    APPLICATION_ID, Fault, MIGRATIONS, PAGE_BYTES, Place, StoreError, connect_to_read_older, io_told, private_file, snapshot,
+    APPLICATION_ID, Fault, Halt, MIGRATIONS, PAGE_BYTES, Place, StoreError, connect_to_read_older, io_told, private_file,
+    snapshot,
 };
 
 /// Nothing rests on them: for people alone.
@@ -33,8 +34,9 @@ pub fn mark(place: &Place, reason: &str) {
 }
 
 /// What is damaged; `None`: nothing. Reads everything.
-pub fn damage(path: &Path) -> Result<Option<String>, Fault> {
+pub fn damage(path: &Path, halt: &Halt) -> Result<Option<String>, Fault> {
     let (connection, _) = connect_to_read_older(path)?;
+    halt.watch(&connection)?;
     damage_in(&connection, None)
 }
 
@@ -55,7 +57,7 @@ pub fn look_again(place: &Place, notices: &mut Vec<String>) -> Result<(), StoreE
     if !is_marked(&place.folder) || place.database_is_missing() {
         return Ok(());
     }
-    let reason = match damage(&place.database) {
+    let reason = match damage(&place.database, &Halt::default()) {
         Ok(None) => {
             unmark(place);
             return Ok(());

@@ -339,6 +339,24 @@ fn the_queue_is_bounded_and_opens_again() {
 }
 
 #[test]
+fn closing_does_not_wait_for_the_check_beside_it_and_leaves_no_log() {
+    let folder = Folder::new();
+    let (mut store, _) = folder.open();
+    let many: Vec<Change> = (1..=60_000).map(|nth| Change::Bind(lease(nth))).collect();
+    store.commit_now(&many).expect("commits");
+    drop(store);
+    let (store, _) = folder.open();
+    // The check reads all of it, which takes longer than all that follows.
+    let (handle, reports) = start(store);
+    handle.commit(commit(1, [lease(1)])).expect("room");
+    assert_eq!(next(&reports), Report::Committed { up_to: CommitId(1) });
+    handle.close();
+    let log = fs::metadata(&Place::companions(&folder.database())[1]).map_or(0, |log| log.len());
+    assert_eq!(log, 0, "the last connection to close empties the log: it must be the writer's");
+    assert!(!is_damaged(&folder.0), "a check that was broken off proves nothing");
+}
+
+#[test]
 fn a_reader_may_look_while_the_server_runs() {
     let folder = Folder::new();
     assert!(matches!(view(&folder.0, WallTrust::Kernel), Err(StoreError::Missing(_))));
@@ -430,7 +448,7 @@ fn a_damaged_database_is_set_aside_for_the_newest_good_snapshot() {
         let folder = Folder::new();
         let (mut store, _) = folder.open();
         store.commit_now(&(0..300).map(|nth| Change::Bind(lease(nth))).collect::<Vec<_>>()).expect("commits");
-        let snapshot = snapshot::make(&store.place).expect("a snapshot");
+        let snapshot = snapshot::make(&store.place, &Halt::default()).expect("a snapshot");
         // A newer one, but no good: the older is used.
         fs::write(snapshot.with_file_name("2999-01-01.db"), "no database").expect("writes");
         store.commit_now(&[Change::Bind(lease(1000))]).expect("commits");
@@ -489,7 +507,7 @@ fn damage_in_what_counts_is_found_by_the_write_that_meets_it_and_the_snapshot_is
         let (mut store, _) = folder.open();
         store.commit_now(&[Change::Bind(lease(1)), Change::Put(Record::Reservation(reservation(1, 5)))]).expect("commits");
         if has_snapshot {
-            snapshot::make(&store.place).expect("a snapshot");
+            snapshot::make(&store.place, &Halt::default()).expect("a snapshot");
         }
         drop(store);
         folder.trample_root_of("sqlite_autoindex_reservation_2");
@@ -528,7 +546,7 @@ fn seven_snapshots_are_kept_and_a_new_one_is_made_when_asked() {
     for day in 1..=9 {
         store.commit_now(&[Change::Bind(lease(day))]).expect("commits");
         std::thread::sleep(Duration::from_millis(3));
-        let made = snapshot::make(&place).expect("a snapshot");
+        let made = snapshot::make(&place, &Halt::default()).expect("a snapshot");
         // The oldest by their content get the newest names: names do not count.
         fs::rename(&made, made.with_file_name(format!("2026-01-{:02}.db", 20 - day))).expect("renames");
     }

@@ -22,7 +22,12 @@ use std::{
 
 use rusqlite::ErrorCode;
 
-use super::{Fault, Store, log::LogCopier, snapshot, suspect};
+use super::{
+    Fault, Store,
+    aside::{Aside, Halt},
+    log::LogCopier,
+    snapshot, suspect,
+};
 use crate::{
     protocol::{Change, Commit, CommitId, StoreTrouble, time::Time},
     runtime::clock::{Clock, Sleep},
@@ -91,7 +96,7 @@ impl Store {
             probe_due: now + PROBE_INTERVAL,
             stamp_due: now + STAMP_INTERVAL,
             snapshot_due,
-            busy_aside: false,
+            aside: Aside::default(),
         };
         let thread = Builder::new().name("store".into()).spawn(move || writer.run())?;
         Ok(StoreHandle { queue, thread: Some(thread) })
@@ -253,8 +258,8 @@ struct Writer<F> {
     probe_due: Time,
     stamp_due: Time,
     snapshot_due: Time,
-    /// A snapshot or the check is running on a thread aside.
-    busy_aside: bool,
+    /// A snapshot, or the check.
+    aside: Aside,
 }
 
 impl<F: FnMut(Report)> Writer<F> {
@@ -287,7 +292,7 @@ impl<F: FnMut(Report)> Writer<F> {
     fn wait(&self) -> Duration {
         let due = match self.mode {
             Mode::Refusing(_) => self.probe_due,
-            Mode::Serving | Mode::Healed(_) if self.busy_aside => self.stamp_due,
+            Mode::Serving | Mode::Healed(_) if self.aside.is_busy() => self.stamp_due,
             Mode::Serving | Mode::Healed(_) => self.stamp_due.min(self.snapshot_due),
         };
         self.store.clock.now().until(due).min(ALIVE_INTERVAL)
@@ -326,7 +331,7 @@ impl<F: FnMut(Report)> Writer<F> {
                 // While something runs aside, it starts when that is done.
                 Message::Snapshot => self.snapshot_due = Time::ZERO,
                 Message::SnapshotDone(outcome) => {
-                    self.busy_aside = false;
+                    self.aside.done();
                     let now = self.store.clock.now();
                     self.snapshot_due = now + if outcome.is_ok() { SNAPSHOT_INTERVAL } else { SNAPSHOT_RETRY };
                     (self.report)(match outcome {
@@ -335,7 +340,7 @@ impl<F: FnMut(Report)> Writer<F> {
                     });
                 }
                 Message::Checked(damage) => {
-                    self.busy_aside = false;
+                    self.aside.done();
                     if let Some(sentence) = damage {
                         (self.report)(Report::Damaged(sentence));
                     }
@@ -391,7 +396,7 @@ impl<F: FnMut(Report)> Writer<F> {
         if self.mode == Mode::Serving && self.stamp_due <= now {
             self.write_stamp();
         }
-        if self.snapshot_due <= now && !self.busy_aside {
+        if self.snapshot_due <= now && !self.aside.is_busy() {
             self.snapshot_aside();
         }
     }
@@ -422,16 +427,17 @@ impl<F: FnMut(Report)> Writer<F> {
     fn snapshot_aside(&mut self) {
         let place = self.store.place.clone();
         self.snapshot_due = self.store.clock.now() + SNAPSHOT_RETRY;
-        self.aside(move || Message::SnapshotDone(snapshot::make(&place)));
+        self.start_aside(move |halt| Message::SnapshotDone(snapshot::make(&place, halt)));
     }
 
     /// A start reads every row; this reads what no query touched, without keeping the start waiting.
     fn check_aside(&mut self) {
         let place = self.store.place.clone();
-        self.aside(move || {
-            let damage = match suspect::damage(&place.database) {
+        self.start_aside(move |halt| {
+            let damage = match suspect::damage(&place.database, halt) {
                 Ok(damage) => damage,
                 Err(Fault::Damage(reason)) => Some(reason),
+                Err(_) if halt.is_over() => None,
                 // Too many open files, say: that proves nothing about the database.
                 Err(fault) => {
                     tracing::warn!("the database was not checked: {}", fault.told(&place.database));
@@ -448,14 +454,13 @@ impl<F: FnMut(Report)> Writer<F> {
         });
     }
 
-    fn aside(&mut self, work: impl FnOnce() -> Message + Send + 'static) {
+    fn start_aside(&mut self, work: impl FnOnce(&Halt) -> Message + Send + 'static) {
         let queue = self.queue.clone();
-        let started = Builder::new().name("store-aside".into()).spawn(move || {
+        self.aside.start(move |halt| {
             // Whatever happens here, the writer must hear of the end, or no snapshot is ever made again.
-            let message = panic::catch_unwind(AssertUnwindSafe(work));
+            let message = panic::catch_unwind(AssertUnwindSafe(|| work(halt)));
             queue.push(message.unwrap_or_else(|_| Message::SnapshotDone(Err("the work aside the store has panicked".into()))));
         });
-        self.busy_aside = started.is_ok();
     }
 
     fn close(mut self) {
@@ -464,6 +469,7 @@ impl<F: FnMut(Report)> Writer<F> {
             self.write_stamp();
         }
         self.log.stop();
+        self.aside.end();
         let Store { connection, lock, .. } = self.store;
         // The last connection copies the write-ahead log into the database as it closes.
         if let Err((_, error)) = connection.close() {

@@ -128,7 +128,7 @@ fn the_mark_of_a_restore_goes_when_nothing_is_forgotten_any_more() {
     let folder = Folder::new();
     let (mut store, _) = folder.open();
     store.commit_now(&[Change::Pair(Some(memory())), Change::Bind(lease(1))]).expect("commits");
-    snapshot::make(&store.place).expect("a snapshot");
+    snapshot::make(&store.place, &Halt::default()).expect("a snapshot");
     drop(store);
     for path in Place::companions(&folder.database()) {
         let _ = fs::remove_file(path);
@@ -267,7 +267,7 @@ fn the_newest_two_snapshots_of_the_twin_are_kept_and_never_taken_for_own() {
     let mut sent = Vec::new();
     for nth in 1..=3 {
         store.commit_now(&[Change::Bind(lease(nth))]).expect("commits");
-        sent.push(fs::read(snapshot::make(&store.place).expect("a snapshot")).expect("reads"));
+        sent.push(fs::read(snapshot::make(&store.place, &Halt::default()).expect("a snapshot")).expect("reads"));
     }
     let ours = Folder::new();
     let keep = |bytes: &[u8]| keep_twins(&ours.0, bytes);
