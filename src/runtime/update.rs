@@ -38,7 +38,10 @@ use super::{
     store,
     twin::host_name,
 };
-use crate::protocol::update::{Doing, End, PATIENCE_SECS, Plan, Standing, Step};
+use crate::protocol::{
+    alerts::Scope,
+    update::{Doing, End, PATIENCE_SECS, Plan, Standing, Step},
+};
 
 const FOLDER: &str = "update";
 const IMAGE: &str = "image.img.xz";
@@ -276,6 +279,13 @@ impl Updates {
 
     pub fn problem(&self) -> Option<String> {
         self.lock().problem()
+    }
+
+    /// For an alert: the problem, and whether the twin knows of it, too.
+    pub fn problem_and_scope(&self) -> Option<(Scope, String)> {
+        let inner = self.lock();
+        let scope = if inner.went_back.is_some() { Scope::Own } else { Scope::Shared };
+        Some((scope, inner.problem()?))
     }
 
     pub fn view(&self) -> View {
