@@ -278,7 +278,12 @@ fn to_reconcile(facts: &Facts<'_>, found: &mut Vec<Finding>) {
 fn update(facts: &Facts<'_>, found: &mut Vec<Finding>) {
     let Some((scope, problem)) = facts.update else { return };
     let text = format!("{problem} Devices are answered all the while. The page Updates, under Settings, has what to do.");
-    found.push(finding(Kind::UpdateFailed, scope, text, "The update needs nobody any more: it went on, was stopped, or somebody has seen it."));
+    found.push(finding(
+        Kind::UpdateFailed,
+        scope,
+        text,
+        "The update needs nobody any more: it went on, was stopped, or somebody has seen it.",
+    ));
 }
 
 #[cfg(test)]
