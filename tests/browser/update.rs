@@ -221,7 +221,7 @@ fn one_that_does_not_come_up_goes_back_and_the_other_stays_as_it_is() {
     house.twins.wait_until_together();
     // More than it takes to begin, where something would begin.
     let quiet = Instant::now();
-    while quiet.elapsed() < Duration::from_secs(20) {
+    while quiet.elapsed() < Duration::from_secs(15) {
         crowd.ask();
         std::thread::sleep(Duration::from_millis(500));
         assert!(Side::BOTH.into_iter().all(|side| house.twins.processes_mut().is_running(side)), "nothing is tried again");
