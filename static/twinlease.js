@@ -34,6 +34,11 @@ function stalled() {
   line.hidden = false;
 }
 
+// A drag is under way in it: nothing of it moves until that is over.
+function isDragged(element) {
+  return element.matches("[data-dragging]") || element.querySelector("[data-dragging]") !== null;
+}
+
 function isBusy(element) {
   const at = document.activeElement;
   if (at && at !== document.body && element.contains(at)) return true;
@@ -55,7 +60,8 @@ function morph(before, after) {
     before.data = after.data;
     return;
   }
-  const isTheirs = (name) => name === "open" && before.nodeName === "DETAILS";
+  const isTheirs = (name) =>
+    (name === "open" && before.nodeName === "DETAILS") || name === "tabindex" || name === "data-picked";
   for (const { name } of [...before.attributes]) {
     if (!after.hasAttribute(name) && !isTheirs(name)) before.removeAttribute(name);
   }
@@ -98,6 +104,10 @@ function renew(id, html) {
   holder.innerHTML = html.trim();
   const after = holder.content.firstElementChild;
   if (!after || before.isEqualNode(after)) return;
+  if (isDragged(before)) {
+    waiting.set(id, html);
+    return;
+  }
   if (!isBusy(before)) {
     morph(before, after);
     return;
@@ -108,10 +118,19 @@ function renew(id, html) {
   waiting.set(id, html);
 }
 
+// What had to wait: now, or when whoever is at it has left.
+function settle() {
+  for (const [id, html] of [...waiting]) {
+    waiting.delete(id);
+    renew(id, html);
+  }
+}
+
 function open() {
   clearTimeout(again);
   if (stream || document.hidden) return;
-  const own = location.search.slice(1);
+  // What the page shows, where its address does not say it.
+  const own = document.body.dataset.asked ?? location.search.slice(1);
   stream = new EventSource(`/live?live=${page}&at=${encodeURIComponent(location.pathname)}${own ? `&${own}` : ""}`);
   stream.addEventListener("parts", (event) => {
     alive();
@@ -146,12 +165,7 @@ if (page !== undefined) {
       open();
     }
   });
-  document.addEventListener("focusout", () => setTimeout(() => {
-    for (const [id, html] of [...waiting]) {
-      waiting.delete(id);
-      renew(id, html);
-    }
-  }, 200));
+  document.addEventListener("focusout", () => setTimeout(settle, 200));
   addEventListener("pagehide", close);
   addEventListener("pageshow", (event) => {
     // From the memory of the browser: as it was, perhaps before the sign-out.
@@ -210,7 +224,8 @@ document.addEventListener("keydown", (event) => {
 // Map: arrows move, Shift+arrows and dragging choose a range for the form below.
 document.documentElement.classList.add("has-script");
 for (const map of document.querySelectorAll("[data-map]")) {
-  const cells = [...map.querySelectorAll(".cell")];
+  // The map is live: a cell may be another element the next moment.
+  const all = () => [...map.querySelectorAll(".cell")];
   const from = document.getElementById("from");
   const to = document.getElementById("to");
   const said = document.getElementById("range-said");
@@ -218,11 +233,12 @@ for (const map of document.querySelectorAll("[data-map]")) {
   let pointer = null;
   let wasDragged = false;
 
-  const only = (at) => cells.forEach((cell, i) => cell.setAttribute("tabindex", i === at ? "0" : "-1"));
-  const focus = (at) => { only(at); cells[at].focus(); };
+  const only = (at) => all().forEach((cell, i) => cell.setAttribute("tabindex", i === at ? "0" : "-1"));
+  const focus = (at) => { only(at); all()[at].focus(); };
   const choose = (one, other) => {
     const [low, high] = [Math.min(one, other), Math.max(one, other)];
-    cells.forEach((cell, i) => cell.classList.toggle("picked", i >= low && i <= high));
+    const cells = all();
+    cells.forEach((cell, i) => cell.toggleAttribute("data-picked", i >= low && i <= high));
     const base = map.dataset.part.split(".").slice(0, 3).join(".");
     from.value = `${base}.${cells[low].dataset.last}`;
     to.value = `${base}.${cells[high].dataset.last}`;
@@ -230,9 +246,16 @@ for (const map of document.querySelectorAll("[data-map]")) {
     said.textContent = `.${cells[low].dataset.last} to .${cells[high].dataset.last}: ${count} ${count === 1 ? "address" : "addresses"}`;
   };
   const columns = () => getComputedStyle(map).gridTemplateColumns.split(" ").length;
+  const letGo = () => {
+    if (pointer === null) return;
+    pointer = null;
+    map.removeAttribute("data-dragging");
+    settle();
+  };
 
-  only(Math.max(0, cells.findIndex((cell) => cell.classList.contains("free"))));
+  only(Math.max(0, all().findIndex((cell) => cell.classList.contains("free"))));
   map.addEventListener("keydown", (event) => {
+    const cells = all();
     const at = cells.indexOf(document.activeElement);
     const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns(), ArrowDown: columns() }[event.key];
     const next = event.key === "Home" ? 0 : event.key === "End" ? cells.length - 1 : at + (step ?? NaN);
@@ -244,21 +267,22 @@ for (const map of document.querySelectorAll("[data-map]")) {
   map.addEventListener("dragstart", (event) => event.preventDefault());
   map.addEventListener("pointerdown", (event) => {
     // A finger scrolls; the fields below are for it.
-    if (event.button !== 0 || event.pointerType === "touch") return;
-    pointer = cells.indexOf(event.target.closest(".cell"));
+    const at = all().indexOf(event.target.closest(".cell"));
     wasDragged = false;
+    if (at < 0 || event.button !== 0 || event.pointerType === "touch") return;
+    pointer = at;
+    map.setAttribute("data-dragging", "");
   });
   map.addEventListener("pointerover", (event) => {
-    const at = cells.indexOf(event.target.closest?.(".cell"));
-    if (pointer === null || pointer < 0 || at < 0 || !(event.buttons & 1) || (at === pointer && !wasDragged)) return;
+    // Let go outside of the window.
+    if (!(event.buttons & 1)) return letGo();
+    const at = all().indexOf(event.target.closest?.(".cell"));
+    if (pointer === null || at < 0 || (at === pointer && !wasDragged)) return;
     wasDragged = true;
-    map.classList.add("is-dragging");
     choose(pointer, at);
   });
-  addEventListener("pointerup", () => {
-    pointer = null;
-    map.classList.remove("is-dragging");
-  });
+  addEventListener("pointerup", letGo);
+  addEventListener("pointercancel", letGo);
   map.addEventListener("click", (event) => {
     if (wasDragged) event.preventDefault();
     wasDragged = false;

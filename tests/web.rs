@@ -442,3 +442,73 @@ fn uploads_that_are_too_large_or_break_off_change_nothing_and_are_told() {
     assert!(!server.log().contains("panicked"), "{}", server.log());
     assert_eq!(status(&server.get("/", &mine)), 200);
 }
+
+/// Two kept addresses; the note of the second has no room left.
+fn kept_two(server: &Server) {
+    let file = server.data.join("two.toml");
+    let long = "x".repeat(998);
+    let settings = format!(
+        "[[subnet]]\nnetwork = \"192.0.2.0/24\"\npools = [\"192.0.2.100-192.0.2.199\"]\n\
+         [[reservation]]\nmac = \"02:00:5e:00:53:01\"\naddress = \"192.0.2.31\"\nname = \"printer\"\nnote = \"In the study\"\n\
+         [[reservation]]\nmac = \"02:00:5e:00:53:02\"\naddress = \"192.0.2.32\"\nname = \"lamp\"\nnote = \"{long}\"\n"
+    );
+    fs::write(&file, settings).expect("a folder");
+    let import = server.say(&["import", file.to_str().expect("text")], "");
+    assert_eq!(import.status.code(), Some(0), "{}", String::from_utf8_lossy(&import.stderr));
+}
+
+const BOTH: &str = "id=02-00-5e-00-53-01&id=02-00-5e-00-53-02&back=%2Fdevices%3Fsort%3Dname";
+
+#[test]
+fn a_tag_for_several_is_one_change_that_one_click_takes_back() {
+    let server = Server::start("tags");
+    let mine = server.claim();
+    kept_two(&server);
+    let export = || String::from_utf8_lossy(&server.say(&["export"], "").stdout).into_owned();
+    let before = export();
+    let answer = server.post("/devices/tag", &mine, &format!("{BOTH}&tag=%23Study&make=tag"));
+    assert!(status(&answer) == 303 && answer.contains("location: /devices?sort=name"), "{answer}");
+    assert!(export().contains("In the study #study"), "{}", export());
+    let page = server.get("/devices", &mine);
+    assert!(
+        page.contains("printer has the tag #study.") && page.contains("The note of *lamp*"),
+        "one has no room for it: {page}"
+    );
+    let undo = page.split("action=\"").find_map(|part| part.split('"').next().filter(|to| to.ends_with("/revert")));
+    assert_eq!(status(&server.post(undo.expect("an Undo"), &mine, "")), 303);
+    assert_eq!(export(), before);
+
+    server.post("/devices/tag", &mine, &format!("{BOTH}&tag=study&make=tag"));
+    assert!(server.get("/devices?q=%23study", &mine).contains("1 of 2 devices"), "it is found");
+    server.post("/devices/tag", &mine, &format!("{BOTH}&tag=study&make=untag"));
+    assert!(server.get("/devices", &mine).contains("printer has the tag #study no longer."));
+    assert_eq!(export(), before);
+    server.post("/devices/tag", &mine, "tag=study&make=tag");
+    assert!(server.get("/devices", &mine).contains("Nothing was ticked."));
+}
+
+#[test]
+fn a_tag_that_is_none_comes_back_and_a_strangers_form_does_nothing() {
+    let server = Server::start("no-tags");
+    let mine = server.claim();
+    kept_two(&server);
+    let export = || server.say(&["export"], "").stdout;
+    let before = export();
+    let huge = "x".repeat(50_000);
+    for tag in ["", "two+words", "%3Cscript%3Ealert(1)%3C%2Fscript%3E", "a%00b", "%E2%80%AEgpj", "%23", huge.as_str()] {
+        let answer = server.post("/devices/tag", &mine, &format!("{BOTH}&tag={tag}&make=tag"));
+        assert_eq!(status(&answer), 422, "{tag:.60}: {answer:.300}");
+        assert!(!answer.contains("<script>alert") && !answer.contains("`\u{202e}") && answer.len() < 40_000, "{answer}");
+        assert_eq!(answer.matches(" checked").count(), 2, "the ticks stay: {answer}");
+    }
+    let form = format!("{BOTH}&tag=study&make=tag");
+    let stranger = server.post("/devices/tag", "", &form);
+    assert!(stranger.contains("location: /sign-in"), "{stranger}");
+    let length = form.len();
+    let elsewhere = server.send(&format!(
+        "POST /devices/tag HTTP/1.1\r\nHost: localhost\r\nCookie: {mine}\r\nOrigin: http://evil.example\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{form}"
+    ));
+    assert_eq!(status(&elsewhere), 403, "{elsewhere}");
+    assert_eq!(export(), before, "nothing was changed");
+}

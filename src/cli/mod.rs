@@ -47,6 +47,12 @@ pub const UNREACHABLE: u8 = 3;
 /// An update is on the card: whoever has started this starts the box anew. Not for people.
 const START_ANEW: u8 = 4;
 
+/// What was wanted is not done, and why.
+fn refused(why: &str) -> anyhow::Result<u8> {
+    eprintln!("{why}");
+    Ok(FOUND)
+}
+
 const EXIT_CODES: &str = "Exit codes:
   0  done; nothing wrong
   1  refused, or something was found (problems in a file, another DHCP server), each said in a sentence

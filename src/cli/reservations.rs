@@ -11,7 +11,7 @@ use twinlease::{
     },
 };
 
-use super::{DONE, FOUND, Place, door, show};
+use super::{DONE, Place, door, refused, show};
 
 #[derive(Debug, Args)]
 #[command(group = clap::ArgGroup::new("who").required(true))]
@@ -135,9 +135,4 @@ fn held_by(place: &Place, identifier: &Identifier) -> anyhow::Result<Result<Ipv4
     let mac = hw.to_string();
     let held = door::leases(place)?.into_iter().find(|row| row.mac == mac && row.state == "leased");
     Ok(held.map(|row| row.address).ok_or_else(|| format!("{mac} holds no address now. Say which one to keep.")))
-}
-
-fn refused(problem: &str) -> anyhow::Result<u8> {
-    eprintln!("{problem}");
-    Ok(FOUND)
 }

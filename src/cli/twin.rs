@@ -19,7 +19,7 @@ use twinlease::{
     },
 };
 
-use super::{DONE, FOUND, Place, status::running};
+use super::{DONE, Place, refused, status::running};
 use reconcile::Choice;
 
 /// Where twins listen, unless told otherwise.
@@ -280,11 +280,6 @@ fn told(outcome: CommandOutcome, done: &str) -> anyhow::Result<u8> {
         }
         Some(refusal) => refused(&refusal),
     }
-}
-
-fn refused(problem: &str) -> anyhow::Result<u8> {
-    eprintln!("{problem}");
-    Ok(FOUND)
 }
 
 /// True where it was said on the command line, or is said now.

@@ -10,7 +10,7 @@ use twinlease::runtime::control::{
     update::{ApproveRequest, FileOutcome, FileRequest},
 };
 
-use super::{DONE, FOUND, Place, status::running, twin::confirmed};
+use super::{DONE, FOUND, Place, refused, status::running, twin::confirmed};
 
 #[derive(Debug, Subcommand)]
 pub enum Action {
@@ -37,10 +37,7 @@ pub fn begin(place: &Place, file: &Path, yes: bool) -> anyhow::Result<u8> {
     let path = std::path::absolute(file).with_context(|| format!("`{}` is no path", file.display()))?;
     let outcome: FileOutcome = running(place)?.post("/update/file", &FileRequest { path })?;
     let held = match outcome {
-        FileOutcome { refused: Some(why), .. } => {
-            eprintln!("{why}");
-            return Ok(FOUND);
-        }
+        FileOutcome { refused: Some(why), .. } => return refused(&why),
         FileOutcome { held: Some(held), .. } => held,
         FileOutcome { .. } => anyhow::bail!("The server speaks another version. Use the twinlease that it was started from."),
     };
@@ -58,10 +55,7 @@ pub fn begin(place: &Place, file: &Path, yes: bool) -> anyhow::Result<u8> {
 
 fn said(outcome: CommandOutcome, done: &str) -> anyhow::Result<u8> {
     match outcome.refused {
-        Some(why) => {
-            eprintln!("{why}");
-            Ok(FOUND)
-        }
+        Some(why) => refused(&why),
         None => {
             println!("{done}");
             Ok(DONE)

@@ -28,10 +28,12 @@ pub enum Kind {
     BackupLate,
     ClockWrong,
     ToReconcile,
+    /// A new version went back, or an update stands still.
+    UpdateFailed,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 11] = [
+    pub const ALL: [Kind; 12] = [
         Kind::NotServing,
         Kind::TwinSilent,
         Kind::TwinUnwell,
@@ -43,6 +45,7 @@ impl Kind {
         Kind::BackupLate,
         Kind::ClockWrong,
         Kind::ToReconcile,
+        Kind::UpdateFailed,
     ];
 
     /// As it stands in messages for machines.
@@ -59,6 +62,7 @@ impl Kind {
             Kind::BackupLate => "backup-late",
             Kind::ClockWrong => "clock-wrong",
             Kind::ToReconcile => "to-reconcile",
+            Kind::UpdateFailed => "update-failed",
         }
     }
 
@@ -76,6 +80,7 @@ impl Kind {
             Kind::BackupLate => "The backup is late",
             Kind::ClockWrong => "The clock is wrong",
             Kind::ToReconcile => "Two edits contradict",
+            Kind::UpdateFailed => "An update has failed",
         }
     }
 
@@ -83,9 +88,14 @@ impl Kind {
     pub fn is_urgent(self) -> bool {
         match self {
             Kind::NotServing | Kind::TwinSilent | Kind::TwinUnwell | Kind::Rival | Kind::Disk => true,
-            Kind::PoolNearlyFull | Kind::Conflict | Kind::Clones | Kind::BackupLate | Kind::ClockWrong | Kind::ToReconcile => {
-                false
-            }
+            Kind::PoolNearlyFull
+            | Kind::Conflict
+            | Kind::Clones
+            | Kind::BackupLate
+            | Kind::ClockWrong
+            | Kind::ToReconcile
+            // One of the two is always as it was, and answers.
+            | Kind::UpdateFailed => false,
         }
     }
 }

@@ -121,6 +121,8 @@ pub enum Command {
     /// Several of them, together or not at all.
     AddAll(Vec<Record>),
     Put(Record),
+    /// Several of them, together or not at all.
+    PutAll(Vec<Record>),
     Remove(RecordKey),
     /// All settings at once: what is not in them goes. Who may sign in stays as it is, whatever they say.
     Replace(Box<Settings>),

@@ -18,7 +18,7 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::Relaxed},
     },
     time::{Duration, Instant},
@@ -38,7 +38,10 @@ use super::{
     store,
     twin::host_name,
 };
-use crate::protocol::update::{Doing, End, PATIENCE_SECS, Plan, Standing, Step};
+use crate::protocol::{
+    alerts::Scope,
+    update::{Doing, End, PATIENCE_SECS, Plan, Standing, Step},
+};
 
 const FOLDER: &str = "update";
 const IMAGE: &str = "image.img.xz";
@@ -123,30 +126,44 @@ impl Updates {
         }
     }
 
+    /// For whoever must not wait for the disk: on a thread of its own. The error is a sentence.
+    pub async fn aside<T: Send + 'static>(
+        self: &Arc<Updates>,
+        work: impl FnOnce(&Updates) -> Result<T, String> + Send + 'static,
+    ) -> Result<T, String> {
+        let updates = Arc::clone(self);
+        let outcome = tokio::task::spawn_blocking(move || work(&updates)).await;
+        outcome.unwrap_or_else(|_| Err("It ended by a defect. The log says more.".into()))
+    }
+
     /// A file that somebody sent: examined, and taken from where it lies. The error is a sentence, and the file is gone.
     pub fn take(&self, path: &Path) -> Result<Held, String> {
-        let taken = self.examined(path);
+        self.take_if(path, |_| Ok(()))
+    }
+
+    /// The file of the plan, from the twin.
+    pub fn take_from_twin(&self, path: &Path, sha256: &str) -> Result<(), String> {
+        let is_same = |held: &Held| {
+            let is_same = held.sha256 == sha256;
+            is_same.then_some(()).ok_or_else(|| "What came is not what was sent. It is sent again.".to_owned())
+        };
+        self.take_if(path, is_same).map(|_| ())
+    }
+
+    fn take_if(&self, path: &Path, is_meant: impl Fn(&Held) -> Result<(), String>) -> Result<Held, String> {
+        let taken = self.examined(path, is_meant);
         if taken.is_err() {
             let _ = fs::remove_file(path);
         }
         taken
     }
 
-    /// The file of the plan, from the twin.
-    pub fn take_from_twin(&self, path: &Path, sha256: &str) -> Result<(), String> {
-        let (sum, _) = file::sum(path).map_err(|error| format!("The file cannot be read again ({error})."))?;
-        if sum != sha256 {
-            let _ = fs::remove_file(path);
-            return Err("What came is not what was sent. It is sent again.".into());
-        }
-        self.take(path).map(|_| ())
-    }
-
-    fn examined(&self, path: &Path) -> Result<Held, String> {
+    fn examined(&self, path: &Path, is_meant: impl Fn(&Held) -> Result<(), String>) -> Result<Held, String> {
         if self.lock().card.is_none() {
             return Err(BY_HAND.into());
         }
         let held = file::examine(path).map_err(|error| error.to_string())?;
+        is_meant(&held)?;
         let mut inner = self.lock();
         if inner.is_under_way() && inner.plan.as_ref().is_some_and(|plan| plan.sha256 != held.sha256) {
             return Err("An update is under way. Wait for its end, or stop it first.".into());
@@ -276,6 +293,13 @@ impl Updates {
 
     pub fn problem(&self) -> Option<String> {
         self.lock().problem()
+    }
+
+    /// For an alert: the problem, and whether the twin knows of it, too.
+    pub fn problem_and_scope(&self) -> Option<(Scope, String)> {
+        let inner = self.lock();
+        let scope = if inner.went_back.is_some() { Scope::Own } else { Scope::Shared };
+        Some((scope, inner.problem()?))
     }
 
     pub fn view(&self) -> View {

@@ -95,8 +95,13 @@ pub(super) fn check_knowing(settings: &Settings, all_subnets: bool) -> Vec<Findi
 
 /// The settings with this record added or replaced, or what speaks against it. Trouble that was there before does not.
 pub fn after_put(settings: &Settings, record: Record) -> Result<Settings, Vec<Finding>> {
+    after_put_all(settings, vec![record])
+}
+
+/// All of them, or what speaks against any.
+pub fn after_put_all(settings: &Settings, records: Vec<Record>) -> Result<Settings, Vec<Finding>> {
     let mut changed = settings.clone();
-    changed.put(record);
+    records.into_iter().for_each(|record| changed.put(record));
     unless_worse(settings, changed)
 }
 

@@ -94,6 +94,7 @@ impl Render {
 const PAGES: &[(&str, Render)] = &[
     ("home", Render::Shown(super::home::parts)),
     ("devices", Render::Shown(super::devices::parts)),
+    ("map", Render::LookedUp(super::map::parts)),
     ("device", Render::LookedUp(super::device::parts)),
     ("activity", Render::LookedUp(super::activity::devices::parts)),
     ("changes", Render::LookedUp(super::activity::changes::parts)),

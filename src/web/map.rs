@@ -17,6 +17,7 @@ use ipnet::Ipv4Net;
 use super::{
     House, Site,
     form::Errors,
+    live::{Fragment, Parts, Place},
     revision,
     settings::{Changing, Fields, Outcome, change},
     shell::{self, Section, Shell},
@@ -30,6 +31,23 @@ use view::{Seen, View};
 
 pub fn routes() -> Router<Site> {
     Router::new().route("/map", get(map).post(range))
+}
+
+/// What is live of it.
+#[derive(Template)]
+#[template(
+    ext = "html",
+    source = r#"{% import "map_parts.html" as parts %}{% call parts::addresses(view, as_list) %}{% endcall %}"#
+)]
+struct AddressesPart<'v> {
+    view: &'v View,
+    as_list: bool,
+}
+
+#[derive(Template)]
+#[template(ext = "html", source = r#"{% import "map_parts.html" as parts %}{% call parts::pools(view) %}{% endcall %}"#)]
+struct PoolsPart<'v> {
+    view: &'v View,
 }
 
 #[derive(Template)]
@@ -60,21 +78,18 @@ async fn shown(
     (errors, first, last): (Errors, String, String),
 ) -> Result<Response, Stopped> {
     let settings = &house.settings;
-    let near = ["near", "part"].iter().find_map(|key| query.get(*key)).and_then(|text| text.trim().parse::<Ipv4Addr>().ok());
-    let named = query.get("subnet").and_then(|text| text.parse::<Ipv4Net>().ok());
-    let by_name = settings.subnets.iter().find(|subnet| Some(subnet.network) == named);
-    let subnet = near.and_then(|near| settings.subnet_of(near)).or(by_name).or_else(|| busiest(house));
-    let mut view = None;
-    if let Some(subnet) = subnet {
-        let part = view::part_of(subnet, near);
-        let seen = seen(site, part).await?;
-        view = Some(view::view(settings, &house.bindings, house.now, subnet, part, &seen));
-    }
+    let subnet = asked_for(house, query);
+    let view = match subnet {
+        Some(subnet) => Some(view_of(site, house, query, subnet).await?),
+        None => None,
+    };
+    // Without a word of where, it shows the busiest network: that may be another one the next moment.
+    let asked = view.as_ref().map(|view| format!("near={}{}", view.part.network(), if is_list(query) { "&as=list" } else { "" }));
     let page = Map {
-        shell: Shell::new(house, visitor, Section::Map, "Map"),
+        shell: Shell::new(house, visitor, Section::Map, "Map").live("map").asked(asked.unwrap_or_default()),
         subnets: settings.subnets.iter().map(|other| (other.network, Some(other.network) == subnet.map(|s| s.network))).collect(),
         view,
-        as_list: query.get("as").is_some_and(|shape| shape == "list"),
+        as_list: is_list(query),
         revision: subnet.map(|subnet| revision::of(&Record::Subnet(subnet.clone()))).unwrap_or_default(),
         first,
         last,
@@ -82,6 +97,38 @@ async fn shown(
     };
     let status = if page.errors.is_empty() { StatusCode::OK } else { StatusCode::UNPROCESSABLE_ENTITY };
     Ok((status, shell::page(&page)).into_response())
+}
+
+/// What is live of it, where there is still what the page shows.
+pub fn parts<'a>(site: &'a Site, house: &'a House, place: &'a Place) -> Parts<'a> {
+    Box::pin(async move {
+        let query: Fields = place.asked();
+        let Some(subnet) = near(&query).and_then(|near| house.settings.subnet_of(near)) else { return Vec::new() };
+        let Ok(view) = view_of(site, house, &query, subnet).await else { return Vec::new() };
+        let addresses = Fragment::new("addresses", &AddressesPart { view: &view, as_list: is_list(&query) });
+        addresses.into_iter().chain(Fragment::new("pools", &PoolsPart { view: &view })).collect()
+    })
+}
+
+fn is_list(query: &Fields) -> bool {
+    query.get("as").is_some_and(|shape| shape == "list")
+}
+
+fn near(query: &Fields) -> Option<Ipv4Addr> {
+    ["near", "part"].iter().find_map(|key| query.get(*key)).and_then(|text| text.trim().parse().ok())
+}
+
+fn asked_for<'h>(house: &'h House, query: &Fields) -> Option<&'h Subnet> {
+    let settings = &house.settings;
+    let named = query.get("subnet").and_then(|text| text.parse::<Ipv4Net>().ok());
+    let by_name = settings.subnets.iter().find(|subnet| Some(subnet.network) == named);
+    near(query).and_then(|near| settings.subnet_of(near)).or(by_name).or_else(|| busiest(house))
+}
+
+async fn view_of(site: &Site, house: &House, query: &Fields, subnet: &Subnet) -> Result<View, Stopped> {
+    let part = view::part_of(subnet, near(query));
+    let seen = seen(site, part).await?;
+    Ok(view::view(&house.settings, &house.bindings, house.now, subnet, part, &seen))
 }
 
 /// The network with the most leases; of none, the first.

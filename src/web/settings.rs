@@ -63,10 +63,14 @@ struct Overview {
 async fn overview(State(site): State<Site>, visitor: Visitor) -> Result<Response, Stopped> {
     let house = site.house().await?;
     let Settings { server, twin, options, subnets, alerts, access, .. } = &house.settings;
-    let count = |count: usize, one: &str, many: &str| format!("{count} {}", if count == 1 { one } else { many });
+    let count = |count: usize, one: &str, many: &str| match count {
+        0 => format!("No {many}"),
+        1 => format!("1 {one}"),
+        count => format!("{count} {many}"),
+    };
     let pools: usize = subnets.iter().map(|subnet| subnet.pools.len()).sum();
     let probe = server.probe.map_or("asks nobody before it gives an address".to_string(), |probe| {
-        format!("asks for {} whether an address is in use", show_duration(probe))
+        format!("asks whether an address is in use, and waits {}", show_duration(probe))
     });
     let mode = match twin.mode {
         Mode::HotStandby => "one answers, the other stands by",

@@ -38,6 +38,7 @@ pub struct Shell {
     pub is_signed_in: bool,
     /// The page's name in `live::PAGES`; empty: only the header is live.
     pub live: &'static str,
+    pub asked: String,
     /// From the form that led here.
     pub notice: Option<Notice>,
 }
@@ -59,6 +60,7 @@ impl Shell {
             host: house.host.clone(),
             is_signed_in: false,
             live: "",
+            asked: String::new(),
             notice: None,
         }
     }
@@ -66,6 +68,11 @@ impl Shell {
     /// This page has parts that are told again when they change (`live::PAGES`).
     pub fn live(self, name: &'static str) -> Shell {
         Shell { live: name, ..self }
+    }
+
+    /// As the part of a URL behind the `?`: what is live here, where the page's own address does not say it.
+    pub fn asked(self, query: String) -> Shell {
+        Shell { asked: query, ..self }
     }
 
     pub fn is(&self, section: &Section) -> bool {

@@ -9,32 +9,18 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use thirtyfour::{
-    By, ChromiumLikeCapabilities, DesiredCapabilities, WebDriver, WebElement,
-    common::capabilities::desiredcapabilities::CapabilitiesHelper,
+    By, WebDriver, WebElement,
     error::{WebDriverErrorInner, WebDriverResult},
 };
 use tokio::runtime::Runtime;
 
+use crate::chromium;
 use crate::house::House;
 use crate::pair::Side;
 
 /// For something that shall be on a page soon: half a second of a pair's reaction, and a machine that is busy.
 const PATIENCE: Duration = Duration::from_secs(8);
 const PASSWORD: &str = "correct horse battery";
-
-/// Without networks that it would call: ours has none.
-const FLAGS: [&str; 10] = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--disable-dev-shm-usage",
-    "--hide-scrollbars",
-];
 
 /// Runs before a page's own scripts, and survives its end: what the page complains of.
 const LISTENER: &str = r"
@@ -97,15 +83,7 @@ impl Browser {
     pub fn start(house: &House<'_>, scripts: Scripts) -> Browser {
         let port = house.port();
         let folder = house.lab.folder().join(format!("browser-{port}"));
-        std::fs::create_dir_all(&folder).expect("the world's folder can be written");
-        let process = Command::new("chromedriver")
-            .arg(format!("--port={port}"))
-            .env("HOME", &folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("chromedriver starts");
+        let process = chromium::start_driver(&folder, port);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("tokio starts");
         let driver = runtime.block_on(connect(port, &folder, scripts)).expect("the browser starts");
         let browser = Browser {
@@ -383,29 +361,13 @@ impl Browser {
 }
 
 async fn connect(port: u16, folder: &Path, scripts: Scripts) -> WebDriverResult<WebDriver> {
-    let mut wishes = DesiredCapabilities::chrome();
-    wishes.set_binary("/usr/bin/chromium")?;
-    for flag in FLAGS {
-        wishes.add_arg(flag)?;
-    }
-    wishes.add_arg(&format!("--user-data-dir={}", folder.join("profile").display()))?;
-    // The twins make their own certificates.
-    wishes.accept_insecure_certs(true)?;
-    if scripts == Scripts::Off {
-        wishes.add_experimental_option("prefs", json!({ "profile.managed_default_content_settings.javascript": 2 }))?;
-    }
-    let began = Instant::now();
-    loop {
-        match WebDriver::new(format!("http://127.0.0.1:{port}"), wishes.clone()).await {
-            Ok(driver) => {
-                driver.set_script_timeout(Duration::from_secs(30)).await?;
-                return Ok(driver);
-            }
-            // The driver has only just been started.
-            Err(_) if began.elapsed() < Duration::from_secs(20) => tokio::time::sleep(Duration::from_millis(100)).await,
-            Err(error) => return Err(error),
-        }
-    }
+    let preferences = match scripts {
+        Scripts::On => json!({}),
+        Scripts::Off => json!({ "profile.managed_default_content_settings.javascript": 2 }),
+    };
+    let driver = chromium::open(port, folder, preferences).await?;
+    driver.set_script_timeout(Duration::from_secs(30)).await?;
+    Ok(driver)
 }
 
 impl Drop for Browser {

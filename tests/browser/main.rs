@@ -6,6 +6,8 @@
 //! Needs Debian's chromium and chromium-driver (`scripts/packages browser`), and axe-core from npm (`scripts/axe`); where one
 //! of them is not there, what needs it is skipped with its name.
 
+#[path = "../chromium/mod.rs"]
+mod chromium;
 #[path = "../crafted/mod.rs"]
 mod crafted;
 #[path = "../lab/mod.rs"]

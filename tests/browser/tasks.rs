@@ -47,6 +47,7 @@ fn every_task_is_done_within_its_clicks_on_a_phone_without_scripts() {
     let browser = Browser::signed_in(&house, Scripts::Off);
     browser.look_as(360, Scheme::Dark);
     tasks(&house, &browser, Scripts::Off);
+    tag_several(&house, &browser);
 }
 
 fn tasks(house: &House<'_>, browser: &Browser, scripts: Scripts) {
@@ -147,6 +148,30 @@ fn keep_several(house: &House<'_>, browser: &Browser) {
     assert!(refusal.contains("are not taken back together"), "{refusal}");
     assert!(kept().contains("phone"), "{}", kept());
     house.twins.ask(Side::B, &["reservations", "remove", "phone"]);
+}
+
+/// One change, one Undo: also the addresses that were kept with it.
+fn tag_several(house: &House<'_>, browser: &Browser) {
+    let export = || house.twins.ask(Side::A, &["export"]);
+    let before = export();
+    browser.home();
+    browser.click_words("//nav", "Devices");
+    for name in ["phone", "printer"] {
+        browser.click(&format!("input[aria-label='Tick {name}']"));
+    }
+    browser.fill("#tag", "two words");
+    browser.click_words("//main", "Tag the ticked");
+    assert!(browser.text("#tag-error").contains("is no tag"), "{}", browser.text("main"));
+    assert_eq!(browser.all("td.tick input:checked").len(), 2, "the ticks are there still");
+    browser.fill("#tag", "Study");
+    browser.click_words("//main", "Tag the ticked");
+    browser.wait_for_notice("2 devices have the tag #study: ");
+    assert_eq!(browser.all("a.badge.tag[href='/devices?q=%23study']").len(), 2);
+    assert!(export().contains("#study"), "{}", export());
+    browser.click_words("//main", "Undo");
+    browser.wait_for_notice("Taken back");
+    assert_eq!(export(), before);
+    browser.assert_content();
 }
 
 fn see_why(browser: &Browser) {

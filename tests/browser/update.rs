@@ -2,6 +2,7 @@
 //! box would start anew, this starts the process again, after the script that its first process runs (`image/trial`).
 
 use std::io::Write;
+use std::net::UdpSocket;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -111,6 +112,24 @@ fn start_what_ended(house: &mut House<'_>, cards: &[PathBuf; 2]) -> Option<Side>
     Some(side)
 }
 
+/// Both send their alerts to the world's own leg from now on.
+fn alerts_come_here(house: &House<'_>) -> UdpSocket {
+    let socket = UdpSocket::bind("10.77.0.9:514").expect("nobody else listens");
+    socket.set_read_timeout(Some(SOON)).expect("a timeout");
+    let file = house.lab.folder().join("alerts.toml");
+    let settings = format!("{}\n[alerts.syslog]\nhost = \"10.77.0.9\"\n", crate::house::SETTINGS);
+    std::fs::write(&file, settings).expect("the world's folder can be written");
+    house.twins.ask(Side::A, &["import", file.to_str().expect("the tests' paths are text")]);
+    socket
+}
+
+/// `None`: nothing comes any more.
+fn heard(socket: &UdpSocket) -> Option<String> {
+    let mut buffer = [0; 4096];
+    let length = socket.recv(&mut buffer).ok()?;
+    Some(String::from_utf8_lossy(&buffer[..length]).into_owned())
+}
+
 fn status(house: &House<'_>, side: Side) -> serde_json::Value {
     serde_json::from_slice(&house.twins.command(side, &["update", "status", "--json"]).stdout).unwrap_or_default()
 }
@@ -173,6 +192,7 @@ fn one_that_does_not_come_up_goes_back_and_the_other_stays_as_it_is() {
     let mut house = House::with_cards(&lab, "update-back", &cards);
     let file = image(lab.folder(), "9.0.0", 'n');
     let mut crowd = Crowd::at(&house);
+    let syslog = alerts_come_here(&house);
     let standby = house.twins.active().other();
     house.twins.wait_until("the twin has told its version", SOON, || status(&house, Side::A)["twin"].is_object());
     house.twins.ask(Side::A, &["update", file.to_str().expect("the tests' paths are text")]);
@@ -196,10 +216,12 @@ fn one_that_does_not_come_up_goes_back_and_the_other_stays_as_it_is() {
             status(&house, side)["problem"].as_str().is_some_and(|why| why.contains("has gone back to the version of before"))
         })
     });
+    let alert = std::iter::from_fn(|| heard(&syslog)).find(|told| told.contains("update-failed"));
+    assert!(alert.as_ref().is_some_and(|told| told.contains("has gone back to the version of before")), "{alert:?}");
     house.twins.wait_until_together();
     // More than it takes to begin, where something would begin.
     let quiet = Instant::now();
-    while quiet.elapsed() < Duration::from_secs(20) {
+    while quiet.elapsed() < Duration::from_secs(15) {
         crowd.ask();
         std::thread::sleep(Duration::from_millis(500));
         assert!(Side::BOTH.into_iter().all(|side| house.twins.processes_mut().is_running(side)), "nothing is tried again");
@@ -211,6 +233,9 @@ fn one_that_does_not_come_up_goes_back_and_the_other_stays_as_it_is() {
     let browser = Browser::signed_in(&house, Scripts::Off);
     browser.go("/");
     browser.wait_until_it_says("#problems", "has gone back to the version of before", SOON);
+    browser.go("/settings/alerts");
+    assert!(browser.text("main .problem").contains("An update has failed."), "{}", browser.text("main"));
+    browser.go("/");
     browser.click_words("//main", "Open Updates");
     assert!(browser.text("main").contains("Try it again?"), "{}", browser.text("main"));
     browser.click_words("//main", "I have seen it");

@@ -3,6 +3,8 @@
 //!
 //! An emulated Pi is about ten times slower than one: the times that are printed are upper bounds.
 
+#[path = "../chromium/mod.rs"]
+mod chromium;
 #[path = "../crafted/mod.rs"]
 mod crafted;
 #[path = "../lab/mod.rs"]

@@ -3,27 +3,19 @@
 use std::{
     future::Future,
     path::Path,
-    process::{Child, Command, Stdio},
+    process::Child,
     time::{Duration, Instant},
 };
 
-use thirtyfour::{By, ChromiumLikeCapabilities, DesiredCapabilities, WebDriver};
+use serde_json::json;
+use thirtyfour::{By, WebDriver};
 use tokio::runtime::Runtime;
+
+use crate::chromium;
 
 const PORT: u16 = 9515;
 /// It shares two processors with the emulated boxes.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// Without networks that it would call: ours has none.
-const FLAGS: [&str; 8] = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-dev-shm-usage",
-];
 
 pub struct Window {
     runtime: Runtime,
@@ -34,26 +26,9 @@ pub struct Window {
 impl Window {
     /// Its profile is kept in `folder`.
     pub fn open(folder: &Path) -> Window {
-        std::fs::create_dir_all(folder).expect("a folder");
-        let mut command = Command::new("chromedriver");
-        command.arg(format!("--port={PORT}")).env("HOME", folder);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let process = command.spawn().expect("chromedriver is there (scripts/packages browser)");
+        let process = chromium::start_driver(folder, PORT);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("tokio starts");
-        let mut wishes = DesiredCapabilities::chrome();
-        wishes.set_binary("/usr/bin/chromium").expect("a path");
-        for flag in FLAGS {
-            wishes.add_arg(flag).expect("a flag");
-        }
-        wishes.add_arg(&format!("--user-data-dir={}", folder.join("profile").display())).expect("a flag");
-        let began = Instant::now();
-        let driver = loop {
-            match runtime.block_on(WebDriver::new(format!("http://127.0.0.1:{PORT}"), wishes.clone())) {
-                Ok(driver) => break driver,
-                Err(error) => assert!(began.elapsed() < PATIENCE, "the browser does not start: {error}"),
-            }
-            std::thread::sleep(Duration::from_millis(200));
-        };
+        let driver = runtime.block_on(chromium::open(PORT, folder, json!({}))).expect("the browser starts");
         Window { runtime, driver, process }
     }
 

@@ -10,7 +10,7 @@ use twinlease::{
     },
 };
 
-use super::{DONE, FOUND, Place, confirmed, refused, say};
+use super::{super::FOUND, DONE, Place, confirmed, refused, say};
 use crate::cli::status::running;
 
 /// Between two looks at one that goes on.

@@ -28,7 +28,7 @@ const OPEN_MAX: usize = 256;
 /// How long a condition must hold before it is worth a message.
 fn patience(kind: Kind) -> Duration {
     let secs = match kind {
-        Kind::Rival | Kind::Conflict | Kind::Clones | Kind::BackupLate => 0,
+        Kind::Rival | Kind::Conflict | Kind::Clones | Kind::BackupLate | Kind::UpdateFailed => 0,
         Kind::Disk => 10,
         // A restart with an update takes less.
         Kind::NotServing | Kind::TwinSilent | Kind::PoolNearlyFull => 60,

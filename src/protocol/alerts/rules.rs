@@ -34,6 +34,8 @@ pub struct Facts<'a> {
     /// Since the newest snapshot of the database; `None`: there is none.
     pub backup_age: Option<Duration>,
     pub clock: ClockFacts,
+    /// What of an update needs somebody, a sentence, and who knows of it.
+    pub update: Option<(Scope, &'a str)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -76,6 +78,7 @@ pub fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     backup(facts, &mut found);
     clock(facts, &mut found);
     to_reconcile(facts, &mut found);
+    update(facts, &mut found);
     found
 }
 
@@ -270,6 +273,17 @@ fn to_reconcile(facts: &Facts<'_>, found: &mut Vec<Finding>) {
     );
     let over = "No edits contradict each other any more.";
     found.push(Finding { weight: list.len() as u64, ..finding(Kind::ToReconcile, Scope::Shared, text, over) });
+}
+
+fn update(facts: &Facts<'_>, found: &mut Vec<Finding>) {
+    let Some((scope, problem)) = facts.update else { return };
+    let text = format!("{problem} Devices are answered all the while. The page Updates, under Settings, has what to do.");
+    found.push(finding(
+        Kind::UpdateFailed,
+        scope,
+        text,
+        "The update needs nobody any more: it went on, was stopped, or somebody has seen it.",
+    ));
 }
 
 #[cfg(test)]

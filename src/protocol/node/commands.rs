@@ -42,6 +42,7 @@ impl Node {
             Command::Add(record) | Command::Put(record) => Some(record.key()),
             Command::Remove(key) => Some(key.clone()),
             Command::AddAll(_)
+            | Command::PutAll(_)
             | Command::Replace(_)
             | Command::Free(_)
             | Command::Twin(_)
@@ -52,6 +53,7 @@ impl Node {
             Command::Add(record) => check::after_add(&before, record),
             Command::AddAll(records) => check::after_add_all(&before, records),
             Command::Put(record) => check::after_put(&before, record),
+            Command::PutAll(records) => check::after_put_all(&before, records),
             Command::Remove(key) => check::after_remove(&before, &key),
             Command::Replace(settings) => {
                 // No file says who may sign in.

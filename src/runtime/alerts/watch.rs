@@ -173,6 +173,7 @@ impl Watch {
         let around = self.handle.board().around();
         let rivals: Vec<String> = around.rivals.iter().map(super::SeenRival::sentence).collect();
         let skew_ms = self.link.as_ref().and_then(|link| link.facts().get("twin")?.get("clock_skew_ms")?.as_i64());
+        let update = self.handle.updates().problem_and_scope();
         let facts = Facts {
             status,
             pool_percent_max: settings.pool_percent,
@@ -186,6 +187,7 @@ impl Watch {
                 up_for: *now - started,
                 skew: skew_ms.map(|ms| Duration::from_millis(ms.unsigned_abs())),
             },
+            update: update.as_ref().map(|(scope, text)| (*scope, text.as_str())),
         };
         let voice = match (settings.quiet || self.channels.is_empty(), speaks) {
             (true, _) => Voice::Mute,

@@ -53,12 +53,11 @@ async fn view(State(door): State<Door>) -> Json<View> {
 }
 
 async fn take(State(door): State<Door>, Json(FileRequest { path }): Json<FileRequest>) -> Json<FileOutcome> {
-    let (updates, data) = (door.handle.updates().clone(), door.data);
-    let taken = tokio::task::spawn_blocking(move || {
+    let data = door.data;
+    let taken = door.handle.updates().aside(move |updates| {
         if updates.view().here.is_card { updates.take(&copied(&path, &data)?) } else { Err(BY_HAND.to_owned()) }
     });
-    let taken = taken.await.unwrap_or_else(|_| Err("Looking at the file ended by a defect. The log says more.".into()));
-    let (held, refused) = match taken {
+    let (held, refused) = match taken.await {
         Ok(held) => (Some(held), None),
         Err(why) => (None, Some(why)),
     };
@@ -89,16 +88,13 @@ async fn approve(
     State(door): State<Door>,
     Json(ApproveRequest { sha256, anyway }): Json<ApproveRequest>,
 ) -> Json<CommandOutcome> {
-    let updates = door.handle.updates().clone();
-    said(tokio::task::spawn_blocking(move || updates.approve(COMMAND_LINE, &sha256, anyway).map(|_| ())).await)
+    said(door.handle.updates().aside(move |updates| updates.approve(COMMAND_LINE, &sha256, anyway).map(|_| ())).await)
 }
 
 async fn stop(State(door): State<Door>) -> Json<CommandOutcome> {
-    let updates = door.handle.updates().clone();
-    said(tokio::task::spawn_blocking(move || updates.stop(COMMAND_LINE)).await)
+    said(door.handle.updates().aside(|updates| updates.stop(COMMAND_LINE)).await)
 }
 
-fn said(outcome: Result<Result<(), String>, tokio::task::JoinError>) -> Json<CommandOutcome> {
-    let refused = outcome.map_or_else(|_| Some("It ended by a defect. The log says more.".into()), Result::err);
-    Json(CommandOutcome { refused })
+fn said(outcome: Result<(), String>) -> Json<CommandOutcome> {
+    Json(CommandOutcome { refused: outcome.err() })
 }

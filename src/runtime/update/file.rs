@@ -27,7 +27,6 @@ pub struct Held {
     /// Of the file.
     pub sha256: String,
     pub bytes: u64,
-    pub slot_bytes: u64,
 }
 
 /// Why a file cannot be an update: each a sentence with its remedy.
@@ -112,10 +111,10 @@ impl Image {
 /// Reads the whole file. Takes some seconds, and the memory of one decoder.
 pub fn examine(path: &Path) -> Result<Held, FileError> {
     let image = Image::open(path)?;
-    let Manifest { version, build, slot_bytes, .. } = image.manifest.clone();
+    let Manifest { version, build, .. } = image.manifest.clone();
     image.each_block(|_, _| Ok::<(), FileError>(()))?;
     let (sha256, bytes) = sum(path).map_err(FileError::Io)?;
-    Ok(Held { version: version.to_string(), build, sha256, bytes, slot_bytes })
+    Ok(Held { version: version.to_string(), build, sha256, bytes })
 }
 
 /// Of a file: SHA-256 and length.

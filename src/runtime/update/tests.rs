@@ -95,6 +95,11 @@ fn what_is_older_or_the_same_or_has_failed_is_asked_about_first() {
     one.start_again();
     let Some(End::Failed(why)) = one.updates.view().plan.and_then(|plan| plan.end) else { panic!("{:?}", one.updates.view()) };
     assert!(why.contains("has gone back to the version of before"), "{why}");
+    // The thread that decides what is next has looked.
+    let ended = Step::Ended(End::Failed(why.clone()));
+    one.updates.lock().step = Some((ended, Instant::now()));
+    let told = one.updates.problem_and_scope().expect("somebody must look");
+    assert!(told.0 == Scope::Shared && told.1.contains(&why), "the twin hears of it with the plan: {told:?}");
     assert!(refused(&one, &new).contains("Try it again?"));
     assert_eq!(card.trial(), None, "told once");
     let again = one.updates.approve("dashboard", &new.sha256, true).expect("somebody says so");

@@ -73,7 +73,8 @@ struct Feed {
     is_unread: bool,
     /// One step with all that belongs to it.
     is_one: bool,
-    is_first: bool,
+    /// The way back to the newest; empty: they are shown.
+    newest: &'static str,
     next: Option<String>,
 }
 
@@ -127,7 +128,8 @@ impl Feed {
         let last = steps.last().filter(|_| has_more).map(|step| step.id.to_string());
         let next = last.map(|last| address(Tab::Changes.path(), &[("q", &q), ("before", &last)]));
         let rows = steps.into_iter().map(row).collect();
-        Feed { rows, q, is_unread: false, is_one: false, is_first: before.is_none(), next }
+        let newest = if before.is_some() { Tab::Changes.path() } else { "" };
+        Feed { rows, q, is_unread: false, is_one: false, newest, next }
     }
 }
 
@@ -141,7 +143,7 @@ pub async fn one(State(site): State<Site>, visitor: Visitor, Path(id): Path<u64>
     let house = site.house().await?;
     let shell = Shell::new(&house, &visitor, Section::Activity, "Activity");
     let rows = step.into_iter().map(row).collect();
-    let feed = Feed { rows, q: String::new(), is_unread: trouble.is_some(), is_one: true, is_first: true, next: None };
+    let feed = Feed { rows, q: String::new(), is_unread: trouble.is_some(), is_one: true, newest: "", next: None };
     let page = Page { shell, tab: Tab::Changes, q: String::new(), trouble, is_one: true, feed };
     Ok((status, shell::page(&page)).into_response())
 }

@@ -61,7 +61,8 @@ struct Feed {
     is_filtered: bool,
     /// It could not be read: that nothing is there means nothing.
     is_unread: bool,
-    is_first: bool,
+    /// The way back to the newest; empty: they are shown.
+    newest: &'static str,
     next: Option<String>,
 }
 
@@ -118,7 +119,8 @@ impl Feed {
         let ids = row_ids(notes.iter().map(|(_, note)| note.first_wall_ms));
         let rows = notes.into_iter().zip(ids).map(|((_, note), id)| row(note, id)).collect();
         let is_filtered = !q.is_empty() || !kind.is_empty();
-        Feed { rows, is_filtered, is_unread: false, is_first: before.is_none(), next }
+        let newest = if before.is_some() { Tab::System.path() } else { "" };
+        Feed { rows, is_filtered, is_unread: false, newest, next }
     }
 }
 

@@ -24,6 +24,7 @@ pub struct ReservationDoc {
     pub address: String,
     #[schema(example = "printer")]
     pub name: Option<String>,
+    /// Words with `#` are tags, like `#kitchen`.
     pub note: Option<String>,
     pub force_broadcast: Option<bool>,
     pub echo_client_id: Option<bool>,

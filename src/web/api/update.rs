@@ -64,9 +64,6 @@ pub async fn stop(State(site): State<Site>, visitor: Visitor) -> Answer<Json<Don
     Ok(Json(Done { change: None, told: "It goes no further; each runs the version that it has.".into() }))
 }
 
-/// On a thread that may wait for the disk.
 async fn with<T: Send + 'static>(site: &Site, work: impl FnOnce(&Updates) -> Result<T, String> + Send + 'static) -> Answer<T> {
-    let updates = site.handle().updates().clone();
-    let outcome = tokio::task::spawn_blocking(move || work(&updates)).await;
-    outcome.unwrap_or_else(|_| Err("It ended by a defect. The log says more.".into())).map_err(Refusal::unprocessable)
+    site.handle().updates().aside(work).await.map_err(Refusal::unprocessable)
 }

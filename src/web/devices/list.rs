@@ -1,13 +1,22 @@
 //! The list as it is shown: rows, how many of each kind, pages.
 
+use std::collections::HashMap;
+
 use ipnet::Ipv4Net;
 
 use super::{
     device::{Device, Standing, gather},
     query::{Column, PAGE_ROWS, Query, Show},
+    tag::Tag,
     when::When,
 };
-use crate::{protocol::time::Time, web::House};
+use crate::{
+    protocol::time::Time,
+    web::{House, form::Errors},
+};
+
+/// Tags that lead to who has them; a search finds the others.
+const TAGS_SHOWN: usize = 12;
 
 /// One page of the list.
 #[derive(Debug)]
@@ -22,6 +31,11 @@ pub struct List {
     pub subnets: Vec<Choice>,
     pub columns: Vec<Head>,
     pub pages: usize,
+    /// Those of the found, the most used first.
+    pub tags: Vec<TagChoice>,
+    /// What was typed for the ticked, where it was no tag.
+    pub tag: String,
+    pub errors: Errors,
 }
 
 #[derive(Debug)]
@@ -41,6 +55,24 @@ pub struct Row {
     pub expiry: Option<Expiry>,
     /// One click keeps the address that it has.
     pub can_keep: bool,
+    /// Something can be done to it together with others.
+    pub can_tick: bool,
+    pub is_ticked: bool,
+    pub tags: Vec<TagLink>,
+}
+
+/// A tag, and the way to all that have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TagLink {
+    pub tag: Tag,
+    pub to: String,
+}
+
+#[derive(Debug)]
+pub struct TagChoice {
+    pub link: TagLink,
+    pub count: usize,
+    pub is_chosen: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +120,7 @@ impl List {
         let known = devices.len();
         let found = query.search(devices, now);
         let filters = filters(&found, query, now);
+        let tags = tags(&found, query);
         let mut shown: Vec<Device<'_>> = found.into_iter().filter(|device| query.show.takes(device, now)).collect();
         query.sort(&mut shown, house);
         let pages = shown.len().div_ceil(PAGE_ROWS).max(1);
@@ -114,6 +147,9 @@ impl List {
             subnets: if house.settings.subnets.len() > 1 { subnets.collect() } else { Vec::new() },
             columns: columns.collect(),
             pages,
+            tags,
+            tag: String::new(),
+            errors: Errors::default(),
             query,
         }
     }
@@ -142,6 +178,10 @@ impl List {
     /// Rows of this page that a tick may keep.
     pub fn can_keep_some(&self) -> bool {
         self.rows.iter().any(|row| row.can_keep)
+    }
+
+    pub fn can_tick_some(&self) -> bool {
+        self.rows.iter().any(|row| row.can_tick)
     }
 
     /// In words, for who cannot see the list grow shorter.
@@ -175,6 +215,29 @@ fn filters(found: &[Device<'_>], query: &Query, now: Time) -> Vec<Filter> {
         .collect()
 }
 
+fn tags(found: &[Device<'_>], query: &Query) -> Vec<TagChoice> {
+    let mut counts: HashMap<Tag, usize> = HashMap::new();
+    for tag in found.iter().flat_map(tags_of) {
+        *counts.entry(tag).or_default() += 1;
+    }
+    let mut counts: Vec<(Tag, usize)> = counts.into_iter().collect();
+    counts.sort_by(|(one, used), (other, more)| more.cmp(used).then_with(|| one.cmp(other)));
+    let choice =
+        |(tag, count): (Tag, usize)| TagChoice { is_chosen: query.question == tag.to_string(), link: TagLink::new(tag), count };
+    counts.into_iter().take(TAGS_SHOWN).map(choice).collect()
+}
+
+pub fn tags_of(device: &Device<'_>) -> Vec<Tag> {
+    Tag::all_of(device.kept.and_then(|kept| kept.note.as_deref()).unwrap_or_default())
+}
+
+impl TagLink {
+    pub fn new(tag: Tag) -> TagLink {
+        let query = Query { question: tag.to_string(), page: 1, ..Query::default() };
+        TagLink { tag, to: query.at("/devices") }
+    }
+}
+
 impl Row {
     pub fn new(device: &Device<'_>, house: &House) -> Row {
         let now = house.now;
@@ -195,6 +258,9 @@ impl Row {
             heard: device.heard().map(|time| When::of(house, time)),
             expiry: expiry(device, standing, house),
             can_keep: device.kept.is_none() && held.is_some(),
+            can_tick: device.kept.is_some() || held.is_some(),
+            is_ticked: false,
+            tags: tags_of(device).into_iter().map(TagLink::new).collect(),
         }
     }
 }

@@ -86,6 +86,27 @@ fn filters_say_how_many_there_are_and_lead_to_them() {
 }
 
 #[test]
+fn tags_are_shown_and_lead_to_all_that_have_them() {
+    let mut house = household();
+    house.settings.reservations[0].note = Some("In the study #Office #<b>, #kids".into());
+    let shown = list(&house, "");
+    let tags: Vec<(String, &str, usize)> =
+        shown.tags.iter().map(|choice| (choice.link.tag.to_string(), choice.link.to.as_str(), choice.count)).collect();
+    let expected = [("#kids".into(), "/devices?q=%23kids", 1), ("#office".into(), "/devices?q=%23office", 1)];
+    assert_eq!(tags, expected);
+    assert_eq!(names(&list(&house, "q=#kids")), ["printer"]);
+    let html = rendered(&house, "q=#kids");
+    assert!(
+        html.contains(r#"<a class="badge tag" href="/devices?q=%23kids"><bdi>#kids</bdi></a>"#) && !html.contains("<b>,"),
+        "{html}"
+    );
+    // Every row that has an address may be ticked, and Enter in the field for the tag tags, whatever stands first in the list.
+    assert_eq!(shown.rows.iter().filter(|row| row.can_tick).count(), 4);
+    let first = html.split("<button").nth(1).expect("a button");
+    assert!(first.contains(r#"formaction="/devices/tag" name="make" value="tag""#), "{first}");
+}
+
+#[test]
 fn sorting_is_by_link_and_told_to_a_screen_reader() {
     let house = household();
     assert_eq!(names(&list(&house, "sort=-name")), ["printer", "Pixel-8", "pihole", "Ada's MacBook"]);

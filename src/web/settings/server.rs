@@ -26,7 +26,7 @@ use crate::{
 };
 
 const PATH: &str = "/settings/server";
-const FQDN: [(&str, &str); 2] = [("client-updates", "The device may update its own name"), ("no-updates", "Nobody should")];
+const FQDN: [(&str, &str); 2] = [("client-updates", "It may write its own name"), ("no-updates", "Nobody should")];
 
 pub fn routes() -> Router<Site> {
     Router::new().route(PATH, get(show).post(save))

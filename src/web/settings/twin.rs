@@ -27,8 +27,7 @@ use crate::{
 };
 
 const PATH: &str = "/settings/twin";
-const MODES: [(&str, &str); 2] =
-    [("hot-standby", "One answers, the other stands by"), ("load-balancing", "Both answer, each its half of the devices")];
+const MODES: [(&str, &str); 2] = [("hot-standby", "One answers, one stands by"), ("load-balancing", "Both answer, half each")];
 
 pub fn routes() -> Router<Site> {
     Router::new().route(PATH, get(show).post(save))

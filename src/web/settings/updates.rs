@@ -14,7 +14,7 @@ use crate::{
     protocol::update::{Doing, Standing},
     runtime::{
         handle::Stopped,
-        update::{BY_HAND, FILE_BYTES_MAX, View},
+        update::{BY_HAND, FILE_BYTES_MAX, Updates, View},
     },
     web::{
         House, Site,
@@ -126,9 +126,8 @@ async fn upload(
         Ok(form) => match uploads::receive(form, site.data(), FILE_BYTES_MAX).await {
             Ok((None, _)) => Err("There is no file. Choose one first.".into()),
             Ok((Some(id), _)) => {
-                let (updates, path) = (site.handle().updates().clone(), id.path(site.data()));
-                let examined = tokio::task::spawn_blocking(move || updates.take(&path)).await;
-                examined.unwrap_or_else(|_| Err("Looking at the file ended by a defect. The log says more.".into()))
+                let path = id.path(site.data());
+                site.handle().updates().aside(move |updates| updates.take(&path)).await
             }
             Err(sentence) => Err(sentence),
         },
@@ -142,27 +141,25 @@ async fn upload(
 async fn approve(State(site): State<Site>, visitor: Visitor, Form(fields): Form<Fields>) -> Result<Response, Stopped> {
     let sha256 = fields.get("sha256").cloned().unwrap_or_default();
     let anyway = fields.get("anyway").is_some_and(|word| word == "yes");
-    let (updates, by) = (site.handle().updates().clone(), visitor.author.clone());
-    done(&site, &visitor, "It begins: one after the other, and devices notice nothing.", move || {
+    let by = visitor.author.clone();
+    done(&site, &visitor, "It begins: one after the other, and devices notice nothing.", move |updates| {
         updates.approve(&by, &sha256, anyway).map(|_| ())
     })
     .await
 }
 
 async fn stop(State(site): State<Site>, visitor: Visitor) -> Result<Response, Stopped> {
-    let (updates, by) = (site.handle().updates().clone(), visitor.author.clone());
-    done(&site, &visitor, "It goes no further; each runs the version that it has.", move || updates.stop(&by)).await
+    let by = visitor.author.clone();
+    done(&site, &visitor, "It goes no further; each runs the version that it has.", move |updates| updates.stop(&by)).await
 }
 
-/// On a thread that may wait for the disk.
 async fn done(
     site: &Site,
     visitor: &Visitor,
     said: &str,
-    work: impl FnOnce() -> Result<(), String> + Send + 'static,
+    work: impl FnOnce(&Updates) -> Result<(), String> + Send + 'static,
 ) -> Result<Response, Stopped> {
-    let outcome = tokio::task::spawn_blocking(work).await;
-    Ok(match outcome.unwrap_or_else(|_| Err("It ended by a defect. The log says more.".into())) {
+    Ok(match site.handle().updates().aside(work).await {
         Ok(()) => {
             site.fresh_house().await?;
             notice::see(visitor, PATH, Notice::new(said))

@@ -1,7 +1,9 @@
 use super::*;
 use crate::protocol::{
+    alerts::{Ledger, Phase, Voice},
     failover::Rank,
     node::{PartnerStatus, SubnetStatus, TwinStatus},
+    time::Time,
 };
 
 fn well() -> Status {
@@ -59,6 +61,7 @@ fn kinds<'a>(status: &'a Status, change: impl FnOnce(&mut Facts<'a>)) -> Vec<Kin
         disk: &DISK,
         backup_age: Some(Duration::from_secs(3600)),
         clock: CLOCK,
+        update: None,
     };
     change(&mut facts);
     findings(&facts).into_iter().map(|finding| finding.kind).collect()
@@ -171,6 +174,32 @@ fn disks_backups_clocks_rivals_and_conflicts_are_told() {
     assert_eq!(kinds(&is_well, |facts| facts.disk = &damaged), [Kind::Disk]);
     let edits = changed(|_, twin| twin.to_reconcile = vec!["Both changed printer.".into()]);
     assert_eq!(kinds(&edits, |_| {}), [Kind::ToReconcile]);
+}
+
+#[test]
+fn a_failed_update_is_told_by_whoever_knows_of_it() {
+    let is_well = well();
+    let why = "9.0.0 was started 3 times on b, so b has gone back to the version of before.";
+    for scope in [Scope::Own, Scope::Shared] {
+        assert_eq!(kinds(&is_well, |facts| facts.update = Some((scope, why))), [Kind::UpdateFailed]);
+    }
+    let mut ledger = Ledger::default();
+    let mut told = |secs: u64, scope: Option<Scope>| {
+        let mut found = Vec::new();
+        kinds(&is_well, |facts| {
+            facts.update = scope.map(|scope| (scope, why));
+            found = findings(facts);
+        });
+        let alerts = ledger.step(Time(secs * 1000), found, Voice::Own);
+        alerts.into_iter().map(|alert| (alert.phase, alert.text)).collect::<Vec<_>>()
+    };
+    assert_eq!(told(1, Some(Scope::Shared)), [], "the active tells what both know");
+    let began = told(2, Some(Scope::Own));
+    assert!(matches!(began.as_slice(), [(Phase::Begins, text)] if text.starts_with(why)), "{began:?}");
+    assert_eq!(told(4, Some(Scope::Own)), [], "once");
+    assert_eq!(told(6, None), [], "it may come back at once");
+    let over = told(400, None);
+    assert!(matches!(over.as_slice(), [(Phase::Over, _)]), "an all-clear: {over:?}");
 }
 
 #[test]

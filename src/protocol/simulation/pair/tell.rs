@@ -69,6 +69,7 @@ pub fn changes(changes: &[Change]) -> String {
 pub fn command(command: &Command) -> String {
     match command {
         Command::Add(record) => format!("add {:?}", record.key()),
+        Command::PutAll(records) => format!("put {:?}", records.iter().map(|record| record.key()).collect::<Vec<_>>()),
         Command::AddAll(records) => format!("add {:?}", records.iter().map(|record| record.key()).collect::<Vec<_>>()),
         Command::Put(record) => format!("put {:?}", record.key()),
         Command::Remove(key) => format!("remove {key:?}"),
