@@ -6,7 +6,7 @@ use anyhow::bail;
 use serde_json::Value;
 use twinlease::{
     protocol::{Interface, explain::spell},
-    runtime::{alerts::probe, links, rivals},
+    runtime::{links, rivals},
 };
 
 use super::{DONE, FOUND, Place, door::Door};
@@ -20,7 +20,7 @@ pub fn run(place: &Place, names: &[String], wait: Duration, json: bool) -> anyho
     let mut own: Vec<Ipv4Addr> = interfaces.iter().flat_map(|interface| &interface.addresses).map(|net| net.addr()).collect();
     // Whoever may not ask the server, or has none here, still learns who answers.
     let twin = match Door::open(place) {
-        Ok(Door::Running(server)) => server.get::<Value>("/twin").ok().and_then(|report| probe::twin_address(&report["link"])),
+        Ok(Door::Running(server)) => server.get::<Value>("/twin").ok().and_then(|report| rivals::twin_address(&report["link"])),
         Ok(Door::Stopped) | Err(_) => None,
     };
     own.extend(twin);
@@ -36,7 +36,9 @@ pub fn run(place: &Place, names: &[String], wait: Duration, json: bool) -> anyho
     let (mut found, mut failures) = (Vec::new(), Vec::new());
     for interface in meant {
         match runtime.block_on(rivals::find_rivals(interface, &own, wait)) {
-            Ok(rivals) => found.extend(probe::strangers(rivals, twin).into_iter().map(|rival| (interface.name.clone(), rival))),
+            Ok(answered) => {
+                found.extend(rivals::strangers(answered, twin).into_iter().map(|rival| (interface.name.clone(), rival)))
+            }
             // What the others found is worth telling all the same.
             Err(error) => failures.push(error),
         }

@@ -93,6 +93,11 @@ impl Plan {
         given.or_else(|| by(Identifier::Mac(request.hw))).or_else(circuit)
     }
 
+    /// Each once, in no particular order.
+    pub fn kept_addresses(&self) -> impl Iterator<Item = Ipv4Addr> {
+        self.by_address.keys().copied()
+    }
+
     pub fn reservation_at(&self, address: Ipv4Addr) -> Option<&Reservation> {
         self.by_address.get(&address).map(|&i| &self.settings.reservations[i])
     }

@@ -115,6 +115,12 @@ impl LeaseTable {
         self.by_client.get(client).map_or(&[][..], Addresses::as_slice).iter().map(|address| &self.by_address[address])
     }
 
+    /// Records of devices whose client-id another one has, too. Nearly always there are none, and then nobody looks for them.
+    pub fn clones(&self) -> impl Iterator<Item = &Binding> {
+        let all = self.has_clones.then(|| self.iter());
+        all.into_iter().flatten().filter(|binding| matches!(binding.client, ClientId::Clone(..)))
+    }
+
     /// Whether this device is known as a clone: another one has the same client-id.
     pub fn is_clone(&self, id: &[u8], hw: HwAddr) -> bool {
         self.has_clones && {

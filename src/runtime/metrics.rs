@@ -155,9 +155,9 @@ impl UnderWay {
         }
     }
 
-    /// The last one did not even find room; those before it may still become durable.
-    pub fn refused(&mut self, metrics: &Metrics) {
-        if self.sent.pop_back().is_some() {
+    /// This one and those after it did not even find room; those before it may still become durable.
+    pub fn refused(&mut self, first: CommitId, metrics: &Metrics) {
+        while self.sent.pop_back_if(|(id, _)| *id >= first).is_some() {
             metrics.commit_failures.fetch_add(1, Relaxed);
         }
     }

@@ -4,8 +4,8 @@
 //! switch with port security may shut a port over a second address, and Wi-Fi carries no other.
 
 use std::{
-    collections::BTreeMap,
-    fs::File,
+    collections::{BTreeMap, BTreeSet},
+    fs::{self, File},
     io::{self, Read},
     net::{Ipv4Addr, SocketAddrV4},
     os::fd::AsFd,
@@ -19,7 +19,7 @@ use dhcproto::{
 use tokio::time::Instant;
 
 use crate::{
-    protocol::{Interface, dhcp::PROBE_CLASS},
+    protocol::{Interface, dhcp::PROBE_CLASS, lease::HwAddr},
     runtime::{
         batch::{self, Outgoing, ReceiveBatch, To},
         frame, packet, watch,
@@ -209,6 +209,32 @@ fn options(mut bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
+/// Without the twin, whose link is at this address. It is no rival: it is known by that address, and by the hardware address that goes
+/// with it, which its other networks share where they are VLANs of one port.
+pub fn strangers(rivals: Vec<Rival>, twin: Option<Ipv4Addr>) -> Vec<Rival> {
+    let twins = twin.map(macs_of).unwrap_or_default();
+    rivals.into_iter().filter(|rival| !twins.contains(&HwAddr::ethernet(rival.mac).to_string())).collect()
+}
+
+/// Where the twin's link is; `facts` as the link tells them.
+pub fn twin_address(facts: &serde_json::Value) -> Option<Ipv4Addr> {
+    let address = facts.get("twin")?.get("address")?.as_str()?;
+    let (host, _) = address.rsplit_once(':')?;
+    host.parse().ok()
+}
+
+/// As the kernel has heard by ARP.
+fn macs_of(address: Ipv4Addr) -> BTreeSet<String> {
+    in_arp_table(&fs::read_to_string("/proc/net/arp").unwrap_or_default(), address)
+}
+
+fn in_arp_table(table: &str, address: Ipv4Addr) -> BTreeSet<String> {
+    let rows = table.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let its = rows.filter(|row| row.first().is_some_and(|first| first.parse() == Ok(address)));
+    let macs = its.filter_map(|row| row.get(3).map(|mac| (*mac).to_owned()));
+    macs.filter(|mac| mac != "00:00:00:00:00:00").collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -301,5 +327,18 @@ mod tests {
         assert_eq!((message.xid(), message.secs(), message.chaddr()), (7, 3, &client.chaddr[..]));
         assert!(message.flags().broadcast());
         assert_eq!(message.opts().msg_type(), Some(MessageType::Discover));
+    }
+
+    #[test]
+    fn the_twin_is_known_by_the_address_of_its_link_and_what_arp_says_of_it() {
+        let facts = serde_json::json!({ "twin": { "address": "192.0.2.3:8067" } });
+        assert_eq!(twin_address(&facts), Some(Ipv4Addr::new(192, 0, 2, 3)));
+        assert_eq!(twin_address(&serde_json::json!({ "twin": null })), None);
+        assert_eq!(twin_address(&serde_json::json!({ "twin": { "address": null } })), None);
+        let table = "IP address       HW type     Flags       HW address            Mask     Device\n\
+                     192.0.2.3        0x1         0x2         02:00:00:00:00:03     *        eth0\n\
+                     192.0.2.4        0x1         0x2         02:00:00:00:00:04     *        eth0\n\
+                     192.0.2.3        0x1         0x0         00:00:00:00:00:00     *        eth1\n";
+        assert_eq!(in_arp_table(table, Ipv4Addr::new(192, 0, 2, 3)), ["02:00:00:00:00:03".to_owned()].into());
     }
 }

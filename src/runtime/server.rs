@@ -39,12 +39,13 @@ use super::{
 };
 use crate::{
     protocol::{
-        Action, Command, Event, Interface, Node, Reply, TwinCommand,
+        Action, Command, Commit, Event, Interface, Node, Reply, TwinCommand,
         explain::spell,
         failover::{Body, State},
         lease::HwAddr,
         node::differences,
         replica::Edited,
+        time::Time,
     },
     settings::{self, Settings},
 };
@@ -194,6 +195,7 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
             interfaces: Vec::new(),
             actions: first_actions,
             replies: Vec::new(),
+            commits: Vec::new(),
             waiting: HashMap::new(),
             next_command: 0,
             log: DecisionLog::default(),
@@ -235,6 +237,8 @@ struct Server {
     interfaces: Vec<Interface>,
     actions: Vec<Action>,
     replies: Vec<Reply>,
+    /// Of the actions that are being performed.
+    commits: Vec<Commit>,
     /// Commands whose outcome is not known yet.
     waiting: HashMap<u64, oneshot::Sender<Result<Saved, String>>>,
     next_command: u64,
@@ -381,14 +385,7 @@ impl Server {
                         self.node.handle(now, Event::NotAsked { address }, &mut self.actions);
                     }
                 }
-                Action::Commit(commit) => {
-                    let id = commit.id;
-                    self.under_way.sent(id, std::time::Instant::now());
-                    if let Err(trouble) = self.store.commit(commit) {
-                        self.under_way.refused(&self.metrics);
-                        self.node.handle(now, Event::CommitFailed { ids: id..=id, trouble }, &mut self.actions);
-                    }
-                }
+                Action::Commit(commit) => self.commits.push(commit),
                 Action::Send(envelope) => {
                     if matches!(envelope.body, Body::Heartbeat(_)) {
                         self.metrics.heartbeats_sent.fetch_add(1, Relaxed);
@@ -404,10 +401,24 @@ impl Server {
                 Action::Decided(decision) => self.log.write(now, &decision),
             }
         }
+        self.hand_over(now);
         if self.actions.is_empty() {
             self.actions = actions;
         } else {
             self.perform();
+        }
+    }
+
+    /// All that came of a batch of packets at once, so that it is one write and one sync of the disk.
+    fn hand_over(&mut self, now: Time) {
+        if self.commits.is_empty() {
+            return;
+        }
+        let at = std::time::Instant::now();
+        self.commits.iter().for_each(|commit| self.under_way.sent(commit.id, at));
+        if let Err((ids, trouble)) = self.store.commit(self.commits.drain(..)) {
+            self.under_way.refused(*ids.start(), &self.metrics);
+            self.node.handle(now, Event::CommitFailed { ids, trouble }, &mut self.actions);
         }
     }
 

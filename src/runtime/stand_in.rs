@@ -45,7 +45,7 @@ pub fn serve(folder: &Path, settings: &Settings, bindings: Vec<Binding>) -> (Han
                         for action in std::mem::take(&mut out) {
                             match action {
                                 Action::Commit(commit) => {
-                                    store.commit(commit).expect("there is room");
+                                    store.commit([commit]).expect("there is room");
                                     while let Some(report) = reports.blocking_recv() {
                                         if let Report::Committed { up_to } = report {
                                             node.handle(clock.now(), Event::Committed { up_to }, &mut out);

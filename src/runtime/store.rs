@@ -11,6 +11,7 @@ mod diary;
 mod error;
 mod history;
 mod log;
+mod nightly;
 mod pair;
 mod place;
 mod rows;
@@ -455,16 +456,12 @@ fn read_all(connection: &Connection, trust: WallTrust, reading: &Reading) -> Res
     Ok((loaded, ages))
 }
 
-/// Sets the damaged database aside and opens the newest good snapshot in its place.
+/// Opens the newest good snapshot in the place of a damaged database.
 fn replace_damaged(place: &Place, reason: String, notices: &mut Vec<String>) -> Result<Connection, StoreError> {
-    let path = place.database.clone();
-    let Some(good) = snapshot::newest_good(place) else {
-        return Err(StoreError::Damaged { path, reason });
+    let Some(notice) = snapshot::replace_damaged(place, &reason)? else {
+        return Err(StoreError::Damaged { path: place.database.clone(), reason });
     };
-    let aside = snapshot::set_aside(place, "damaged")?;
-    snapshot::restore(place, &good)?;
-    let (path, aside) = (path.display(), aside.display());
-    notices.push(format!("The database `{path}` was damaged ({reason}) and was set aside as `{aside}`. {}", good.notice()));
+    notices.push(notice);
     let (connection, _) = connect(place).map_err(|fault| fault.told(&place.database))?;
     Ok(connection)
 }

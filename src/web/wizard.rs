@@ -28,7 +28,7 @@ use super::{
     visitor::Visitor,
 };
 use crate::{
-    runtime::handle::Stopped,
+    runtime::{handle::Stopped, rivals},
     settings::{Record, Subnet},
 };
 
@@ -378,11 +378,7 @@ async fn drill_step(State(site): State<Site>, visitor: Visitor) -> Result<Respon
 }
 
 fn twin_address(site: &Site) -> Option<Ipv4Addr> {
-    let facts = site.link()?.facts();
-    match facts["twin"]["address"].as_str()?.parse::<std::net::SocketAddr>().ok()?.ip() {
-        std::net::IpAddr::V4(address) => Some(address),
-        std::net::IpAddr::V6(_) => None,
-    }
+    rivals::twin_address(&site.link()?.facts())
 }
 
 /// For the page: `192.0.2.0/24`.

@@ -149,6 +149,16 @@ fn an_inform_from_an_address_of_no_subnet_is_not_answered() {
     assert_eq!(net.outcome(ALICE), Outcome::Silent { why: Silence::NoSubnet });
 }
 
+/// §4.3.5: one packet with a forged address would be answered to the whole network
+#[test]
+fn an_inform_from_the_address_of_all_or_of_the_network_is_not_answered() {
+    for address in ["192.0.2.255", "192.0.2.0", "255.255.255.255"] {
+        let mut net = Net::home();
+        net.send(&Packet::of(INFORM, ALICE).ciaddr(ip(address))).expect_silence();
+        net.send(&Packet::of(INFORM, BOB).from(ip(address))).expect_silence();
+    }
+}
+
 /// §4.3.5
 #[test]
 fn an_inform_gets_the_options_of_the_subnet_it_lives_in() {

@@ -114,6 +114,32 @@ fn the_memory_of_decisions_is_bounded_whatever_the_number_of_devices() {
 }
 
 #[test]
+fn made_up_senders_push_out_no_device_that_was_heard_more_than_once() {
+    let mut net = Net::with("[[subnet]]\nnetwork = \"192.0.2.0/24\"");
+    net.discover(ALICE).expect_silence();
+    net.later(std::time::Duration::from_secs(1)).discover(ALICE).expect_silence();
+    for i in 0..10_000u32 {
+        let [_, a, b, c] = i.to_be_bytes();
+        net.discover([0, 0x16, 0x3e, a, b, c]).expect_silence();
+    }
+    assert!(!net.why(ALICE).is_empty());
+}
+
+/// Where all others were heard again and again, the new one is the only one that was heard once.
+#[test]
+fn who_is_new_is_remembered_though_the_memory_is_full() {
+    let mut net = Net::with("[[subnet]]\nnetwork = \"192.0.2.0/24\"");
+    for i in 0..twinlease::protocol::explain::MAX_DECISIONS as u32 {
+        let [_, a, b, c] = i.to_be_bytes();
+        for _ in 0..2 {
+            net.discover([0, 0x16, 0x3e, a, b, c]).expect_silence();
+        }
+    }
+    net.discover(BOB).expect_silence();
+    assert!(net.node.explain().devices().any(|hw| hw.mac() == Some(BOB)));
+}
+
+#[test]
 fn an_ack_says_how_long_the_disk_took() {
     let mut net = Net::home();
     net.disk = Disk::Slow;

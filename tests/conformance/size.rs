@@ -127,6 +127,23 @@ fn option_82_is_never_moved_nor_left_out() {
     assert!(offer.bytes().len() <= 548);
 }
 
+/// 11 and 12 with RFC 3046 §2.2: the relay takes its option off again, so the client's limit is for the rest
+#[test]
+fn a_long_option_82_costs_the_client_nothing_that_must_be_there() {
+    for agent_len in [300, 400, 600, 900] {
+        let mut net = large(16, 60);
+        let (agent, id) = (vec![9; agent_len], [7; 120]);
+        let discover = asking(None, 224..240).id(&id).relayed(ip("192.0.2.254"), SERVER);
+        let discover = agent.chunks(255).fold(discover, |discover, piece| discover.option(82, piece));
+        let offer = net.send(&discover).offer();
+        assert_eq!(offer.option(82).as_deref(), Some(&agent[..]));
+        assert_eq!(offer.option(61).as_deref(), Some(&id[..]), "with an option 82 of {agent_len} bytes");
+        assert!([54, 51, 58, 59].iter().all(|code| offer.option(*code).is_some()), "{:?}", offer.codes());
+        let for_client = offer.bytes().len() - agent_len - 2 * agent_len.div_ceil(255);
+        assert!(for_client <= 548, "{for_client} bytes are left for the client");
+    }
+}
+
 /// 12 with RFC 6842 and RFC 3011: what must be echoed comes before what would be nice to have
 #[test]
 fn what_must_be_echoed_is_never_left_out_for_lack_of_room() {

@@ -86,6 +86,13 @@ fn finding(kind: Kind, scope: Scope, text: String, over: &str) -> Finding {
     Finding { kind, subject: String::new(), scope, text, over: over.into(), weight: 1 }
 }
 
+/// The first few by name, and how many more there are.
+fn some_of<T: ToString>(all: &[T]) -> String {
+    let named: Vec<String> = all.iter().take(NAMED_MAX).map(ToString::to_string).collect();
+    let more = if all.len() > NAMED_MAX { format!(" and {} more", all.len() - NAMED_MAX) } else { String::new() };
+    named.join(", ") + &more
+}
+
 fn not_serving(facts: &Facts<'_>, found: &mut Vec<Finding>) {
     let status = facts.status;
     let told_to = status.twin.as_ref().is_some_and(|twin| matches!(twin.state, State::ShuttingDown | State::Drilled));
@@ -188,11 +195,9 @@ fn conflicts(facts: &Facts<'_>, found: &mut Vec<Finding>) {
     if count == 0 {
         return;
     }
-    let named: Vec<String> = facts.in_conflict.iter().take(NAMED_MAX).map(ToString::to_string).collect();
-    let more = if count > NAMED_MAX { format!(" and {} more", count - NAMED_MAX) } else { String::new() };
     let text = format!(
-        "In use by somebody who did not get it here: {}{more}. Such addresses rest for a while. Look for a device with a fixed address, or for another DHCP server.",
-        named.join(", ")
+        "In use by somebody who did not get it here: {}. Such addresses rest for a while. Look for a device with a fixed address, or for another DHCP server.",
+        some_of(facts.in_conflict)
     );
     let over = "No address is in use by a stranger any more.";
     found.push(Finding { weight: count as u64, ..finding(Kind::Conflict, Scope::Shared, text, over) });
@@ -203,12 +208,10 @@ fn clones(facts: &Facts<'_>, found: &mut Vec<Finding>) {
     if count == 0 {
         return;
     }
-    let named: Vec<String> = facts.clones.iter().take(NAMED_MAX).map(ToString::to_string).collect();
-    let more = if count > NAMED_MAX { format!(" and {} more", count - NAMED_MAX) } else { String::new() };
     let text = format!(
-        "{}{more}: another device here sends the same client-id, so they are told apart by their MAC. Copied disks and containers do this: give each an \
+        "{}: another device here sends the same client-id, so they are told apart by their MAC. Copied disks and containers do this: give each an \
          identity of its own (on Linux: remove /etc/machine-id and start again).",
-        named.join(", ")
+        some_of(facts.clones)
     );
     let over = "Every device has a client-id of its own again.";
     found.push(Finding { weight: count as u64, ..finding(Kind::Clones, Scope::Shared, text, over) });

@@ -132,7 +132,13 @@ impl Layout {
     fn plan(answer: &Answer<'_>) -> Layout {
         let fixed = HEADER_LEN + MAGIC_COOKIE.len() + 1 + if answer.kind.is_some() { 3 } else { 0 };
         let relay_agent = answer.relay_agent.map_or(0, |value| encoded_len(value.len()));
-        let room = answer.max_len.saturating_sub(fixed + relay_agent);
+        let numbered = || answer.options.iter().enumerate();
+        let needed = || numbered().filter(|(_, (code, _))| NEEDED.contains(code));
+        let for_client = answer.max_len.saturating_sub(fixed);
+        // The relay takes 82 off again (RFC 3046 §2.1), so the client's limit is for the rest: a long one makes the datagram to the
+        // relay longer, and pushes out nothing that must be there. 3: option 52.
+        let needed_len = 3 + needed().map(|(_, (_, value))| encoded_len(value.len())).sum::<usize>();
+        let room = for_client.saturating_sub(relay_agent).max(needed_len.min(for_client));
         let total: usize = answer.options.iter().map(|(_, value)| encoded_len(value.len())).sum();
         let mut plan = Layout::default();
         if total <= room {
@@ -143,9 +149,7 @@ impl Layout {
         let may_overload = answer.kind.is_some();
         let mut room = if may_overload { room.saturating_sub(3) } else { room };
         let (mut file_room, mut sname_room) = if may_overload { (FILE_ROOM, SNAME_ROOM) } else { (0, 0) };
-        let numbered = || answer.options.iter().enumerate();
-        let needed = numbered().filter(|(_, (code, _))| NEEDED.contains(code));
-        for (i, (code, value)) in needed.chain(numbered().filter(|(_, (code, _))| !NEEDED.contains(code))) {
+        for (i, (code, value)) in needed().chain(numbered().filter(|(_, (code, _))| !NEEDED.contains(code))) {
             let len = encoded_len(value.len());
             if len <= room {
                 room -= len;

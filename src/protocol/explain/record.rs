@@ -1,7 +1,7 @@
 //! The last decisions of each device, bounded in all, repeats folded.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::Arc,
 };
 
@@ -14,8 +14,8 @@ use crate::protocol::{Map, dhcp::Malformed, lease::HwAddr, time::Time};
 pub const MAX_PER_DEVICE: usize = 16;
 /// Decisions kept in all; the device that was silent for longest is forgotten first, of those that were heard but once.
 pub const MAX_DECISIONS: usize = 4096;
-/// Of the longest silent ones, so many are looked at.
-const LOOKED_AT: usize = 512;
+/// So many that were heard but once count as newcomers, not as made-up senders: each of them may be about to be heard again.
+const NEWCOMERS: usize = 512;
 
 /// One decision with the way that led to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -50,6 +50,9 @@ pub struct Explain {
     devices: Map<HwAddr, Device>,
     /// Devices by when they last got a decision: (sequence, device).
     order: BTreeMap<u64, HwAddr>,
+    /// The sequences in `order` of those that were heard but once. Looked for among all at each packet, they would cost more than
+    /// all else that a packet costs.
+    once: BTreeSet<u64>,
     sequence: u64,
     kept: usize,
     /// Datagrams that were no request, by cause.
@@ -72,8 +75,12 @@ impl Explain {
         self.sequence += 1;
         let device = self.devices.entry(decision.hw).or_default();
         self.order.remove(&device.sequence);
+        self.once.remove(&device.sequence);
         device.sequence = self.sequence;
         self.order.insert(self.sequence, decision.hw);
+        if device.decisions.is_empty() {
+            self.once.insert(self.sequence);
+        }
         if let Some(last) = device.decisions.back_mut()
             && last.same_as(&decision)
         {
@@ -99,18 +106,18 @@ impl Explain {
             && let Some((sequence, hw)) = self.least_missed()
         {
             self.order.remove(&sequence);
+            self.once.remove(&sequence);
             self.kept -= self.devices.remove(&hw).map_or(0, |device| device.decisions.len());
         }
         Some(decision)
     }
 
-    /// Among those that were heard longest ago, one that was heard but once: made-up senders shall not push out the household.
+    /// The one that was silent for longest, of those that were heard but once where these are many: made-up senders shall not push
+    /// out the household.
     fn least_missed(&self) -> Option<(u64, HwAddr)> {
-        let was_heard_once =
-            |hw: &HwAddr| self.devices[hw].decisions.iter().map(|decision| decision.repeats + 1).sum::<u32>() == 1;
-        let mut oldest = self.order.iter().map(|(sequence, hw)| (*sequence, *hw));
-        let longest_ago = oldest.clone().next();
-        oldest.by_ref().take(LOOKED_AT).find(|(_, hw)| was_heard_once(hw)).or(longest_ago)
+        let (longest_ago, hw) = self.order.first_key_value()?;
+        let made_up = self.once.first().filter(|_| self.once.len() > NEWCOMERS);
+        Some(made_up.map_or((*longest_ago, *hw), |sequence| (*sequence, self.order[sequence])))
     }
 
     /// Decisions by `Outcome::name`.

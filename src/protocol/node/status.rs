@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{Node, TwinStatus};
-use crate::protocol::time::Time;
+use crate::protocol::{lease::Binding, time::Time};
 
 /// How a node is doing, for people.
 #[derive(Debug, Clone, PartialEq, serde::Serialize)]
@@ -44,13 +44,17 @@ const TURNED_AWAY_TOLD: Duration = Duration::from_secs(10 * 60);
 impl Node {
     pub fn status(&self, now: Time) -> Status {
         let mut used = vec![0; self.plan.subnets().len()];
-        for binding in self.table.iter().filter(|binding| binding.is_held(now)) {
-            if let Some(subnet) = self.plan.subnet_of(binding.address)
-                && self.plan.subnets()[subnet].is_dynamic(binding.address)
-                && self.plan.reservation_at(binding.address).is_none()
-            {
-                used[subnet] += 1;
-            }
+        let pool_of = |binding: &Binding| {
+            let subnet = self.plan.subnet_of(binding.address)?;
+            (binding.is_held(now) && self.plan.subnets()[subnet].is_dynamic(binding.address)).then_some(subnet)
+        };
+        for subnet in self.table.iter().filter_map(pool_of) {
+            used[subnet] += 1;
+        }
+        // Kept addresses are few, leases are many, and this is asked for at every look: what is kept is taken off again.
+        let kept = self.plan.kept_addresses().filter_map(|address| self.table.get(address));
+        for subnet in kept.filter_map(pool_of) {
+            used[subnet] -= 1;
         }
         let subnets = self.plan.subnets().iter().zip(used).map(|(plan, pool_used)| SubnetStatus {
             network: plan.subnet.network.to_string(),

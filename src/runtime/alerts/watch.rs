@@ -19,7 +19,7 @@ use super::{Channel, Message, OpenAlert, probe, queue::Queue};
 use crate::{
     protocol::{
         alerts::{self, Alert, ClockFacts, DiskFacts, Facts, Ledger, Phase, Voice},
-        lease::{Binding, BindingState, ClientId, HwAddr},
+        lease::{BindingState, HwAddr},
         node::Status,
         time::Time,
     },
@@ -134,8 +134,7 @@ impl Watch {
                 declined.map(|binding| binding.address).chain(node.leases().aside()).take(CONFLICTS_MAX).collect();
             in_conflict.sort_unstable();
             in_conflict.dedup();
-            let is_clone = |b: &&Binding| matches!(b.client, ClientId::Clone(..)) && b.is_held(now);
-            let clones = node.leases().iter().filter(is_clone).map(|binding| binding.hw).take(CONFLICTS_MAX).collect();
+            let clones = node.leases().clones().filter(|b| b.is_held(now)).map(|b| b.hw).take(CONFLICTS_MAX).collect();
             let settings = node.settings().alerts.clone();
             Look { now, clock: clock.clone(), status: node.status(now), settings, in_conflict, clones }
         });

@@ -16,6 +16,8 @@ use super::{
 use crate::{protocol::time::Time, runtime::clock};
 
 const SNAPSHOTS_KEPT: usize = 7;
+/// Of those that cannot be read (damaged, or of a newer version that was gone back from): the latest, for a person to look at.
+const UNREADABLE_KEPT: usize = 2;
 const TWINS_KEPT: usize = 2;
 /// Room for some 500,000 leases. Nobody shall fill this disk by way of the link.
 pub const TWINS_BYTES_MAX: u64 = 64 << 20;
@@ -195,12 +197,15 @@ pub fn newest_good(place: &Place) -> Option<Good> {
 
 /// Newest first, by node time: a node without a clock gives every snapshot a wrong day.
 fn by_age(place: &Place) -> Vec<(i64, PathBuf)> {
-    let Ok(entries) = fs::read_dir(&place.snapshots) else { return Vec::new() };
-    let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
-    let databases = paths.filter(|path| path.extension().is_some_and(|extension| extension == "db"));
-    let mut stamped: Vec<(i64, PathBuf)> = databases.filter_map(|path| Some((made_ms(&path)?, path))).collect();
+    let mut stamped: Vec<(i64, PathBuf)> = all(place).into_iter().filter_map(|path| Some((made_ms(&path)?, path))).collect();
     stamped.sort_by(|a, b| b.cmp(a));
     stamped
+}
+
+fn all(place: &Place) -> Vec<PathBuf> {
+    let Ok(entries) = fs::read_dir(&place.snapshots) else { return Vec::new() };
+    let paths = entries.filter_map(|entry| entry.ok().map(|entry| entry.path()));
+    paths.filter(|path| path.extension().is_some_and(|extension| extension == "db")).collect()
 }
 
 fn made_ms(path: &Path) -> Option<i64> {
@@ -211,6 +216,13 @@ fn made_ms(path: &Path) -> Option<i64> {
 fn prune(place: &Place) {
     for (_, path) in by_age(place).into_iter().skip(SNAPSHOTS_KEPT) {
         remove_quietly(&path);
+    }
+    // They say no time of their own.
+    let written = |path: &PathBuf| fs::metadata(path).and_then(|metadata| metadata.modified()).ok();
+    let mut unreadable: Vec<PathBuf> = all(place).into_iter().filter(|path| made_ms(path).is_none()).collect();
+    unreadable.sort_by_key(|path| std::cmp::Reverse(written(path)));
+    for path in unreadable.iter().skip(UNREADABLE_KEPT) {
+        remove_quietly(path);
     }
 }
 
@@ -237,6 +249,16 @@ pub fn set_aside(place: &Place, why: &str) -> Result<PathBuf, StoreError> {
         }
     }
     Ok(aside)
+}
+
+/// Sets the damaged database aside and puts the newest good snapshot in its place. A sentence that says so; `None`: there is no good
+/// one, and nothing was touched.
+pub fn replace_damaged(place: &Place, reason: &str) -> Result<Option<String>, StoreError> {
+    let Some(good) = newest_good(place) else { return Ok(None) };
+    let aside = set_aside(place, "damaged")?;
+    restore(place, &good)?;
+    let (path, aside) = (place.database.display(), aside.display());
+    Ok(Some(format!("The database `{path}` was damaged ({reason}) and was set aside as `{aside}`. {}", good.notice())))
 }
 
 /// Puts a copy of the snapshot where the database was before it was set aside, marked as restored. The

@@ -77,20 +77,14 @@ pub fn look_again(place: &Place, notices: &mut Vec<String>) -> Result<(), StoreE
             ));
         }
         Err(Fault::Damage(_)) => {
-            let Some(good) = snapshot::newest_good(place) else {
+            let Some(notice) = snapshot::replace_damaged(place, &reason)? else {
                 notices.push(format!(
                     "The database `{path}` is damaged ({reason}), and there is no good snapshot beside it. It is used as far as it can be read: \
                      export the settings, and replace the disk."
                 ));
                 return Ok(());
             };
-            let aside = snapshot::set_aside(place, "damaged")?;
-            snapshot::restore(place, &good)?;
-            notices.push(format!(
-                "The database `{path}` was damaged ({reason}) and was set aside as `{}`. {}",
-                aside.display(),
-                good.notice()
-            ));
+            notices.push(notice);
         }
         // A full disk, say: no reason not to serve.
         Err(fault) => {

@@ -261,7 +261,7 @@ fn a_sleep_learned_later_is_one_update() {
     let (handle, reports) = start(store);
     handle.set_slept(sleep, clock);
     let aged = Binding { expiry: lease(2).expiry.earlier(sleep.duration), ..lease(2) };
-    handle.commit(commit(1, [aged.clone()])).expect("room");
+    handle.commit([commit(1, [aged.clone()])]).expect("room");
     assert_eq!(next(&reports), Report::Committed { up_to: CommitId(1) });
     handle.close();
 
@@ -275,7 +275,7 @@ fn commits_are_reported_in_order() {
     let folder = Folder::new();
     let (handle, reports) = start(folder.open().0);
     for id in 1..=500 {
-        handle.commit(commit(id, [lease(id as u32)])).expect("room");
+        handle.commit([commit(id, [lease(id as u32)])]).expect("room");
     }
     let (mut up_to, mut transactions) = (0, 0);
     while up_to < 500 {
@@ -296,7 +296,7 @@ fn nothing_is_written_after_a_failure_until_the_sender_says_resume() {
     // No such epoch: the schema refuses it.
     let defect = Binding { epoch: Epoch(99), ..lease(2) };
     for (id, binding) in [(1, lease(1)), (2, defect), (3, lease(3))] {
-        handle.commit(commit(id, [binding])).expect("room");
+        handle.commit([commit(id, [binding])]).expect("room");
     }
     let (mut failed, mut recovered) = (Vec::new(), false);
     while !recovered {
@@ -308,10 +308,10 @@ fn nothing_is_written_after_a_failure_until_the_sender_says_resume() {
         }
     }
     assert_eq!(failed, [2, 3]);
-    handle.commit(commit(4, [lease(4)])).expect("room");
+    handle.commit([commit(4, [lease(4)])]).expect("room");
     assert!(matches!(next(&reports), Report::Failed { ids, .. } if ids == (CommitId(4)..=CommitId(4))));
     handle.resume();
-    handle.commit(commit(5, [lease(5)])).expect("room");
+    handle.commit([commit(5, [lease(5)])]).expect("room");
     assert_eq!(next(&reports), Report::Committed { up_to: CommitId(5) });
     handle.close();
     let kept: Vec<Ipv4Addr> = folder.open().1.bindings.iter().map(|binding| binding.address).collect();
@@ -326,13 +326,13 @@ fn the_queue_is_bounded_and_opens_again() {
     let blocker = Connection::open(folder.database()).expect("opens");
     blocker.execute_batch("BEGIN IMMEDIATE").expect("blocks");
     let (handle, reports) = start(store);
-    let refused = (1..=100_000).find(|&id| handle.commit(commit(id, [lease(id as u32)])).is_err()).expect("bounded");
+    let refused = (1..=100_000).find(|&id| handle.commit([commit(id, [lease(id as u32)])]).is_err()).expect("bounded");
     assert!(refused <= 16_384 + 1 && handle.backlog() <= 16_384, "{refused}");
     blocker.execute_batch("ROLLBACK").expect("lets go");
     while next(&reports) != Report::Recovered {}
-    assert!(handle.commit(commit(200_000, [lease(1)])).is_err(), "not before `resume`");
+    assert!(handle.commit([commit(200_000, [lease(1)])]).is_err(), "not before `resume`");
     handle.resume();
-    handle.commit(commit(200_001, [lease(1)])).expect("room again");
+    handle.commit([commit(200_001, [lease(1)])]).expect("room again");
     assert_eq!(next(&reports), Report::Committed { up_to: CommitId(200_001) });
     handle.close();
     assert_eq!(folder.open().1.bindings.len() as u64, refused - 1);
@@ -348,7 +348,7 @@ fn closing_does_not_wait_for_the_check_beside_it_and_leaves_no_log() {
     let (store, _) = folder.open();
     // The check reads all of it, which takes longer than all that follows.
     let (handle, reports) = start(store);
-    handle.commit(commit(1, [lease(1)])).expect("room");
+    handle.commit([commit(1, [lease(1)])]).expect("room");
     assert_eq!(next(&reports), Report::Committed { up_to: CommitId(1) });
     handle.close();
     let log = fs::metadata(&Place::companions(&folder.database())[1]).map_or(0, |log| log.len());
@@ -361,7 +361,7 @@ fn a_reader_may_look_while_the_server_runs() {
     let folder = Folder::new();
     assert!(matches!(view(&folder.0, WallTrust::Kernel), Err(StoreError::Missing(_))));
     let (handle, reports) = start(folder.open().0);
-    handle.commit(commit(1, [lease(1)])).expect("room");
+    handle.commit([commit(1, [lease(1)])]).expect("room");
     next(&reports);
     assert_eq!(view(&folder.0, WallTrust::Kernel).expect("reads").bindings, [lease(1)]);
     handle.close();
@@ -566,6 +566,33 @@ fn seven_snapshots_are_kept_and_a_new_one_is_made_when_asked() {
 }
 
 #[test]
+fn snapshots_that_cannot_be_read_are_not_kept_for_ever() {
+    let folder = Folder::new();
+    let (store, _) = folder.open();
+    let place = store.place.clone();
+    let made = snapshot::make(&place, &Halt::default()).expect("a snapshot");
+    for nth in 0..5 {
+        fs::write(made.with_file_name(format!("bad-{nth}.db")), "no database").expect("writes");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    snapshot::make(&place, &Halt::default()).expect("another one");
+    let names = fs::read_dir(&place.snapshots).expect("reads").map(|entry| entry.expect("reads").file_name());
+    let mut bad: Vec<_> = names.filter(|name| name.to_string_lossy().starts_with("bad-")).collect();
+    bad.sort();
+    assert_eq!(bad, ["bad-3.db", "bad-4.db"], "the latest are left for a person to look at");
+}
+
+#[test]
+fn commits_that_are_handed_over_together_are_one_write() {
+    let folder = Folder::new();
+    let (handle, reports) = start(folder.open().0);
+    handle.commit((1..=50).map(|id| commit(id, [lease(id as u32)]))).expect("room");
+    assert_eq!(next(&reports), Report::Committed { up_to: CommitId(50) });
+    handle.close();
+    assert_eq!(folder.open().1.bindings.len(), 50);
+}
+
+#[test]
 fn the_schema_refuses_nonsense() {
     let folder = Folder::new();
     let (store, _) = folder.open();
@@ -618,7 +645,7 @@ fn acked_commit_survives_kill_nine() {
         let (handle, reports) = start(store);
         let first = loaded.bindings.len() as u64 + 1;
         for id in first.. {
-            handle.commit(commit(id, [lease(id as u32)])).expect("room");
+            handle.commit([commit(id, [lease(id as u32)])]).expect("room");
             while handle.backlog() > 200 {
                 std::thread::yield_now();
             }
@@ -690,7 +717,7 @@ fn on_a_small_disk(disk: &Path) {
         fs::write(&ballast, vec![0; ballast_kib * 1024]).expect("room for the ballast");
         let trouble = loop {
             id += 1;
-            handle.commit(commit(id, (0..20).map(|i| lease(id as u32 * 20 + i)))).expect("room in the queue");
+            handle.commit([commit(id, (0..20).map(|i| lease(id as u32 * 20 + i)))]).expect("room in the queue");
             match next(&reports) {
                 Report::Committed { up_to } => assert!(up_to.0 == id && durable.insert(id)),
                 Report::Failed { ids, trouble } => {
@@ -724,12 +751,12 @@ fn on_a_small_disk(disk: &Path) {
         Ok((store, loaded)) => {
             assert_eq!((loaded.trouble, loaded.bindings.len()), (Some(StoreTrouble::DiskFull), durable.len() * 20));
             let (handle, reports) = start(store);
-            handle.commit(commit(1, [lease(1)])).expect("room in the queue");
+            handle.commit([commit(1, [lease(1)])]).expect("room in the queue");
             assert!(matches!(next(&reports), Report::Failed { trouble: StoreTrouble::DiskFull, .. }));
             fs::remove_file(&ballast).expect("removes");
             assert_eq!(next(&reports), Report::Recovered);
             handle.resume();
-            handle.commit(commit(2, [lease(1)])).expect("room in the queue");
+            handle.commit([commit(2, [lease(1)])]).expect("room in the queue");
             assert_eq!(next(&reports), Report::Committed { up_to: CommitId(2) });
             handle.close();
             eprintln!("started on a full disk");

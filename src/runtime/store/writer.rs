@@ -26,6 +26,7 @@ use super::{
     Fault, Store,
     aside::{Aside, Halt},
     log::LogCopier,
+    nightly::Nightly,
     snapshot, suspect,
 };
 use crate::{
@@ -42,9 +43,6 @@ const PROBE_INTERVAL: Duration = Duration::from_secs(1);
 const ALIVE_INTERVAL: Duration = Duration::from_secs(2);
 /// How much uptime may be forgotten when nothing else is written. Longer spares the card.
 const STAMP_INTERVAL: Duration = Duration::from_secs(15 * 60);
-const SNAPSHOT_INTERVAL: Duration = Duration::from_secs(24 * 3600);
-/// The first snapshot of a new database, and the next try after one that failed.
-const SNAPSHOT_RETRY: Duration = Duration::from_secs(3600);
 
 /// What the store tells, from its own thread.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,10 +78,7 @@ impl Store {
     pub fn start(self, report: impl FnMut(Report) + Send + 'static) -> std::io::Result<StoreHandle> {
         let queue = Arc::new(Queue::default());
         let now = self.clock.now();
-        let snapshot_due = match snapshot::newest_ms(&self.place) {
-            Some(made_ms) => Time(made_ms.unsigned_abs()) + SNAPSHOT_INTERVAL,
-            None => now + SNAPSHOT_RETRY,
-        };
+        let nightly = Nightly::new(snapshot::newest_ms(&self.place).map(|made_ms| Time(made_ms.unsigned_abs())), now);
         let mode = self.epoch_unwritten.clone().map_or(Mode::Serving, Mode::Refusing);
         let for_log = queue.clone();
         let log = LogCopier::start(&self.place.database, move || for_log.push(Message::LogCopied));
@@ -95,7 +90,7 @@ impl Store {
             mode,
             probe_due: now + PROBE_INTERVAL,
             stamp_due: now + STAMP_INTERVAL,
-            snapshot_due,
+            nightly,
             aside: Aside::default(),
         };
         let thread = Builder::new().name("store".into()).spawn(move || writer.run())?;
@@ -104,20 +99,28 @@ impl Store {
 }
 
 impl StoreHandle {
-    /// Hands over a commit; `Report` tells what became of it. Never waits. An error: too much waits already.
-    /// This commit and all later ones are then refused here until `resume`; `Recovered` tells when.
-    pub fn commit(&self, commit: Commit) -> Result<(), StoreTrouble> {
+    /// Hands over commits, together, so that one write takes them all; `Report` tells what became of them. Never waits. An error:
+    /// too much waits already. These commits and all later ones are then refused here until `resume`; `Recovered` tells when.
+    pub fn commit(&self, commits: impl IntoIterator<Item = Commit>) -> Result<(), (RangeInclusive<CommitId>, StoreTrouble)> {
+        let mut refused: Option<RangeInclusive<CommitId>> = None;
         let mut state = self.queue.lock();
-        if state.is_overflowed || state.changes >= QUEUED_CHANGES_MAX {
-            state.is_overflowed = true;
-            return Err(StoreTrouble::Other(
-                "The disk is slower than the changes that arrive: it may be failing, or the server is flooded.".into(),
-            ));
+        let is_asleep = state.messages.is_empty();
+        for commit in commits {
+            if state.is_overflowed || state.changes >= QUEUED_CHANGES_MAX {
+                state.is_overflowed = true;
+                refused = Some(refused.map_or(commit.id, |ids| *ids.start())..=commit.id);
+                continue;
+            }
+            state.changes += commit.changes.len();
+            state.messages.push_back(Message::Commit(commit));
         }
-        state.changes += commit.changes.len();
-        state.messages.push_back(Message::Commit(commit));
-        self.queue.ready.notify_one();
-        Ok(())
+        drop(state);
+        // Whoever finds something in the queue does not wait: the kernel need not be asked to wake it.
+        if is_asleep {
+            self.queue.ready.notify_one();
+        }
+        let why = "The disk is slower than the changes that arrive: it may be failing, or the server is flooded.";
+        refused.map_or(Ok(()), |ids| Err((ids, StoreTrouble::Other(why.into()))))
     }
 
     /// After `Report::Recovered` (and every `Failed` before it) was dealt with: commits sent from now on count again.
@@ -257,7 +260,7 @@ struct Writer<F> {
     mode: Mode,
     probe_due: Time,
     stamp_due: Time,
-    snapshot_due: Time,
+    nightly: Nightly,
     /// A snapshot, or the check.
     aside: Aside,
 }
@@ -293,7 +296,7 @@ impl<F: FnMut(Report)> Writer<F> {
         let due = match self.mode {
             Mode::Refusing(_) => self.probe_due,
             Mode::Serving | Mode::Healed(_) if self.aside.is_busy() => self.stamp_due,
-            Mode::Serving | Mode::Healed(_) => self.stamp_due.min(self.snapshot_due),
+            Mode::Serving | Mode::Healed(_) => self.stamp_due.min(self.nightly.due()),
         };
         self.store.clock.now().until(due).min(ALIVE_INTERVAL)
     }
@@ -329,11 +332,10 @@ impl<F: FnMut(Report)> Writer<F> {
                     }
                 }
                 // While something runs aside, it starts when that is done.
-                Message::Snapshot => self.snapshot_due = Time::ZERO,
+                Message::Snapshot => self.nightly.ask_now(),
                 Message::SnapshotDone(outcome) => {
                     self.aside.done();
-                    let now = self.store.clock.now();
-                    self.snapshot_due = now + if outcome.is_ok() { SNAPSHOT_INTERVAL } else { SNAPSHOT_RETRY };
+                    self.nightly.done(self.store.clock.now(), outcome.is_ok());
                     (self.report)(match outcome {
                         Ok(path) => Report::SnapshotMade(path),
                         Err(sentence) => Report::SnapshotFailed(sentence),
@@ -396,7 +398,7 @@ impl<F: FnMut(Report)> Writer<F> {
         if self.mode == Mode::Serving && self.stamp_due <= now {
             self.write_stamp();
         }
-        if self.snapshot_due <= now && !self.aside.is_busy() {
+        if self.nightly.due() <= now && !self.aside.is_busy() {
             self.snapshot_aside();
         }
     }
@@ -426,7 +428,7 @@ impl<F: FnMut(Report)> Writer<F> {
 
     fn snapshot_aside(&mut self) {
         let place = self.store.place.clone();
-        self.snapshot_due = self.store.clock.now() + SNAPSHOT_RETRY;
+        self.nightly.begun(self.store.clock.now());
         self.start_aside(move |halt| Message::SnapshotDone(snapshot::make(&place, halt)));
     }
 

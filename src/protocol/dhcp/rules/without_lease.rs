@@ -26,6 +26,9 @@ impl Node {
         let Some(own) = self.plan.subnet_of(address) else {
             return self.silent(now, request, asked, Silence::NoSubnet, out);
         };
+        if self.plan.subnets()[own].is_special(address) {
+            return self.silent(now, request, asked, Silence::NowhereToSend, out);
+        }
         let subnet = if link.subnets.contains(&own) { own } else { link.subnets[0] };
         let link = Link { subnets: vec![subnet], ..link };
         self.note_link(&mut request, &link);
