@@ -85,7 +85,7 @@ impl<'l> House<'l> {
 
     pub fn wait_for_pages(&self, sides: &[Side]) {
         for side in sides {
-            wait_until("the dashboard answers", Duration::from_secs(5), || {
+            wait_until("the dashboard answers", Duration::from_secs(20), || {
                 std::net::TcpStream::connect((side.address(), 80)).is_ok()
             });
         }
