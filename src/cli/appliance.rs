@@ -370,6 +370,7 @@ impl Teller {
         let status = &house.status;
         let mut problems = self.problems.all();
         problems.extend(self.site.handle().updates().problem());
+        problems.extend(self.site.handle().board().around().doubled);
         problems.extend(status.trouble.iter().chain(&status.notices).chain(&status.not_listening).cloned());
         // Why two that shall be twins are none yet.
         let unpaired = self.site.link().filter(|link| self.has_pair_key && !link.is_paired());
