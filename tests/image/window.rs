@@ -12,7 +12,7 @@ use tokio::runtime::Runtime;
 
 const PORT: u16 = 9515;
 /// It shares two processors with the emulated boxes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 /// Without networks that it would call: ours has none.
 const FLAGS: [&str; 8] = [
     "--headless",
