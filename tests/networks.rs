@@ -177,6 +177,20 @@ fn an_interface_that_comes_late_loses_and_changes_its_address_is_followed() {
     node.assert_well();
 }
 
+/// As a card that was copied does beside the one it was copied from.
+#[test]
+fn another_machine_with_the_servers_own_address_is_said() {
+    let Some(lab) = enter_or_skip("another_machine_with_the_servers_own_address_is_said") else { return };
+    a_house(&lab);
+    let node = Node::serve(&lab, "server", LAN);
+    let said = "192.0.2.1 is an address of this server, and another machine (02:00:00:00:00:66, on eth0) has it, too";
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(!node.daemon.log().contains("another machine"), "nobody is there");
+    lab.host("copy", "lan", &["192.0.2.1/24", "mac=02:00:00:00:00:66"]);
+    // It says nothing by itself: the next question to the segment finds it.
+    wait_until("the server says so", Duration::from_secs(60), || node.daemon.log().contains(said));
+}
+
 #[test]
 fn an_address_that_a_squatter_uses_is_not_given_and_why_says_so() {
     let Some(lab) = enter_or_skip("an_address_that_a_squatter_uses_is_not_given_and_why_says_so") else { return };

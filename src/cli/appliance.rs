@@ -46,6 +46,8 @@ const HTTPS: u16 = 443;
 const WATCHDOG: &str = "/dev/watchdog";
 /// In memory: what the program said before it crashed.
 const LOG: &str = "/run/twinlease.log";
+/// On the data partition: what the box said before a reset.
+const LOG_ON_CARD: &str = "log";
 /// For emulators whose watchdog bites as soon as it is opened.
 const WATCHDOG_OFF: &str = "twinlease.watchdog=off";
 const TELL_INTERVAL: Duration = Duration::from_secs(2);
@@ -100,6 +102,8 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     }
     let boot = Boot::new(args.boot.clone());
     let reset = obey_reset(&boot, &args.data, &problems);
+    // After what makes this a new box: the old one's words go with the rest.
+    let _last_part = (args.kept == "card").then(|| keep_on_card(&args.data, &problems)).flatten();
     let stored = stored_settings(&args.data);
     let is_first = stored.as_ref().is_none_or(|stored| *stored == Settings::default());
     let Intent { setup, settings, problems: wrong } = intent::read(&boot, &args.data, is_first, password::objection);
@@ -203,6 +207,13 @@ fn count_out(panel: &Panel, addresses: &[std::net::Ipv4Addr]) {
         let last = address.octets()[3].to_string();
         panel.count_out(last.bytes().map(|digit| digit - b'0').collect());
     }
+}
+
+fn keep_on_card(data: &Path, problems: &Problems) -> Option<log::on_card::OnCard> {
+    let started = log::on_card::start(&data.join(LOG_ON_CARD));
+    started
+        .inspect_err(|error| problems.add(format!("The log is not kept on the card: its thread cannot be started ({error}).")))
+        .ok()
 }
 
 /// The one that is left for when the server runs.
@@ -359,6 +370,7 @@ impl Teller {
         let status = &house.status;
         let mut problems = self.problems.all();
         problems.extend(self.site.handle().updates().problem());
+        problems.extend(self.site.handle().board().around().doubled);
         problems.extend(status.trouble.iter().chain(&status.notices).chain(&status.not_listening).cloned());
         // Why two that shall be twins are none yet.
         let unpaired = self.site.link().filter(|link| self.has_pair_key && !link.is_paired());

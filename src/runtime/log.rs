@@ -1,6 +1,7 @@
 //! Decisions as log lines that name the device. A slow terminal or a storm of packets cannot delay a reply.
 
 pub mod kept;
+pub mod on_card;
 
 use std::{path::Path, time::Duration};
 

@@ -18,6 +18,7 @@ pub mod links;
 pub mod socket;
 pub mod arp;
 pub mod who_has;
+pub mod doubled;
 pub mod rivals;
 pub mod surroundings;
 pub mod alerts;

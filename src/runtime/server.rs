@@ -16,10 +16,11 @@ use tokio::{
 };
 
 use super::{
-    alerts,
+    alerts::{self, Board},
     arp::Arp,
     clock::{self, Clock, Sleep, Slept, WallTrust},
     control::{self, Control, twin::TwinLink},
+    doubled::Doubled,
     drill::Follower,
     handle::{Handle, Message, Saved},
     journal::{Journal, Kind},
@@ -152,6 +153,7 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
     handle.updates().begin(&options.data, options.card, archive.journal.clone());
     let drill = Follower::new(Arc::clone(handle.drills()));
     let beat = handle.beat();
+    let board = Arc::clone(handle.board());
     let standing = twin::standing(&node, clock.now());
     let (twin, notices) = Twin::start(
         &options.data,
@@ -191,6 +193,8 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
             sockets: Sockets::new(DHCP_PORTS),
             arp: Arp::default(),
             questions: Questions::default(),
+            doubled: Doubled::default(),
+            board,
             twin,
             interfaces: Vec::new(),
             actions: first_actions,
@@ -233,6 +237,8 @@ struct Server {
     arp: Arp,
     /// By ARP, for people.
     questions: Questions,
+    doubled: Doubled,
+    board: Arc<Board>,
     twin: Twin,
     interfaces: Vec<Interface>,
     actions: Vec<Action>,
@@ -360,13 +366,17 @@ impl Server {
             in_flight.asked(datagram.payload, arrived);
             node.handle(now, Event::Datagram(datagram), actions);
         });
-        let questions = &mut self.questions;
+        let (questions, doubled, interfaces, mut has_news) = (&mut self.questions, &mut self.doubled, &self.interfaces, false);
         self.arp.receive(|heard| {
             questions.heard(&heard);
+            has_news |= doubled.heard(arrived, &heard, interfaces);
             ear.device(HwAddr::ethernet(heard.mac));
             node.handle(now, Event::ArpHeard { address: heard.address, mac: heard.mac }, actions);
         });
         drop(ear);
+        if has_news {
+            self.tell_doubled();
+        }
         self.perform();
     }
 
@@ -548,8 +558,24 @@ impl Server {
         }
     }
 
+    /// Where pages, alerts and the light look; what is news is also a line of the log.
+    fn tell_doubled(&mut self) {
+        let sentences = self.doubled.sentences(std::time::Instant::now());
+        for sentence in self.board.note_doubled(sentences) {
+            tracing::warn!("{sentence}");
+            self.journal.note(Kind::Interface, sentence);
+        }
+    }
+
     fn retry(&mut self) {
         self.update_sockets();
+        for (interface, address) in self.doubled.to_ask(std::time::Instant::now(), &self.interfaces) {
+            // An interface that is not served, or is down: nobody is answered there either.
+            if let Err(error) = self.arp.send_probe(interface, address) {
+                tracing::debug!("{address} is not asked for: {error}");
+            }
+        }
+        self.tell_doubled();
         self.log.tick(self.clock.now());
         self.tell_trouble();
         if self.journal.is_due() || self.presence.is_due() {

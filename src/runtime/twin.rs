@@ -53,7 +53,7 @@ pub struct Prepared {
 pub fn prepare(data: &Path) -> io::Result<Prepared> {
     let mut loaded = identity::load(data, identity::hardware_serial(Path::new("/")))?;
     if loaded.is_clone {
-        for name in ["twinlease.db", "twinlease.db-wal", "twinlease.db-shm", "snapshots"] {
+        for name in ["twinlease.db", "twinlease.db-wal", "twinlease.db-shm", "snapshots", "log", "log.1"] {
             let path = data.join(name);
             if path.exists() {
                 fs::rename(&path, data.join(format!("{name}.of-other-hardware")))?;

@@ -76,6 +76,9 @@ fn a_reset_follows_when_it_hangs(name: &str, part: &str, called: &str) {
     assert!(log.contains(&format!("{called} hangs: the watchdog will start this box again")), "{log}");
     wait_for_offer(&pi, &Plug::at("laptop"));
     println!("hang: {called}, serves again {:.1} s after it hung", hung.elapsed().as_secs_f32());
+    let log = Visitor::signed_in("192.0.2.2", PASSWORD).get("/activity/log.txt");
+    assert!(log.contains(&format!("{called} hangs")), "what it said before the reset is on the card:\n{log}");
+    assert_eq!(log.matches("the network is at eth0").count(), 2, "all of both lives:\n{log}");
 }
 
 #[test]

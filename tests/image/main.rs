@@ -31,6 +31,7 @@ mod pair;
 mod power;
 mod rebuilt;
 mod setup;
+mod update;
 
 /// Two boxes, one home.
 const SETTINGS: &str = r#"

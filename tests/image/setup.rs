@@ -135,6 +135,15 @@ fn a_copied_card_becomes_a_box_of_its_own_and_says_so() {
     assert!(!status.contains("other hardware"), "{status}");
     wait_for_offer(&pi, &plug);
     Visitor::signed_in("192.0.2.2", PASSWORD);
+
+    // Beside each other both have one address, and both say so, until one of the two is off.
+    copy.start(&["virt"]);
+    for pi in [&pi, &copy] {
+        let status = pi.status("192.0.2.2 is an address of this server, and another machine (");
+        assert!(status.contains("(conflict)"), "{status}");
+    }
+    copy.stop();
+    wait_until("it has its address for itself again", BOOT, || !pi.take("STATUS.TXT").contains("another machine"));
 }
 
 #[test]

@@ -1,17 +1,21 @@
 //! Somebody who looks at the pages of a box without a browser.
 
 use std::{
-    io::{Read, Write},
+    fs::File,
+    io::{self, Read, Write},
     net::{Ipv4Addr, TcpStream},
+    path::Path,
     time::{Duration, Instant},
 };
 
 /// A password takes a slow processor seconds.
 const ANSWER: Duration = Duration::from_secs(20);
+/// A file of 31 MB is taken and read through.
+const UPLOAD: Duration = Duration::from_secs(600);
 /// Where another box had this address before, the way to the one that has it now is looked for anew.
 const CONNECT: Duration = Duration::from_secs(3);
 /// The emulated adapter loses a packet now and then, and a box that has just started is busy.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 pub struct Visitor {
     address: Ipv4Addr,
@@ -26,12 +30,7 @@ impl Visitor {
 
     pub fn signed_in(address: &str, password: &str) -> Visitor {
         let mut visitor = Visitor::at(address);
-        let form = format!("password={}", password.replace(' ', "+"));
-        let length = form.len();
-        let answer = visitor.say(&format!(
-            "POST /sign-in HTTP/1.1\r\nHost: {address}\r\nOrigin: http://{address}\r\nContent-Type: application/x-www-form-urlencoded\r\n\
-             Content-Length: {length}\r\nConnection: close\r\n\r\n{form}"
-        ));
+        let answer = visitor.post("/sign-in", &format!("password={}", password.replace(' ', "+")));
         let cookie = answer.lines().find_map(|line| line.strip_prefix("set-cookie: ")?.split(';').next());
         visitor.cookie = cookie.unwrap_or_else(|| panic!("{address} lets nobody in: {answer}")).to_owned();
         visitor
@@ -43,6 +42,40 @@ impl Visitor {
         self.say(&format!(
             "GET {path} HTTP/1.1\r\nHost: {address}\r\nCookie: {cookie}\r\nAccept: text/html\r\nConnection: close\r\n\r\n"
         ))
+    }
+
+    /// A form, as a page sends it. With its head.
+    pub fn post(&self, path: &str, form: &str) -> String {
+        self.say(&format!("{}{form}", self.head(path, "application/x-www-form-urlencoded", form.len() as u64)))
+    }
+
+    /// A form with a file, sent once. With its head.
+    pub fn upload(&self, path: &str, file: &Path) -> String {
+        let mut content = File::open(file).expect("a file");
+        let before = "--here\r\nContent-Disposition: form-data; name=\"file\"; filename=\"it.img.xz\"\r\n\r\n";
+        let after = "\r\n--here--\r\n";
+        let length = (before.len() + after.len()) as u64 + content.metadata().expect("a file").len();
+        let head = self.head(path, "multipart/form-data; boundary=here", length);
+        let mut send = || {
+            let mut stream = TcpStream::connect_timeout(&(self.address, 80).into(), CONNECT)?;
+            stream.set_read_timeout(Some(UPLOAD))?;
+            stream.set_write_timeout(Some(UPLOAD))?;
+            stream.write_all(format!("{head}{before}").as_bytes())?;
+            io::copy(&mut content, &mut stream)?;
+            stream.write_all(after.as_bytes())?;
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer)?;
+            Ok(String::from_utf8_lossy(&answer).into_owned())
+        };
+        send().unwrap_or_else(|error: io::Error| panic!("{} does not take {}: {error}", self.address, file.display()))
+    }
+
+    fn head(&self, path: &str, kind: &str, length: u64) -> String {
+        let (address, cookie) = (self.address, &self.cookie);
+        format!(
+            "POST {path} HTTP/1.1\r\nHost: {address}\r\nOrigin: http://{address}\r\nCookie: {cookie}\r\nContent-Type: {kind}\r\n\
+             Content-Length: {length}\r\nConnection: close\r\n\r\n"
+        )
     }
 
     /// What the devices page lists of those with an address, as name, address and MAC. Without one are also the made-up clients by which a
@@ -76,7 +109,7 @@ impl Visitor {
         }
     }
 
-    fn try_say(&self, bytes: &str) -> std::io::Result<String> {
+    fn try_say(&self, bytes: &str) -> io::Result<String> {
         let mut stream = TcpStream::connect_timeout(&(self.address, 80).into(), CONNECT)?;
         stream.set_read_timeout(Some(ANSWER))?;
         stream.write_all(bytes.as_bytes())?;

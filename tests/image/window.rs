@@ -15,7 +15,7 @@ use crate::chromium;
 
 const PORT: u16 = 9515;
 /// It shares two processors with the emulated boxes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 pub struct Window {
     runtime: Runtime,

@@ -143,5 +143,6 @@ def is_dhcp(frame):
     return frame[12:14] == b"\x08\x00" and frame[23] == 17 and frame[34:36] == b"\x00\x43"
 
 
-def is_arp(frame):
-    return frame[12:14] == b"\x08\x06"
+def asks_for(frame, address):
+    """By ARP."""
+    return frame[12:14] == b"\x08\x06" and frame[38:42] == socket.inet_aton(address)

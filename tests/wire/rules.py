@@ -13,7 +13,7 @@ logging.getLogger("scapy").setLevel(logging.ERROR)
 
 from scapy.all import BOOTP, DHCP, IP, UDP, Ether, Raw  # noqa: E402
 
-from capture import Cable, Reply, is_arp, is_dhcp  # noqa: E402
+from capture import Cable, Reply, asks_for, is_dhcp  # noqa: E402
 
 SERVER, RELAY = "192.0.2.1", "192.0.2.2"
 EVERYBODY = "ff:ff:ff:ff:ff:ff"
@@ -178,10 +178,10 @@ def a_client_without_an_address_is_answered_in_a_frame_and_without_arp():
     reply, frames = ask(discover(device(12)))
     assert reply.eth_dst == device(12), reply.eth_dst
     assert reply.ip_dst == reply.yiaddr and reply.dport == 68 and reply.ip_src == SERVER
-    assert not any(is_arp(frame) for frame in frames), "ARP before the answer"
+    assert not any(asks_for(frame, reply.yiaddr) for frame in frames), "ARP before the answer"
     ack, frames = ask(select(device(12), reply.yiaddr))
     assert (ack.kind, ack.eth_dst, ack.ip_dst) == (ACK, device(12), reply.yiaddr)
-    assert not any(is_arp(frame) for frame in frames), "ARP before the answer"
+    assert not any(asks_for(frame, reply.yiaddr) for frame in frames), "ARP before the answer"
 
 
 def the_b_flag_is_answered_by_broadcast():

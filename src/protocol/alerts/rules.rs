@@ -26,6 +26,8 @@ pub struct Facts<'a> {
     pub pool_percent_max: u8,
     /// Addresses that devices declined, or under which a stranger answered.
     pub in_conflict: &'a [Ipv4Addr],
+    /// Other machines that have an address of this server's, a sentence each.
+    pub doubled: &'a [String],
     /// Devices with a lease whose client-id another one has, too.
     pub clones: &'a [HwAddr],
     /// Other DHCP servers that answered the last probe, a sentence each.
@@ -73,6 +75,7 @@ pub fn findings(facts: &Facts<'_>) -> Vec<Finding> {
     pools(facts, &mut found);
     rivals(facts, &mut found);
     conflicts(facts, &mut found);
+    doubled(facts, &mut found);
     clones(facts, &mut found);
     disk(facts, &mut found);
     backup(facts, &mut found);
@@ -201,6 +204,15 @@ fn conflicts(facts: &Facts<'_>, found: &mut Vec<Finding>) {
     );
     let over = "No address is in use by a stranger any more.";
     found.push(Finding { weight: count as u64, ..finding(Kind::Conflict, Scope::Shared, text, over) });
+}
+
+fn doubled(facts: &Facts<'_>, found: &mut Vec<Finding>) {
+    if facts.doubled.is_empty() {
+        return;
+    }
+    let over = "This server has its addresses for itself again.";
+    let told = finding(Kind::Conflict, Scope::Own, facts.doubled.join(" "), over);
+    found.push(Finding { subject: "own".into(), weight: facts.doubled.len() as u64, ..told });
 }
 
 fn clones(facts: &Facts<'_>, found: &mut Vec<Finding>) {

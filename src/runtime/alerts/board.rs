@@ -24,6 +24,8 @@ pub struct Around {
     pub probed: Option<Time>,
     /// Why the last look did not come about.
     pub probe_trouble: Option<String>,
+    /// Other machines that have an address of this one's, a sentence each.
+    pub doubled: Vec<String>,
     /// When the newest backup was made.
     pub backup_made: Option<Time>,
     /// What holds now, the longest first.
@@ -83,9 +85,17 @@ impl Board {
         self.lock().clone()
     }
 
-    /// For the light.
+    /// For the light. One that has this one's address answers in its name.
     pub fn has_rival(&self) -> bool {
-        !self.lock().rivals.is_empty()
+        let around = self.lock();
+        !around.rivals.is_empty() || !around.doubled.is_empty()
+    }
+
+    /// Returns those that were not told before.
+    pub fn note_doubled(&self, doubled: Vec<String>) -> Vec<String> {
+        let mut around = self.lock();
+        let before = std::mem::replace(&mut around.doubled, doubled);
+        around.doubled.iter().filter(|sentence| !before.contains(sentence)).cloned().collect()
     }
 
     pub fn note_probe(&self, at: Time, outcome: Result<Vec<SeenRival>, String>) {

@@ -177,6 +177,7 @@ impl Watch {
             status,
             pool_percent_max: settings.pool_percent,
             in_conflict,
+            doubled: &around.doubled,
             clones,
             rivals: &rivals,
             disk: &self.disk,

@@ -10,6 +10,8 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use tracing::Level;
+
 /// Some two thousand lines.
 const BYTES_MAX: usize = 256 << 10;
 /// More of one line is cut off.
@@ -28,6 +30,14 @@ struct Kept {
 }
 
 impl Kept {
+    /// Lines of earlier lives, before all others. Each of those gets another number: for when nobody has looked yet.
+    fn precede(&mut self, earlier: &[String]) {
+        for line in earlier.iter().rev() {
+            self.bytes += line.len();
+            self.lines.push_front(line.as_str().into());
+        }
+    }
+
     fn keep(&mut self, line: &str) {
         let line = &line[..line.floor_char_boundary(LINE_BYTES_MAX)];
         self.bytes += line.len();
@@ -49,6 +59,39 @@ pub fn lines() -> Vec<(usize, Box<str>)> {
     (kept.forgotten..).zip(kept.lines.iter().cloned()).collect()
 }
 
+/// Those from this number on.
+pub fn since(number: usize) -> Vec<(usize, Box<str>)> {
+    let kept = kept();
+    let known = number.saturating_sub(kept.forgotten).min(kept.lines.len());
+    (kept.forgotten + known..).zip(kept.lines.range(known..).cloned()).collect()
+}
+
+/// Of a line: it stands behind the date.
+pub fn level(line: &str) -> Option<Level> {
+    // Numbers are levels, too, and words of other lines.
+    line.split_whitespace().nth(1).filter(|word| word.bytes().all(|byte| byte.is_ascii_uppercase()))?.parse().ok()
+}
+
+/// Puts what an earlier life has left in a file before what is here. Returns the number of the first line that is not in the file. To be
+/// called before anybody looks at numbers.
+pub fn join(earlier: &[String]) -> usize {
+    let mut kept = kept();
+    // What a program said that crashed since the box was switched on may be in both.
+    let (before, in_both) = overlap(earlier, &kept.lines);
+    kept.precede(&earlier[..before]);
+    kept.forgotten + before + in_both
+}
+
+/// How many of `earlier` come before all of `here`, and how many of `here` are the end of `earlier`.
+fn overlap(earlier: &[String], here: &VecDeque<Box<str>>) -> (usize, usize) {
+    let last_in_both = |last: &String| here.iter().rposition(|line| **line == **last);
+    let in_both = earlier.last().and_then(last_in_both).map_or(0, |at| at + 1);
+    if in_both == 0 {
+        return (earlier.len(), 0);
+    }
+    (earlier.iter().position(|line| **line == *here[0]).unwrap_or(0), in_both)
+}
+
 /// Writes to `out`, and keeps what it writes.
 pub struct Tee<W> {
     out: W,
@@ -64,7 +107,7 @@ impl<W: Write> Tee<W> {
             for line in TwoFiles::read(path) {
                 kept().keep(&line);
             }
-            TwoFiles { path: path.into(), file: None, bytes: 0 }
+            TwoFiles::new(path, FILE_BYTES_MAX)
         });
         Tee { out, file, begun: Vec::new() }
     }
@@ -82,7 +125,7 @@ impl<W: Write> Tee<W> {
     fn keep_line(&mut self, line: &str) {
         kept().keep(line);
         if let Some(file) = &mut self.file
-            && let Err(error) = file.append(line)
+            && let Err(error) = file.append(&format!("{line}\n"))
         {
             kept().keep(&format!("The log is kept in memory only: `{}` cannot be written ({error}).", file.path.display()));
             self.file = None;
@@ -102,37 +145,51 @@ impl<W: Write> Write for Tee<W> {
     }
 }
 
-struct TwoFiles {
+pub(super) struct TwoFiles {
     path: PathBuf,
     file: Option<File>,
     bytes: usize,
+    bytes_max: usize,
 }
 
 impl TwoFiles {
+    /// Each of so many bytes at most.
+    pub(super) fn new(path: &Path, bytes_max: usize) -> TwoFiles {
+        TwoFiles { path: path.into(), file: None, bytes: 0, bytes_max }
+    }
+
     fn older(path: &Path) -> PathBuf {
         path.with_added_extension("1")
     }
 
-    fn read(path: &Path) -> Vec<String> {
+    pub(super) fn read(path: &Path) -> Vec<String> {
         let both = [TwoFiles::older(path), path.to_owned()].map(|path| fs::read(path).unwrap_or_default()).concat();
         String::from_utf8_lossy(&both).lines().map(ToOwned::to_owned).collect()
     }
 
-    fn append(&mut self, line: &str) -> io::Result<()> {
-        let file = match &mut self.file {
-            Some(file) if self.bytes + line.len() <= FILE_BYTES_MAX => file,
-            present => {
-                if present.is_some() {
-                    fs::rename(&self.path, TwoFiles::older(&self.path))?;
-                }
-                let file = OpenOptions::new().create(true).append(true).open(&self.path)?;
-                self.bytes = usize::try_from(file.metadata()?.len()).unwrap_or(usize::MAX);
-                present.insert(file)
-            }
-        };
-        let line = format!("{line}\n");
-        self.bytes = self.bytes.saturating_add(line.len());
-        file.write_all(line.as_bytes())
+    /// Whole lines.
+    pub(super) fn append(&mut self, text: &str) -> io::Result<()> {
+        if self.file.is_none() {
+            self.open()?;
+        }
+        if self.bytes > 0 && self.bytes + text.len() > self.bytes_max {
+            fs::rename(&self.path, TwoFiles::older(&self.path))?;
+            self.open()?;
+        }
+        self.bytes += text.len();
+        self.file.as_mut().map_or(Ok(()), |file| file.write_all(text.as_bytes()))
+    }
+
+    fn open(&mut self) -> io::Result<()> {
+        let file = OpenOptions::new().create(true).append(true).open(&self.path)?;
+        self.bytes = file.metadata()?.len() as usize;
+        self.file = Some(file);
+        Ok(())
+    }
+
+    /// From here on the power may go.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.as_ref().map_or(Ok(()), File::sync_data)
     }
 }
 
@@ -183,6 +240,26 @@ mod tests {
         Tee::new(io::sink(), Some(&path));
         assert!(lines().iter().any(|(_, line)| line.starts_with(" INFO 999 ")));
         let _ = fs::remove_dir_all(&folder);
+    }
+
+    #[test]
+    fn a_level_is_read_where_one_stands() {
+        assert_eq!(level("2026-11-22T17:32:16.1Z  WARN the disk is full"), Some(Level::WARN));
+        assert_eq!(level("2026-11-22T17:32:16.1Z ERROR the store hangs"), Some(Level::ERROR));
+        for other in ["", "alone", "thread 1 panicked", "and then WARNING", "note: error"] {
+            assert_eq!(level(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_two_lives_have_in_common_is_told_once() {
+        let lines = |text: &str| text.split(' ').filter(|word| !word.is_empty()).map(ToOwned::to_owned).collect::<Vec<String>>();
+        let here = |text: &str| lines(text).into_iter().map(String::into_boxed_str).collect::<VecDeque<_>>();
+        assert_eq!(overlap(&lines("a b c"), &here("d e")), (3, 0), "after a reset");
+        assert_eq!(overlap(&lines("a b c d"), &here("c d e")), (2, 2), "after a crash of the program");
+        assert_eq!(overlap(&lines("c d"), &here("b c d e")), (0, 3), "the memory has more than the card");
+        assert_eq!(overlap(&lines(""), &here("b c")), (0, 0));
+        assert_eq!(overlap(&lines("a"), &here("")), (1, 0));
     }
 
     #[test]

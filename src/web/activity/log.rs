@@ -7,6 +7,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde::Deserialize;
+use tracing::Level;
 
 use super::Tab;
 use crate::{
@@ -81,8 +82,7 @@ impl Feed {
         let more = found.len().saturating_sub(LINES_SHOWN);
         found.truncate(LINES_SHOWN);
         let lines = found.into_iter().map(|(number, text)| {
-            // Behind the date, which is as long in each.
-            let is_trouble = text.split_whitespace().nth(1).is_some_and(|level| matches!(level, "WARN" | "ERROR"));
+            let is_trouble = kept::level(&text).is_some_and(|level| level <= Level::WARN);
             Line { number, text, is_trouble }
         });
         Feed { q, lines: lines.collect(), more }

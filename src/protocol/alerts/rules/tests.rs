@@ -56,6 +56,7 @@ fn kinds<'a>(status: &'a Status, change: impl FnOnce(&mut Facts<'a>)) -> Vec<Kin
         status,
         pool_percent_max: 90,
         in_conflict: &[],
+        doubled: &[],
         clones: &[],
         rivals: &[],
         disk: &DISK,
@@ -166,6 +167,8 @@ fn disks_backups_clocks_rivals_and_conflicts_are_told() {
     assert_eq!(kinds(&is_well, |facts| facts.clock.skew = Some(Duration::from_secs(61))), [Kind::ClockWrong]);
     let conflict = [Ipv4Addr::new(192, 0, 2, 9)];
     assert_eq!(kinds(&is_well, |facts| facts.in_conflict = &conflict), [Kind::Conflict]);
+    let doubled = ["192.0.2.2 is an address of this server, and another machine has it, too.".to_owned()];
+    assert_eq!(kinds(&is_well, |facts| facts.doubled = &doubled), [Kind::Conflict]);
     let rivals = ["A DHCP server answers at 192.0.2.254.".to_owned()];
     assert_eq!(kinds(&is_well, |facts| facts.rivals = &rivals), [Kind::Rival]);
     let clones = [HwAddr::ethernet([2, 0, 0, 0, 0, 1])];
