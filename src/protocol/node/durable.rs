@@ -213,7 +213,7 @@ impl Node {
                     }
                 }
                 Parked::TellSettings => self.tell_settings(now, out),
-                Parked::MemoryStored(memory) => self.memory_stored(&memory),
+                Parked::MemoryStored(memory) => self.memory_stored(*memory),
                 Parked::Pulled { of, state, forgot } => self.pull_stored(now, of, (state, forgot), out),
                 Parked::Dissolved(_) => self.dissolved(),
             }
