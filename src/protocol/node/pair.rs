@@ -70,17 +70,23 @@ pub struct Pair {
     pub entries: Vec<Entry>,
     /// Who may sign in is for the other one to say: it was just paired with one that was there before.
     pub joins: bool,
+    /// The link has another twin than the one that this memory is of, or has it anew.
+    pub is_new: bool,
 }
 
 impl Node {
     /// This node has a twin, and is in `Startup` now: right after `new`, or when it has just been paired.
     pub fn pair(&mut self, now: Time, pair: Pair, out: &mut Vec<Action>) {
-        let Pair { mut memory, session, given_up, entries, joins } = pair;
+        let Pair { mut memory, session, given_up, entries, joins, is_new } = pair;
         let newest = self.table.iter().map(|record| record.version.of(memory.rank)).max().unwrap_or(0);
         let newest_entry = entries.iter().map(|entry| entry.version.of(memory.rank)).max().unwrap_or(0);
         self.version = self.version.max(newest).max(newest_entry).max(memory.own_number);
         let replica = Replica::new(entries);
         let on_disk = memory.clone();
+        if is_new {
+            // The numbers that the former one told are not the numbers of this one.
+            memory.partner_number = 0;
+        }
         if is_loose(Rule::W41) {
             memory.one_forgot = None;
         }
@@ -148,7 +154,11 @@ impl Node {
         self.believe_old_acks();
         self.table.set_paired(&self.plan, true, now);
         self.note_limits();
+        if is_new && !is_loose(Rule::W50) {
+            self.renumber_settings(now, out);
+        }
         self.enter_replica(now, joins, out);
+        // After the settings: who is cut off in between numbers them once more.
         self.store_memory(now, out);
         self.twin_tick(now, out);
     }
@@ -157,7 +167,7 @@ impl Node {
     pub(super) fn paired(&mut self, now: Time, pair: Pair, out: &mut Vec<Action>) {
         self.waits_for_twin = false;
         let Some(twin) = &mut self.twin else { return self.pair(now, pair, out) };
-        twin.memory.unpaired = false;
+        (twin.memory.unpaired, twin.memory.partner) = (false, pair.memory.partner);
         if !is_loose(Rule::W47) {
             // What was said before belongs to the former pairing, on either side.
             (twin.session, twin.ended_session) = (pair.session, None);
@@ -285,7 +295,10 @@ impl Node {
             self.store_memory(now, out);
         }
         let Some(twin) = &mut self.twin else { return };
-        let may_have_given_all = twin.partner.as_ref().is_some_and(|partner| partner.state == State::PartnerDown);
+        let may_have_given_all = twin
+            .partner
+            .as_ref()
+            .is_some_and(|partner| partner.state == State::PartnerDown || partner.counted_down && !is_loose(Rule::W51));
         let is_news = matches!(twin.state, State::Startup | State::Recover) && !twin.memory.shut_down;
         if may_have_given_all && is_news && !is_loose(Rule::W38) {
             // It counted this node as down, and may have given this node's half: silent until all of that is here, also after
@@ -300,6 +313,11 @@ impl Node {
             return;
         }
         twin.last_heard = Some(now);
+        if std::mem::take(&mut twin.memory.counted_down) {
+            // It hears this node, and so has heard that.
+            self.store_memory(now, out);
+        }
+        let Some(twin) = &mut self.twin else { return };
         if forgot_here && twin.memory.forgot.is_none() && matches!(twin.state, State::Startup | State::Recover) {
             twin.memory.forgot = Some(Forgot::RolledBack);
             twin.memory.one_forgot = Some((now, epoch));
@@ -359,6 +377,7 @@ impl Node {
         let epoch = self.epoch;
         if let Some(twin) = &mut self.twin {
             twin.memory.partner_down = Some((now, epoch));
+            twin.memory.counted_down = true;
         }
         self.store_memory(now, out);
         self.enter(now, State::PartnerDown, out);
@@ -402,6 +421,7 @@ impl Node {
         }
         if twin.memory.partner_down.is_some() && declared.is_none() {
             twin.memory.partner_down = None;
+            twin.memory.counted_down = twin.on_disk.counted_down;
             if twin.state == State::PartnerDown {
                 self.enter(now, State::CommunicationsInterrupted, out);
             }
@@ -606,6 +626,7 @@ impl Node {
             in_trouble,
             trouble: twin.has_trouble.then_some(twin.troubles),
             knows_trouble: partners_trouble,
+            counted_down: twin.memory.counted_down,
             unconfirmed: twin.unconfirmed.len() as u64,
             drill_secs,
         };
