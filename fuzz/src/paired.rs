@@ -52,7 +52,7 @@ impl World {
         let mut actions = Vec::new();
         world.node.pair(
             now,
-            Pair { memory, session: OWN, given_up: Vec::new(), entries: Vec::new(), joins: false },
+            Pair { memory, session: OWN, given_up: Vec::new(), entries: Vec::new(), joins: false, is_new: false },
             &mut actions,
         );
         world.perform(actions);

@@ -181,7 +181,9 @@ fn declare_down(place: &Place, yes: bool) -> anyhow::Result<u8> {
 fn serve(place: &Place, yes: bool) -> anyhow::Result<u8> {
     let question = "This one waits because the twin may have given addresses that it does not know of. You say: the twin is off, \
                     and when it starts again it can reach this one. If it is still running somewhere, two devices may get the \
-                    same address. Serve without it?";
+                    same address. Where this one may have forgotten what it promised, it waits for the longest lease of the settings that it has \
+                    now: if longer leases were ever given, say no, raise `max` under `[lease]` to that first (`twinlease import`), and \
+                    say this again. Serve without it?";
     if !confirmed(question, yes)? {
         return refused("Nothing was changed.");
     }

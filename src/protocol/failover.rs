@@ -19,6 +19,8 @@
 //! - Rule 11: the admin's word after a goodbye counts from the word on, plus MCLT: the twin may have given this half and gone
 //!   off only then.
 //! - Rule 13: a raised limit is told to the partner only when it is on disk.
+//! - Rule 10: that a twin was counted as down is told it even after this node was shut down meanwhile.
+//! - Rule 14: one whose pairing was cut off before the node had written it down numbers its settings anew at its next start.
 //! - Rule 10: one that is unpaired is one alone again when the longest lease has run out after MCLT: a release that is known here
 //!   says nothing of what the twin has promised since.
 
@@ -162,6 +164,13 @@ pub struct Memory {
     /// which that was stamped: for the longest lease from then on a release frees nothing before the known expiry (rule 5).
     #[serde(default)]
     pub one_forgot: Option<(Time, Epoch)>,
+    /// The partner of now may not have heard yet that it was counted as down, and its half given from: it is told so, over a
+    /// shutdown of this node too (rule 10).
+    #[serde(default)]
+    pub counted_down: bool,
+    /// Whose twin this is, by the other one's key: the settings are numbered for it. `None`: written by a version that did not say.
+    #[serde(default)]
+    pub partner: Option<String>,
     /// The highest of the partner's numbers that it reported as durable.
     pub partner_number: u64,
     /// This node's own numbers up to here are spent, whether or not a record on its disk has them: the partner has heard of them.
@@ -191,6 +200,8 @@ impl Memory {
             unpaired: false,
             served_unknowing: false,
             one_forgot: None,
+            counted_down: false,
+            partner: None,
             partner_number: 0,
             own_number: 0,
             longest_mclt: mclt,

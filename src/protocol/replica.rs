@@ -17,7 +17,15 @@ use std::{
 
 use serde::{Deserialize, Serialize};
 
-use super::{Change, digest::Digest, failover::Rank, lease::Version};
+use super::{
+    Change,
+    digest::Digest,
+    failover::{
+        Rank,
+        loose::{Rule, is_loose},
+    },
+    lease::Version,
+};
 use crate::settings::{Identifier, LeaseTimes, Record, RecordKey, Server, Settings, Twin, access::Access, alerts::Alerts};
 pub use assemble::{Assembled, SetAside};
 pub use merge::Merged;
@@ -34,6 +42,9 @@ pub struct Entry {
     /// Edits made apart that contradict: the one that is not in force, until somebody chooses. Then `record` is the
     /// first's edit, numbered `version.first`, and this one the second's, numbered `version.second`.
     pub other: Option<Other>,
+    /// What waited beside `record` when the twin of then was replaced: whoever wrote it, the two of now number it as one edit with
+    /// `record`, and each waits until somebody chooses.
+    pub also: Vec<Option<Record>>,
     /// For history only; `None`: made by a version that had none, or at the pairing.
     pub edited: Option<Edited>,
 }
@@ -61,6 +72,9 @@ impl Edited {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Other {
     pub record: Option<Record>,
+    /// As that of the entry, beside this one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<Option<Record>>,
 }
 
 /// As it arrives: its records may be about another setting than its key.
@@ -71,15 +85,17 @@ struct AnyEntry {
     record: Option<Record>,
     other: Option<Other>,
     #[serde(default)]
+    also: Vec<Option<Record>>,
+    #[serde(default)]
     edited: Option<Edited>,
 }
 
 impl TryFrom<AnyEntry> for Entry {
     type Error = &'static str;
 
-    fn try_from(AnyEntry { key, version, record, other, edited }: AnyEntry) -> Result<Entry, Self::Error> {
+    fn try_from(AnyEntry { key, version, record, other, also, edited }: AnyEntry) -> Result<Entry, Self::Error> {
         let edited = edited.map(|edited| Edited::new(&edited.by, edited.wall_ms));
-        let entry = Entry { key, version, record, other, edited };
+        let entry = Entry { key, version, record, other, also, edited };
         if entry.is_sound() { Ok(entry) } else { Err("a setting is about another one than it says") }
     }
 }
@@ -87,8 +103,20 @@ impl TryFrom<AnyEntry> for Entry {
 impl Entry {
     /// Whether its records are those that its key names.
     pub fn is_sound(&self) -> bool {
-        let other = self.other.as_ref().and_then(|other| other.record.as_ref());
-        self.record.iter().chain(other).all(|record| record.key() == self.key)
+        let waiting = self.other.iter().flat_map(|other| std::iter::once(&other.record).chain(&other.also)).chain(&self.also);
+        self.record.iter().chain(waiting.flatten()).all(|record| record.key() == self.key)
+    }
+
+    /// Edits that contradict what is in force, each once: nobody has chosen yet. The twin's comes first.
+    pub fn waiting(&self) -> Vec<&Option<Record>> {
+        let mut waiting: Vec<&Option<Record>> = Vec::new();
+        let others = self.other.iter().flat_map(|other| std::iter::once(&other.record).chain(&other.also));
+        for record in others.chain(&self.also) {
+            if *record != self.record && !waiting.contains(&record) {
+                waiting.push(record);
+            }
+        }
+        waiting
     }
 }
 
@@ -151,7 +179,7 @@ impl Replica {
             };
             let before = edited.get(&key).or_else(|| self.entries.get(&key));
             let is_so_already = match before {
-                Some(before) => before.record == record && before.other.is_none(),
+                Some(before) => before.record == record && before.waiting().is_empty(),
                 None => record.is_none(),
             };
             if !is_so_already {
@@ -163,15 +191,16 @@ impl Replica {
     }
 
     /// All of these as this node's own edits of now: another takes the twin's place, and what that one numbers has seen
-    /// nothing that its predecessor numbered. Contradictions stay as they are until somebody chooses.
+    /// nothing that its predecessor numbered. What contradicts goes on waiting, in one edit with what is in force: else what the
+    /// new one brings would take its place.
     pub fn renumbered(&self, rank: Rank, number: &mut u64) -> Vec<Entry> {
-        let settled = self.entries.values().filter(|entry| entry.other.is_none());
-        settled
-            .map(|entry| Entry {
-                edited: entry.edited.clone(),
-                ..next(entry.key.clone(), None, entry.record.clone(), rank, number)
-            })
-            .collect()
+        let entries = self.entries.values().filter(|entry| entry.other.is_none() || !is_loose(Rule::W49));
+        let renumbered = entries.map(|entry| Entry {
+            edited: entry.edited.clone(),
+            also: entry.waiting().into_iter().cloned().collect(),
+            ..next(entry.key.clone(), None, entry.record.clone(), rank, number)
+        });
+        renumbered.collect()
     }
 
     /// Takes the entry in. The one before it comes back.
@@ -210,7 +239,7 @@ fn next(key: RecordKey, before: Option<Version>, record: Option<Record>, rank: R
         Rank::First => Version { first: *number, ..before },
         Rank::Second => Version { second: *number, ..before },
     };
-    Entry { key, version, record, other: None, edited: None }
+    Entry { key, version, record, other: None, also: Vec::new(), edited: None }
 }
 
 /// Whether it says no more than its absence would.
@@ -229,7 +258,7 @@ fn is_default(record: &Record) -> bool {
 
 fn digest_of(entry: &Entry) -> u64 {
     // The version says what the rest is.
-    let Entry { key, version, record: _, other: _, edited: _ } = entry;
+    let Entry { key, version, record: _, other: _, also: _, edited: _ } = entry;
     let mut hash = Digest::default();
     match key {
         RecordKey::Server => hash.bytes(0, &[]),

@@ -60,7 +60,8 @@ pub use writer::{Report, StoreHandle};
 /// "twLs", in the database's header.
 const APPLICATION_ID: i32 = 0x7477_4c73;
 /// What leads from version n to n+1, by n. Append only.
-const MIGRATIONS: [&str; 3] = [include_str!("schema.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql")];
+const MIGRATIONS: [&str; 4] =
+    [include_str!("schema.sql"), include_str!("schema_2.sql"), include_str!("schema_3.sql"), include_str!("schema_4.sql")];
 /// Small pages: leases come in no order, so that each one written costs a page in the write-ahead log.
 const PAGE_BYTES: u32 = 2048;
 const PAGE_CACHE_KIB: u32 = 8 * 1024;

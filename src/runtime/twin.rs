@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use super::{
     clock::WallTrust,
     control::twin::{Answer, ShownCode, TwinLink},
+    links,
     partner::{
         CodeFacts, INBOUND_MAX, Inbound, Link, LinkConfig, LinkHandle, Record, Standing,
         identity::{self, Identity},
@@ -24,7 +25,7 @@ use super::{
     update::Updates,
 };
 use crate::protocol::{
-    Node,
+    Interface, Node,
     failover::{Envelope, Forgot, Memory, Session},
     node::Pair,
     time::Time,
@@ -61,18 +62,22 @@ pub fn prepare(data: &Path) -> io::Result<Prepared> {
         }
     }
     if loaded.identity.serial.is_none() {
-        loaded.identity.serial = system_serial();
+        let machine_id = fs::read_to_string("/etc/machine-id").unwrap_or_default();
+        loaded.identity.serial = system_serial(&machine_id, &links::list().unwrap_or_default());
     }
     Ok(Prepared { identity: loaded.identity, notices: loaded.notices })
 }
 
-/// What tells a machine without a serial number from others: the installed system's number, which is nobody's business and
-/// goes out as a hash only. It may change, so it makes nobody a copy; the twin knows by it whom to take back.
-fn system_serial() -> Option<String> {
-    let id = fs::read_to_string("/etc/machine-id").ok()?;
-    let digest = ring::digest::digest(&ring::digest::SHA256, format!("twinlease {}", id.trim()).as_bytes());
+/// What tells a machine without a serial number from others: the installed system's number, which machines that were set up from
+/// one image have in common, and the address of its first network card, which they have not. Both are nobody's business and go
+/// out as a hash only. They may change, so that makes nobody a copy; the twin knows by it whom to take back. A machine that has
+/// only one of the two is not taken back by itself.
+fn system_serial(machine_id: &str, interfaces: &[Interface]) -> Option<String> {
+    let first = interfaces.iter().filter(|interface| interface.mac.is_some_and(|mac| mac != [0; 6])).min_by_key(|one| one.index);
+    let (id, mac) = (Some(machine_id.trim()).filter(|id| !id.is_empty())?, first?.mac?);
+    let digest = ring::digest::digest(&ring::digest::SHA256, format!("twinlease {id} {mac:02x?}").as_bytes());
     let hex = digest.as_ref()[..8].iter().map(|byte| format!("{byte:02x}"));
-    (!id.trim().is_empty()).then(|| format!("system-{}", hex.collect::<String>()))
+    Some(format!("system-{}", hex.collect::<String>()))
 }
 
 /// The link, or none.
@@ -206,19 +211,27 @@ fn shown(code: CodeFacts) -> ShownCode {
 /// What the failover rules start from; `None`: this node has never had a twin.
 pub fn at_start(data: &Path, loaded: &mut store::Loaded) -> Option<Pair> {
     let limits = limits(&loaded.settings);
+    let (mut is_new, mut joins) = (false, false);
     let mut memory = match (loaded.memory.take(), paired(data)) {
-        // Paired anew, and cut off before the node had written that down.
-        (Some(memory), Some(_)) => Memory { unpaired: false, ..memory },
+        (Some(memory), Some(record)) => {
+            let partner = Some(String::from(record.key));
+            // Paired anew, and cut off before the node had written that down.
+            is_new = memory.unpaired || memory.partner.is_some() && memory.partner != partner;
+            Memory { unpaired: false, partner, ..memory }
+        }
         (Some(memory), None) => memory,
-        // The database is gone, and the pairing is not.
-        (None, Some(record)) => Memory::new(record.rank, limits.0, limits.1, Some(Forgot::Blank)),
+        // The database is gone, and the pairing is not; or the very first pairing was cut off.
+        (None, Some(record)) => {
+            joins = record.joins;
+            Memory { partner: Some(record.key.into()), ..Memory::new(record.rank, limits.0, limits.1, Some(Forgot::Blank)) }
+        }
         (None, None) => return None,
     };
     if loaded.restored && memory.forgot.is_none() {
         memory.forgot = Some(Forgot::Restored);
     }
     let (given_up, entries) = (std::mem::take(&mut loaded.given_up), std::mem::take(&mut loaded.entries));
-    Some(Pair { memory, session: new_session(), given_up, entries, joins: false })
+    Some(Pair { memory, session: new_session(), given_up, entries, joins, is_new })
 }
 
 /// What the failover rules start from when a pairing has just been made.
@@ -226,12 +239,13 @@ pub fn at_pairing(node: &Node, record: &Record) -> Pair {
     let limits = limits(node.settings());
     // Who joins one that has had a twin before may be somebody that has forgotten. Two that never had one start afresh.
     let forgot = (!record.partner_is_blank_first).then_some(Forgot::Blank);
+    let partner = Some(String::from(record.key));
     let memory = match node.memory() {
-        Some(memory) => memory.clone(),
+        Some(memory) => Memory { partner, ..memory.clone() },
         // What the other one gave while it was alone, from either half, is not known here: silent until it is, over a restart too.
-        None => Memory { shut_down: record.partner_has_leases, ..Memory::new(record.rank, limits.0, limits.1, forgot) },
+        None => Memory { shut_down: record.partner_has_leases, partner, ..Memory::new(record.rank, limits.0, limits.1, forgot) },
     };
-    Pair { memory, session: new_session(), given_up: Vec::new(), entries: Vec::new(), joins: record.joins }
+    Pair { memory, session: new_session(), given_up: Vec::new(), entries: Vec::new(), joins: record.joins, is_new: true }
 }
 
 /// The longest lead and lease in force; none where nobody can have been promised anything.
@@ -248,4 +262,110 @@ fn new_session() -> Session {
 
 pub fn host_name() -> String {
     nix::unistd::gethostname().ok().and_then(|name| name.into_string().ok()).unwrap_or_else(|| "twinlease".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        protocol::{
+            Action, Change,
+            failover::{
+                Rank,
+                loose::{Rule, with_loose},
+            },
+            lease::Version,
+            replica::Entry,
+        },
+        runtime::partner::{key::PublicKey, record::Step, scratch::Scratch},
+        settings::{LeaseTimes, Record as Setting},
+    };
+
+    fn record(key: u8) -> Record {
+        Record {
+            step: Step::Paired,
+            key: PublicKey::new([key; 32]),
+            serial: None,
+            name: "attic".into(),
+            rank: Rank::First,
+            partner_has_leases: false,
+            partner_is_blank_first: true,
+            joins: false,
+            address: None,
+            replaces: None,
+        }
+    }
+
+    /// Its link has this twin when it starts; what it writes then.
+    fn starts_with(data: &Scratch, key: u8) -> (Pair, Vec<Change>) {
+        record::save(data.path(), &record(key)).expect("saved");
+        let (_store, mut loaded) = store::open(data.path(), WallTrust::Kernel).expect("opens");
+        let pair = at_start(data.path(), &mut loaded).expect("one of two");
+        let mut node = Node::new(loaded.settings, loaded.bindings, loaded.clock.epoch(), loaded.clock.now());
+        let mut actions = Vec::new();
+        let copy = Pair { given_up: Vec::new(), entries: pair.entries.clone(), memory: pair.memory.clone(), ..pair };
+        node.pair(loaded.clock.now(), copy, &mut actions);
+        let commits = actions.into_iter().filter_map(|action| match action {
+            Action::Commit(commit) => Some(commit.changes),
+            _ => None,
+        });
+        (pair, commits.flatten().collect())
+    }
+
+    #[test]
+    fn machines_that_were_set_up_from_one_image_are_told_apart() {
+        let card = |index, last| Interface {
+            index,
+            name: "lan".into(),
+            mac: Some([2, 0, 0, 0, 0, last]),
+            mtu: 1500,
+            addresses: Vec::new(),
+            up: true,
+        };
+        let loopback = Interface { mac: Some([0; 6]), ..card(1, 0) };
+        let serial = |cards: &[Interface]| system_serial("0123\n", &[std::slice::from_ref(&loopback), cards].concat());
+        let one = serial(&[card(2, 1), card(3, 9)]).expect("enough to go by");
+        assert_ne!(Some(&one), serial(&[card(2, 2), card(3, 9)]).as_ref());
+        assert_eq!(Some(&one), serial(&[card(7, 4), card(2, 1)]).as_ref(), "a card more changes nothing");
+        assert_ne!(Some(one), system_serial("4567", &[card(2, 1)]));
+        assert_eq!((serial(&[]), system_serial(" ", &[card(2, 1)])), (None, None));
+    }
+
+    /// The pairing is in partner.json before the node hears of it: whenever it is cut off in between, it makes up for that.
+    #[test]
+    fn a_pairing_that_was_cut_off_before_the_node_heard_of_it_is_made_good_at_the_next_start() {
+        let data = Scratch::new("cut-off");
+        let (mut store, _) = store::open(data.path(), WallTrust::Kernel).expect("opens");
+        let lease = Setting::Lease(LeaseTimes::default());
+        let of_former = Entry {
+            key: lease.key(),
+            version: Version { first: 3, second: 1 << 50 },
+            record: Some(lease),
+            other: None,
+            also: Vec::new(),
+            edited: None,
+        };
+        let memory = Memory {
+            partner_number: 9,
+            partner: Some(record(1).key.into()),
+            ..Memory::new(Rank::First, Default::default(), Default::default(), None)
+        };
+        store.commit_now(&[Change::Pair(Some(memory)), Change::Setting(Box::new(of_former))]).expect("stored");
+        drop(store);
+        let (same, changes) = starts_with(&data, 1);
+        assert!(!same.is_new && !changes.iter().any(|change| matches!(change, Change::Setting(_))), "the twin that it had");
+
+        let (other, changes) = starts_with(&data, 2);
+        assert!(other.is_new);
+        // What the new one numbers has not seen what the former one numbered.
+        let renumbered = |changes: &[Change]| {
+            changes.iter().position(|change| matches!(change, Change::Setting(entry) if entry.version.second == 0))
+        };
+        let written = changes.iter().position(|change| matches!(change, Change::Pair(Some(_)))).expect("written down");
+        assert!(renumbered(&changes).is_some_and(|at| at < written), "cut off once more in between, it is done once more");
+        let Change::Pair(Some(memory)) = &changes[written] else { unreachable!("found as such") };
+        assert_eq!((memory.partner.clone(), memory.partner_number), (Some(record(2).key.into()), 0));
+        let (_, forgotten) = with_loose(&[Rule::W50], || starts_with(&data, 2));
+        assert!(renumbered(&forgotten).is_none(), "the test can see it");
+    }
 }

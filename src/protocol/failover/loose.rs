@@ -85,6 +85,12 @@ pub enum Rule {
     W47 = 47,
     /// What one that forgot gave, when all that it forgot had run out, is given up for what the twin knows by a higher number (rule 12).
     W48 = 48,
+    /// When a twin is replaced, settings that wait for a choice keep the numbers of before (rule 14).
+    W49 = 49,
+    /// A pairing that was cut off before it was written down leaves the settings with the numbers of before (rule 14).
+    W50 = 50,
+    /// That the sender had counted this node as down before it was shut down itself goes unheard (rule 10).
+    W51 = 51,
 }
 
 /// Whether this rule is broken now: never, outside of tests.

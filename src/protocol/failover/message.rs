@@ -69,6 +69,9 @@ pub struct Heartbeat {
     /// It is on the sender's disk that the receiver is in this trouble.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub knows_trouble: Option<u64>,
+    /// The sender has counted the receiver as down, and has not heard it since: what it gave of the receiver's half is not known there.
+    #[serde(default)]
+    pub counted_down: bool,
     /// Records whose last change the receiver has not confirmed.
     pub unconfirmed: u64,
     /// The sender falls silent for so long, in a drill. For people: no rule of failover heeds it, but that nobody can declare

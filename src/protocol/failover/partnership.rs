@@ -16,7 +16,7 @@ use crate::protocol::{
     dhcp::rules::{ParkedAck, Request},
     lease::{Binding, BindingState, ClientId, HwAddr, Version},
     replica::{Entry, Replica},
-    time::{Epoch, Time},
+    time::Time,
 };
 use crate::settings::{Record, RecordKey};
 
@@ -78,14 +78,10 @@ pub struct PullUnderWay {
 #[derive(Debug)]
 pub struct Partnership {
     pub memory: Memory,
-    /// The memory on disk says that the partner is down: it must not pull before that is committed (w28).
+    /// As the disk has it: the partner is told of a goodbye, of limits and of a loss only when that is here.
+    pub on_disk: Memory,
+    /// The disk may still say that the partner is down: it must not pull before that is committed (w28).
     pub down_on_disk: bool,
-    /// The longest lead and lease as they are on disk: the partner may count on no more (rule 13).
-    pub limits_on_disk: (Duration, Duration),
-    /// The memory's `one_forgot`, as it is on disk.
-    pub loss_on_disk: Option<(Time, Epoch)>,
-    /// The memory on disk says that this node has said goodbye: only then the partner is told.
-    pub shut_down_on_disk: bool,
     /// Since when there is a network on which the partner could be reached.
     pub network_since: Option<Time>,
     pub session: Session,
@@ -129,7 +125,7 @@ pub struct Partnership {
     /// The digests differ, though nothing is under way, since then.
     pub mismatch_since: Option<Time>,
     pub repairs: u64,
-    /// What is on disk of the partner's number.
+    /// What is on disk of the partner's number, or on its way there.
     pub stored_partner_number: u64,
     pub memory_stored: Time,
     pub sweep_due: Time,
@@ -138,10 +134,6 @@ pub struct Partnership {
     /// The disk takes nothing, for the how-manieth time; and whether it is so now.
     pub troubles: u64,
     pub has_trouble: bool,
-    /// The memory on disk says that the partner is down.
-    pub declared_on_disk: Option<(Time, Epoch)>,
-    /// The admin's word that it is one no more, as the disk has it.
-    pub unpaired_on_disk: bool,
 }
 
 impl Partnership {
@@ -228,7 +220,7 @@ impl Partnership {
         let is_known = self.in_contact(now)
             && self.has_trouble
             && self.partner.as_ref().is_some_and(|partner| partner.knows_trouble == Some(self.troubles));
-        is_known || self.state == State::PartnerDown && self.declared_on_disk.is_some() || is_loose(Rule::W42)
+        is_known || self.state == State::PartnerDown && self.on_disk.partner_down.is_some() || is_loose(Rule::W42)
     }
 
     /// A disk was lost so lately that what it had renewed, and only it, may still be in force.

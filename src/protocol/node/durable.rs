@@ -213,9 +213,9 @@ impl Node {
                     }
                 }
                 Parked::TellSettings => self.tell_settings(now, out),
-                Parked::MemoryStored(memory) => self.memory_stored(&memory),
+                Parked::MemoryStored(memory) => self.memory_stored(*memory),
                 Parked::Pulled { of, state, forgot } => self.pull_stored(now, of, (state, forgot), out),
-                Parked::Dissolved(_) => self.dissolved(),
+                Parked::Dissolved(twin) => self.dissolved(&twin),
             }
         }
         // A reply whose own commit was done before may have waited for another one of its address.

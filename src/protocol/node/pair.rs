@@ -70,21 +70,27 @@ pub struct Pair {
     pub entries: Vec<Entry>,
     /// Who may sign in is for the other one to say: it was just paired with one that was there before.
     pub joins: bool,
+    /// The link has another twin than the one that this memory is of, or has it anew.
+    pub is_new: bool,
 }
 
 impl Node {
     /// This node has a twin, and is in `Startup` now: right after `new`, or when it has just been paired.
     pub fn pair(&mut self, now: Time, pair: Pair, out: &mut Vec<Action>) {
-        let Pair { mut memory, session, given_up, entries, joins } = pair;
+        let Pair { mut memory, session, given_up, entries, joins, is_new } = pair;
         let newest = self.table.iter().map(|record| record.version.of(memory.rank)).max().unwrap_or(0);
         let newest_entry = entries.iter().map(|entry| entry.version.of(memory.rank)).max().unwrap_or(0);
         self.version = self.version.max(newest).max(newest_entry).max(memory.own_number);
         let replica = Replica::new(entries);
-        let (shut_down, loss_on_disk, declared_on_disk) = (memory.shut_down, memory.one_forgot, memory.partner_down);
+        let on_disk = memory.clone();
+        if is_new {
+            // The numbers that the former one told are not the numbers of this one.
+            memory.partner_number = 0;
+        }
         if is_loose(Rule::W41) {
             memory.one_forgot = None;
         }
-        if declared_on_disk.is_some() || memory.forgot.is_some() {
+        if memory.partner_down.is_some() || memory.forgot.is_some() {
             // One that was alone may have told what it knew from memory.
             memory.one_forgot = Some((now, self.epoch));
         }
@@ -99,19 +105,16 @@ impl Node {
             self.version += START_NUMBERS;
         }
         memory.own_number = self.version;
-        let state = if memory.forgot.is_some() || shut_down { State::Recover } else { State::Startup };
+        let state = if memory.forgot.is_some() || memory.shut_down { State::Recover } else { State::Startup };
         if state == State::Recover {
             memory.partner_down = None;
         }
         let twin = Partnership {
             down_on_disk: memory.partner_down.is_some(),
-            limits_on_disk: (memory.longest_mclt, memory.longest_lease),
-            loss_on_disk,
-            shut_down_on_disk: shut_down,
             network_since: None,
             stored_partner_number: memory.partner_number,
-            unpaired_on_disk: memory.unpaired,
             memory,
+            on_disk,
             session,
             partner_session: None,
             ended_session: None,
@@ -146,13 +149,16 @@ impl Node {
             disk_was_slow: None,
             troubles: 0,
             has_trouble: false,
-            declared_on_disk,
         };
         self.twin = Some(Box::new(twin));
         self.believe_old_acks();
         self.table.set_paired(&self.plan, true, now);
         self.note_limits();
+        if is_new && !is_loose(Rule::W50) {
+            self.renumber_settings(now, out);
+        }
         self.enter_replica(now, joins, out);
+        // After the settings: who is cut off in between numbers them once more.
         self.store_memory(now, out);
         self.twin_tick(now, out);
     }
@@ -161,7 +167,7 @@ impl Node {
     pub(super) fn paired(&mut self, now: Time, pair: Pair, out: &mut Vec<Action>) {
         self.waits_for_twin = false;
         let Some(twin) = &mut self.twin else { return self.pair(now, pair, out) };
-        twin.memory.unpaired = false;
+        (twin.memory.unpaired, twin.memory.partner) = (false, pair.memory.partner);
         if !is_loose(Rule::W47) {
             // What was said before belongs to the former pairing, on either side.
             (twin.session, twin.ended_session) = (pair.session, None);
@@ -289,7 +295,10 @@ impl Node {
             self.store_memory(now, out);
         }
         let Some(twin) = &mut self.twin else { return };
-        let may_have_given_all = twin.partner.as_ref().is_some_and(|partner| partner.state == State::PartnerDown);
+        let may_have_given_all = twin
+            .partner
+            .as_ref()
+            .is_some_and(|partner| partner.state == State::PartnerDown || partner.counted_down && !is_loose(Rule::W51));
         let is_news = matches!(twin.state, State::Startup | State::Recover) && !twin.memory.shut_down;
         if may_have_given_all && is_news && !is_loose(Rule::W38) {
             // It counted this node as down, and may have given this node's half: silent until all of that is here, also after
@@ -304,6 +313,11 @@ impl Node {
             return;
         }
         twin.last_heard = Some(now);
+        if std::mem::take(&mut twin.memory.counted_down) {
+            // It hears this node, and so has heard that.
+            self.store_memory(now, out);
+        }
+        let Some(twin) = &mut self.twin else { return };
         if forgot_here && twin.memory.forgot.is_none() && matches!(twin.state, State::Startup | State::Recover) {
             twin.memory.forgot = Some(Forgot::RolledBack);
             twin.memory.one_forgot = Some((now, epoch));
@@ -363,6 +377,7 @@ impl Node {
         let epoch = self.epoch;
         if let Some(twin) = &mut self.twin {
             twin.memory.partner_down = Some((now, epoch));
+            twin.memory.counted_down = true;
         }
         self.store_memory(now, out);
         self.enter(now, State::PartnerDown, out);
@@ -380,14 +395,10 @@ impl Node {
         self.parked.push_back((id, Parked::MemoryStored(Box::new(memory))));
     }
 
-    pub(super) fn memory_stored(&mut self, memory: &Memory) {
+    pub(super) fn memory_stored(&mut self, memory: Memory) {
         if let Some(twin) = &mut self.twin {
             twin.down_on_disk = memory.partner_down.is_some() || twin.memory.partner_down.is_some();
-            twin.shut_down_on_disk = memory.shut_down;
-            twin.limits_on_disk = (memory.longest_mclt, memory.longest_lease);
-            twin.loss_on_disk = memory.one_forgot;
-            twin.declared_on_disk = memory.partner_down;
-            twin.unpaired_on_disk = memory.unpaired;
+            twin.on_disk = memory;
         }
     }
 
@@ -395,8 +406,8 @@ impl Node {
     /// that nothing was changed may start the twin somewhere else.
     pub(super) fn memory_not_stored(&mut self, now: Time, out: &mut Vec<Action>) {
         let Some(twin) = &mut self.twin else { return };
-        let declared = twin.declared_on_disk;
-        if twin.state == State::ShuttingDown && !twin.shut_down_on_disk {
+        let declared = twin.on_disk.partner_down;
+        if twin.state == State::ShuttingDown && !twin.on_disk.shut_down {
             twin.memory.shut_down = false;
             twin.memory.partner_down = declared.filter(|_| !is_loose(Rule::W46));
             let before = if twin.memory.partner_down.is_some() { State::PartnerDown } else { State::CommunicationsInterrupted };
@@ -405,11 +416,12 @@ impl Node {
         if is_loose(Rule::W46) {
             return;
         }
-        if twin.memory.unpaired && !twin.unpaired_on_disk {
+        if twin.memory.unpaired && !twin.on_disk.unpaired {
             (twin.memory.unpaired, twin.ended_session) = (false, None);
         }
         if twin.memory.partner_down.is_some() && declared.is_none() {
             twin.memory.partner_down = None;
+            twin.memory.counted_down = twin.on_disk.counted_down;
             if twin.state == State::PartnerDown {
                 self.enter(now, State::CommunicationsInterrupted, out);
             }
@@ -470,9 +482,10 @@ impl Node {
         }
         let is_stale = twin.memory.partner_number != twin.stored_partner_number
             || twin.down_on_disk != twin.memory.partner_down.is_some()
-            || twin.unpaired_on_disk != twin.memory.unpaired
-            || twin.loss_on_disk != twin.memory.one_forgot
-            || twin.limits_on_disk != (twin.memory.longest_mclt, twin.memory.longest_lease);
+            || twin.on_disk.unpaired != twin.memory.unpaired
+            || twin.on_disk.one_forgot != twin.memory.one_forgot
+            || twin.on_disk.longest_mclt != twin.memory.longest_mclt
+            || twin.on_disk.longest_lease != twin.memory.longest_lease;
         if is_stale && now - twin.memory_stored >= MEMORY_INTERVAL {
             self.store_memory(now, out);
         }
@@ -593,13 +606,13 @@ impl Node {
         let digest = self.table.digest();
         let Some(twin) = self.twin.as_ref().filter(|twin| !twin.memory.unpaired) else { return };
         if twin.state == State::ShuttingDown {
-            if twin.shut_down_on_disk {
+            if twin.on_disk.shut_down {
                 self.send(Body::ShuttingDown, out);
             }
             return;
         }
         let partners_trouble = twin.partner.as_ref().and_then(|partner| partner.trouble);
-        let partners_trouble = partners_trouble.filter(|_| twin.loss_on_disk == twin.memory.one_forgot);
+        let partners_trouble = partners_trouble.filter(|_| twin.on_disk.one_forgot == twin.memory.one_forgot);
         let heartbeat = Heartbeat {
             state: twin.state,
             forgot: twin.memory.forgot,
@@ -607,12 +620,13 @@ impl Node {
             settings_digest: twin.replica.digest(),
             number,
             heard_number: twin.memory.partner_number,
-            longest_mclt_ms: millis(twin.limits_on_disk.0),
-            longest_lease_ms: millis(twin.limits_on_disk.1),
+            longest_mclt_ms: millis(twin.on_disk.longest_mclt),
+            longest_lease_ms: millis(twin.on_disk.longest_lease),
             clients_heard: twin.clients_heard,
             in_trouble,
             trouble: twin.has_trouble.then_some(twin.troubles),
             knows_trouble: partners_trouble,
+            counted_down: twin.memory.counted_down,
             unconfirmed: twin.unconfirmed.len() as u64,
             drill_secs,
         };
@@ -651,7 +665,8 @@ impl Node {
     /// The machine was off before this boot for longer than was counted: what is stamped in the memory is that much older.
     pub(super) fn age_memory(&mut self, before: Epoch, slept: Duration) {
         let Some(twin) = &mut self.twin else { return };
-        for (since, epoch) in twin.memory.stamps().chain(&mut twin.declared_on_disk) {
+        // What a refused declaration falls back to is as old. A loss is written again as it is now.
+        for (since, epoch) in twin.memory.stamps().chain(&mut twin.on_disk.partner_down) {
             if *epoch < before {
                 *since = since.earlier(slept);
             }

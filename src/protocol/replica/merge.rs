@@ -39,17 +39,18 @@ pub(super) fn merged(ours: &Entry, theirs: &Entry) -> Entry {
         return theirs.clone();
     }
     let (of_first, of_second) = if a.first > b.first { (ours, theirs) } else { (theirs, ours) };
-    let record = of_first.record.clone();
+    let (record, also) = (of_first.record.clone(), of_first.also.clone());
     let other = match &of_second.other {
         Some(other) => other.clone(),
-        None => Other { record: of_second.record.clone() },
+        None => Other { record: of_second.record.clone(), also: of_second.also.clone() },
     };
     Entry {
         key: ours.key.clone(),
         version: Version { first: of_first.version.first, second: of_second.version.second },
         // Both said the same: no contradiction.
-        other: Some(other).filter(|other| other.record != record),
+        other: Some(other).filter(|other| other.record != record || other.also != also),
         record,
+        also,
         edited: of_first.edited.clone(),
     }
 }

@@ -36,23 +36,36 @@ impl Replica {
     /// Ordered by key. `assembled`: of these entries as they are.
     pub fn to_reconcile(&self, assembled: &Assembled) -> Vec<ToReconcile> {
         let contradictions = self.entries.values().filter_map(|entry| {
-            let other = entry.other.as_ref()?;
+            let waiting = entry.waiting();
+            let waits: &Option<Record> = waiting.first()?;
+            // One choice at a time.
+            let and_more = match waiting.len() - 1 {
+                0 => String::new(),
+                more => format!(" After that, {more} more of what was changed waits to be chosen from."),
+            };
             let name = show_key(&entry.key);
             let said = |record: &Option<Record>, who: &str| match record {
                 Some(_) => format!("what the {who} one says"),
                 None => format!("that the {who} one removed it"),
             };
-            let text = format!(
-                "{name} was changed on both twins while they were apart. In force is {}; {} waits. \
-                 Choose with `twinlease twin reconcile \"{name}\" --keep ours`, or `theirs`.",
-                said(&entry.record, "first"),
-                said(&other.record, "second"),
-            );
+            let is_of_second = entry.other.as_ref().is_some_and(|other| other.record == *waits);
+            let text = match is_of_second {
+                true => format!(
+                    "{name} was changed on both twins while they were apart. In force is {}; {} waits. \
+                     Choose with `twinlease twin reconcile \"{name}\" --keep ours`, or `theirs`.{and_more}",
+                    said(&entry.record, "first"),
+                    said(waits, "second"),
+                ),
+                false => format!(
+                    "{name} was changed on both twins of then while they were apart, and one of them was replaced since. One edit \
+                     is in force, another waits. Choose with `twinlease twin reconcile \"{name}\" --keep in-force`, or `waiting`.{and_more}"
+                ),
+            };
             Some(ToReconcile {
                 key: entry.key.clone(),
                 name,
                 in_force: entry.record.clone(),
-                waiting: other.record.clone(),
+                waiting: waits.clone(),
                 waiting_from: Some(Rank::Second),
                 text,
             })
@@ -90,9 +103,11 @@ impl Replica {
     ) -> Result<Entry, String> {
         let entry = self.entries.get(key);
         let set_aside = assembled.set_aside.iter().find(|aside| aside.key == *key);
-        let record = match (entry.and_then(|entry| entry.other.as_ref().map(|other| (entry, other))), set_aside, keep) {
+        // Between the first two: what else waits goes on waiting.
+        let mut waiting = entry.map(Entry::waiting).unwrap_or_default().into_iter();
+        let record = match (entry.zip(waiting.next()), set_aside, keep) {
             (Some((entry, _)), _, Keep::InForce) => entry.record.clone(),
-            (Some((_, other)), _, Keep::Waiting) => other.record.clone(),
+            (Some((_, other)), _, Keep::Waiting) => other.clone(),
             (None, Some(aside), Keep::InForce) => aside.in_force.clone().filter(|record| !super::is_default(record)),
             (None, Some(aside), Keep::Waiting) => {
                 return Err(format!("{} {} It comes into force when that is done.", show_key(key), aside.why));
@@ -101,6 +116,7 @@ impl Replica {
                 return Err(format!("{} needs no decision. `twinlease twin reconcile` shows what does.", show_key(key)));
             }
         };
-        Ok(next(key.clone(), entry.map(|entry| entry.version), record, rank, number))
+        let also = waiting.cloned().collect();
+        Ok(Entry { also, ..next(key.clone(), entry.map(|entry| entry.version), record, rank, number) })
     }
 }

@@ -38,7 +38,7 @@ pub struct Desk {
     record: Option<Record>,
     pair_key: Option<Secret>,
     code: Option<Code>,
-    not_before: Option<Instant>,
+    pauses: Pauses,
     exchanges: HashMap<PublicKey, Open>,
 }
 
@@ -48,6 +48,27 @@ pub struct Code {
     pub digits: String,
     pub until: Instant,
     pub tries_left: u32,
+}
+
+/// Until when no guess is taken, for each kind of secret: guesses at the pair key do not keep out who types a code.
+#[derive(Default)]
+struct Pauses {
+    code: Option<Instant>,
+    pair_key: Option<Instant>,
+}
+
+impl Pauses {
+    fn of(&mut self, method: Method) -> &mut Option<Instant> {
+        match method {
+            Method::Code => &mut self.code,
+            Method::PairKey => &mut self.pair_key,
+        }
+    }
+
+    /// What is left of one.
+    fn left(&mut self, method: Method, now: Instant) -> Option<Duration> {
+        self.of(method).filter(|until| now < *until).map(|until| until - now)
+    }
 }
 
 struct Open {
@@ -60,7 +81,7 @@ struct Open {
 
 impl Desk {
     pub fn new(identity: Identity, data: PathBuf, record: Option<Record>, pair_key: Option<Secret>) -> Desk {
-        Desk { identity, data, record, pair_key, code: None, not_before: None, exchanges: HashMap::new() }
+        Desk { identity, data, record, pair_key, code: None, pauses: Pauses::default(), exchanges: HashMap::new() }
     }
 
     pub fn record(&self) -> Option<&Record> {
@@ -112,8 +133,8 @@ impl Desk {
         if high.min(PROTOCOL[1]) < low.max(PROTOCOL[0]) {
             return Err(Refusal::Version { theirs: PROTOCOL, software: env!("CARGO_PKG_VERSION").into() });
         }
-        if let Some(not_before) = self.not_before.filter(|not_before| now < *not_before) {
-            return Err(Refusal::TooFast { wait_secs: (not_before - now).as_secs() + 1 });
+        if let Some(left) = self.pauses.left(start.method, now) {
+            return Err(Refusal::TooFast { wait_secs: left.as_secs() + 1 });
         }
         let secret = match start.method {
             Method::Code => {
@@ -144,7 +165,7 @@ impl Desk {
         let Some(open) = self.exchanges.remove(&peer).filter(|open| now < open.since + EXCHANGE_LIFE) else {
             return Err(Refusal::Garbage { why: "this exchange was not begun, or took too long".into() });
         };
-        if self.not_before.is_some_and(|not_before| now < not_before) {
+        if self.pauses.left(open.method, now).is_some() {
             return Err(Refusal::Busy);
         }
         if !open.seal.is_mac(Role::Initiator, &confirm.mac) {
@@ -193,7 +214,9 @@ impl Desk {
     ) -> Result<Record, Refusal> {
         let is_same_box = |record: &Record| {
             let serial = other.serial.as_deref().map(clean);
-            serial.is_some() && serial == record.serial && other.is_blank_first && !other.has_leases
+            // A number that this node has too tells nobody from anybody.
+            let tells = serial.is_some() && serial != self.identity.serial;
+            tells && serial == record.serial && other.is_blank_first && !other.has_leases
         };
         match &self.record {
             Some(record) if record.step == Step::Paired && !(takes_back && is_same_box(record)) => Err(Refusal::HasTwin),
@@ -257,7 +280,7 @@ impl Desk {
     fn wrong(&mut self, now: Instant, method: Method) -> Refusal {
         match method {
             Method::PairKey => {
-                self.not_before = Some(now + KEY_PAUSE);
+                *self.pauses.of(method) = Some(now + KEY_PAUSE);
                 Refusal::OtherPair
             }
             Method::Code => {
@@ -265,7 +288,7 @@ impl Desk {
                 code.tries_left = code.tries_left.saturating_sub(1);
                 let (tries_left, until) = (code.tries_left, code.until);
                 if tries_left == 0 {
-                    self.not_before = Some(now + CODE_PAUSE);
+                    *self.pauses.of(method) = Some(now + CODE_PAUSE);
                     match self.show_code(now) {
                         // The window that a person has opened does not grow by wrong tries.
                         Ok(_) => self.code.iter_mut().for_each(|code| code.until = until),

@@ -1,6 +1,10 @@
 //! What others may know of the link: its state as it is shown, and as it is kept.
 
-use std::{collections::BTreeMap, net::SocketAddr, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use serde::Serialize;
 use tokio::time::Instant;
@@ -118,9 +122,27 @@ impl Live {
 
     pub fn note_found(&mut self, found: Found, now: Instant) {
         self.found.retain(|_, (_, since)| now < *since + FOUND_LIFE);
+        if self.found.len() >= FOUND_MAX
+            && !self.found.contains_key(&found.id)
+            && let Some(id) = self.dispensable(found.id)
+        {
+            self.found.remove(&id);
+        }
         if self.found.len() < FOUND_MAX || self.found.contains_key(&found.id) {
             self.found.insert(found.id, (found, now));
         }
+    }
+
+    /// Whoever makes up nodes by the dozen shall not keep out the one that is meant: of the address from which most are heard, the
+    /// one that was not heard for longest. The twin stays; it also comes in where all have addresses of their own.
+    fn dispensable(&self, comes: Prefix) -> Option<Prefix> {
+        let twin = self.record.as_ref().map(|record| record.key.fingerprint().prefix());
+        let others = || self.found.iter().filter(|(id, _)| Some(**id) != twin);
+        let from = |address: IpAddr| others().filter(|(_, (found, _))| found.address.ip() == address).count();
+        let most = others().map(|(_, (found, _))| from(found.address.ip())).max()?;
+        let may_go = others().filter(|(_, (found, _))| from(found.address.ip()) == most);
+        let oldest = may_go.min_by_key(|(_, (_, heard))| *heard).map(|(id, _)| *id);
+        oldest.filter(|_| most > 1 || Some(comes) == twin)
     }
 
     pub fn facts(&self, fingerprint: Fingerprint, dropped: u64, now: Instant) -> Facts {
@@ -192,6 +214,23 @@ mod tests {
         assert_eq!(live.facts(PublicKey::new([0; 32]).fingerprint(), 0, later).found, []);
         live.note_found(found(250), later);
         assert_eq!(live.found.len(), 1);
+    }
+
+    #[test]
+    fn names_that_one_host_makes_up_keep_nobody_out() {
+        let (mut live, now) = (Live::default(), Instant::now());
+        for number in 0..200 {
+            let made_up = Found { address: SocketAddr::from(([192, 0, 2, 66], 8067)), ..found(number) };
+            live.note_found(made_up, now);
+        }
+        let twin = found(250);
+        live.note_found(twin.clone(), now + Duration::from_secs(1));
+        assert_eq!((live.found.len(), live.found.contains_key(&twin.id)), (FOUND_MAX, true));
+        for number in 0..100 {
+            let made_up = Found { address: SocketAddr::from(([192, 0, 2, 66], 8067)), ..found(number) };
+            live.note_found(made_up, now + Duration::from_secs(2));
+        }
+        assert!(live.found.contains_key(&twin.id), "nor do they take its place");
     }
 
     #[test]

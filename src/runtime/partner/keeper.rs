@@ -1,6 +1,6 @@
 //! Starts and ends what the link consists of, and does what its owner orders: the only one that pairs and unpairs.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot},
@@ -28,6 +28,8 @@ const LANES: [Lane; 4] = [Lane::Beats, Lane::Beats, Lane::Records, Lane::Pages];
 const TICK: Duration = Duration::from_secs(1);
 /// Between two rounds of calling those who may have the same pair key.
 const PAIR_KEY_INTERVAL: Duration = Duration::from_secs(3);
+/// Called in one round. Each call is one guess at the pair key for whoever answers, so those who make up many nodes do not get many.
+const CALLS_MAX: usize = 4;
 /// Between two notices of a node with this one's identity.
 const CLONE_PAUSE: Duration = Duration::from_secs(60);
 /// A node that another one has called with a wrong key listens again by then.
@@ -52,6 +54,8 @@ pub struct Keeper {
     lanes: JoinSet<()>,
     meeting: Option<Meeting>,
     pair_key_after: Instant,
+    /// Whom the next round begins with, in the order of addresses.
+    next_call: usize,
     /// The twin that the server's loop knows of.
     told: Option<PublicKey>,
     /// When it was last said that a node with this one's identity is heard.
@@ -78,7 +82,15 @@ async fn outcome(meeting: &mut Option<Meeting>) -> Result<(), String> {
 impl Keeper {
     pub fn new(shared: Arc<Shared>) -> Keeper {
         let told = *shared.partner.borrow();
-        Keeper { shared, lanes: JoinSet::new(), meeting: None, pair_key_after: Instant::now(), told, clone_told: None }
+        Keeper {
+            shared,
+            lanes: JoinSet::new(),
+            meeting: None,
+            pair_key_after: Instant::now(),
+            next_call: 0,
+            told,
+            clone_told: None,
+        }
     }
 
     pub async fn run(
@@ -285,8 +297,7 @@ impl Keeper {
     fn call_those_with_the_key(&mut self, secret: Secret) {
         let found = self.shared.facts(Instant::now()).found;
         let heard = found.iter().filter(|found| !found.paired).map(|found| found.address);
-        let mut addresses: Vec<SocketAddr> = self.shared.configured.iter().copied().chain(heard).collect();
-        addresses.dedup();
+        let addresses = round(&self.shared.configured, heard, &mut self.next_call);
         if addresses.is_empty() {
             return;
         }
@@ -355,5 +366,34 @@ impl Keeper {
         self.lanes.spawn(heard::run(Arc::clone(&self.shared), Arc::clone(&config)));
         self.lanes.spawn(snapshot::run(Arc::clone(&self.shared), Arc::clone(&config)));
         self.lanes.spawn(update::run(Arc::clone(&self.shared), config));
+    }
+}
+
+/// Those that the owner named, and some of those that were heard: every one has its turn.
+fn round(configured: &[SocketAddr], heard: impl Iterator<Item = SocketAddr>, next: &mut usize) -> Vec<SocketAddr> {
+    let heard: BTreeSet<SocketAddr> = heard.filter(|address| !configured.contains(address)).collect();
+    let calls = CALLS_MAX.min(heard.len());
+    let start = next.checked_rem(heard.len()).unwrap_or(0);
+    *next = start + calls;
+    configured.iter().copied().chain(heard.iter().copied().cycle().skip(start).take(calls)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_of_calls_is_short_and_everybody_has_a_turn() {
+        let address = |last: u8| SocketAddr::from(([192, 0, 2, last], 8067));
+        let (configured, mut next) = ([address(1)], 0);
+        let mut called = BTreeSet::new();
+        for _ in 0..8 {
+            let addresses = round(&configured, (1..=30).map(address), &mut next);
+            assert_eq!((addresses[0], addresses.len()), (address(1), 1 + CALLS_MAX));
+            called.extend(addresses);
+        }
+        assert_eq!(called.len(), 30);
+        assert_eq!(round(&[], [address(2), address(2)].into_iter(), &mut next), [address(2)], "once, where two were heard there");
+        assert_eq!(round(&[], std::iter::empty(), &mut next), []);
     }
 }

@@ -191,6 +191,7 @@ pub(super) fn beat(number: u64) -> Envelope {
         in_trouble: false,
         trouble: None,
         knows_trouble: None,
+        counted_down: false,
         unconfirmed: 0,
         drill_secs: None,
     };

@@ -52,14 +52,15 @@ pub fn put_given_up(connection: &Connection, given_up: &GivenUp) -> rusqlite::Re
 }
 
 pub fn put_entry(connection: &Connection, entry: &Entry) -> rusqlite::Result<()> {
-    let Entry { key, version, record, other, edited } = entry;
-    connection.prepare_cached("INSERT OR REPLACE INTO entry VALUES (?1,?2,?3,?4,?5,?6)")?.execute(params![
+    let Entry { key, version, record, other, also, edited } = entry;
+    connection.prepare_cached("INSERT OR REPLACE INTO entry VALUES (?1,?2,?3,?4,?5,?6,?7)")?.execute(params![
         json(key),
         signed(version.first),
         signed(version.second),
         record.as_ref().map(json),
         other.as_ref().map(json),
         edited.as_ref().map(json),
+        Some(also).filter(|also| !also.is_empty()).map(json),
     ])?;
     Ok(())
 }
@@ -106,6 +107,7 @@ fn load_entries(connection: &Connection) -> Result<Vec<Entry>, Fault> {
                 record: optional(3)?.map(|body| parse(&body)).transpose()?,
                 other: optional(4)?.map(|other| parse(&other)).transpose()?,
                 edited: optional(5)?.map(|edited| parse(&edited)).transpose()?,
+                also: optional(6)?.map(|also| parse(&also)).transpose()?.unwrap_or_default(),
             };
             if entry.is_sound() { Ok(entry) } else { Err(Fault::Damage("it is about another setting".into())) }
         };

@@ -398,7 +398,7 @@ fn what_cannot_be_used_is_refused_with_a_sentence_and_left_alone() {
     folder.tamper("PRAGMA user_version = 7");
     let before = fs::read(folder.database()).expect("is there");
     let sentence = folder.refusal();
-    assert!(sentence.contains("has version 7, and this twinlease knows versions up to 3"), "{sentence}");
+    assert!(sentence.contains("has version 7, and this twinlease knows versions up to 4"), "{sentence}");
     folder.tamper("PRAGMA user_version = 1; PRAGMA application_id = 5");
     assert!(folder.refusal().contains("belongs to another program"), "{}", folder.refusal());
     assert_eq!(before.len(), fs::read(folder.database()).expect("is there").len());
@@ -606,11 +606,11 @@ fn the_schema_refuses_nonsense() {
         "INSERT INTO setting VALUES ('server', '', 'no json')",
         "INSERT INTO setting VALUES ('twin', 'x', '{}')",
         "INSERT INTO setting VALUES ('tvin', '', '{}')",
-        "INSERT INTO entry VALUES ('no json', 1, 0, NULL, NULL)",
-        "INSERT INTO entry VALUES ('\"twin\"', 0, 0, NULL, NULL)",
-        "INSERT INTO entry VALUES ('\"twin\"', -1, 1, NULL, NULL)",
-        "INSERT INTO entry VALUES ('\"twin\"', 1, 0, 'no json', NULL)",
-        "INSERT INTO entry VALUES ('\"twin\"', 1, 0, NULL, 'null')",
+        "INSERT INTO entry VALUES ('no json', 1, 0, NULL, NULL, NULL, NULL)",
+        "INSERT INTO entry VALUES ('\"twin\"', 0, 0, NULL, NULL, NULL, NULL)",
+        "INSERT INTO entry VALUES ('\"twin\"', -1, 1, NULL, NULL, NULL, NULL)",
+        "INSERT INTO entry VALUES ('\"twin\"', 1, 0, 'no json', NULL, NULL, NULL)",
+        "INSERT INTO entry VALUES ('\"twin\"', 1, 0, NULL, 'null', NULL, NULL)",
         "INSERT INTO given_up VALUES (-1, 1, 1, 1)",
         "INSERT INTO given_up VALUES (1, -1, 1, 1)",
         "INSERT INTO given_up VALUES (1, 1, 1, -1)",

@@ -118,7 +118,14 @@ impl House {
         let mut out = Vec::new();
         if let Some(memory) = disk.memory {
             let (given_up, entries) = (disk.given_up.into_values().collect(), disk.entries.into_values().collect());
-            let pair = Pair { memory, session: Session(self.sessions), given_up, entries, joins: self.joins == Some(node) };
+            let pair = Pair {
+                memory,
+                session: Session(self.sessions),
+                given_up,
+                entries,
+                joins: self.joins == Some(node),
+                is_new: false,
+            };
             fresh.pair(self.now, pair, &mut out);
         }
         self.nodes[node] = Some(fresh);
@@ -155,7 +162,14 @@ impl House {
         let rank = if node == A { Rank::First } else { Rank::Second };
         let memory = self.node(node).memory().cloned();
         let memory = memory.unwrap_or_else(|| Memory::new(rank, Duration::from_secs(120), Duration::from_secs(600), None));
-        let pair = Pair { memory, session: Session(self.sessions), given_up: Vec::new(), entries: Vec::new(), joins: false };
+        let pair = Pair {
+            memory,
+            session: Session(self.sessions),
+            given_up: Vec::new(),
+            entries: Vec::new(),
+            joins: false,
+            is_new: true,
+        };
         self.handle(node, Event::Paired(Box::new(pair)));
     }
 

@@ -86,7 +86,7 @@ impl Node {
             return;
         }
         let has_forgotten = twin.partner.as_ref().is_some_and(|partner| partner.forgot.is_some());
-        if has_forgotten && twin.loss_on_disk != twin.memory.one_forgot {
+        if has_forgotten && twin.on_disk.one_forgot != twin.memory.one_forgot {
             // With all records it may serve again, and nothing would tell of its loss after a start of this node (rule 5).
             return;
         }

@@ -95,7 +95,7 @@ impl Node {
     /// Edits of this setting contradict, or it clashes with others.
     pub(in crate::protocol::node) fn needs_decision(&self, key: &RecordKey) -> bool {
         let Some(twin) = &self.twin else { return false };
-        let contradicts = twin.replica.entries().get(key).is_some_and(|entry| entry.other.is_some());
+        let contradicts = twin.replica.entries().get(key).is_some_and(|entry| !entry.waiting().is_empty());
         contradicts || twin.replica.assemble().set_aside.iter().any(|aside| aside.key == *key)
     }
 

@@ -56,8 +56,16 @@ impl Node {
         self.parked.push_back((id, Parked::Dissolved(twin)));
     }
 
-    pub(in crate::protocol::node) fn dissolved(&mut self) {
-        self.notice("All that the former twin can have promised has run out: this is a server of its own again.".into());
+    pub(in crate::protocol::node) fn dissolved(&mut self, twin: &Partnership) {
+        let mut notice = "All that the former twin can have promised has run out: this is a server of its own again.".to_owned();
+        let unsettled: Vec<String> =
+            twin.replica.to_reconcile(twin.replica.assemble()).into_iter().map(|item| item.name).collect();
+        if !unsettled.is_empty() {
+            notice += " What is in force stays; what was still to be reconciled with it is gone: ";
+            notice += &unsettled.join(", ");
+            notice.push('.');
+        }
+        self.notice(notice);
     }
 
     /// The disk refused. It is tried again; one that was paired anew meanwhile stays so.

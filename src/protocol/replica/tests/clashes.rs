@@ -1,6 +1,7 @@
 //! Edits that were sound where they were made, and do not go together: told, kept, settled.
 
 use super::*;
+use crate::protocol::failover::loose::with_loose;
 
 /// Both begin with the same, then each edits apart, then they meet.
 fn apart(base: Vec<Record>, first: Vec<Change>, second: Vec<Change>) -> Side {
@@ -60,6 +61,49 @@ fn contradicting_edits_wait_for_a_choice_and_the_same_edit_twice_does_not() {
     let mut edited = side.clone();
     edited.edit(Change::Put(twin(600)));
     assert_eq!(edited.replica.to_reconcile(edited.replica.assemble()), []);
+}
+
+/// A contradiction waits when the twin is replaced, and the new one says something else about the same setting.
+fn replaced(rank: Rank, brought_at: u64) -> Side {
+    let twin = |secs| Record::Twin(Twin { mclt: Duration::from_secs(secs), ..Twin::default() });
+    let mut stays = apart(home(), vec![Change::Put(twin(600))], vec![Change::Put(twin(1200))]);
+    stays.rank = rank;
+    for entry in stays.replica.renumbered(rank, &mut stays.number) {
+        stays.replica.put(entry);
+    }
+    let [first, second] = Side::pair();
+    let mut comes = if rank == Rank::First { second } else { first };
+    comes.number = brought_at;
+    comes.edit(Change::Put(twin(1800)));
+    let mut sides = if rank == Rank::First { [stays, comes] } else { [comes, stays] };
+    exchange(&mut sides, false);
+    assert_eq!(sides[0].replica, sides[1].replica);
+    sides[0].clone()
+}
+
+#[test]
+fn what_waits_goes_on_waiting_beside_what_a_replacement_brings() {
+    let left = |side: &Side| 1 + side.replica.entries[&RecordKey::Twin].waiting().len();
+    for (rank, brought_at) in [Rank::First, Rank::Second].into_iter().flat_map(|rank| [1, 1 << 40].map(|at| (rank, at))) {
+        assert!(with_loose(&[Rule::W49], || left(&replaced(rank, brought_at))) < 3, "{rank:?}: an edit is lost");
+        let mut side = replaced(rank, brought_at);
+        assert_eq!(left(&side), 3, "{rank:?}: {:?}", side.replica);
+        // One choice at a time, and nothing goes that was not chosen against.
+        let mut last = None;
+        for then in [2, 1] {
+            let assembled = side.replica.assemble().clone();
+            let told = side.replica.to_reconcile(&assembled);
+            assert_eq!((told.len(), told[0].text.contains("1 more")), (1, then == 2), "{told:?}");
+            let chosen = side.replica.settle(&RecordKey::Twin, Keep::Waiting, &assembled, side.rank, &mut side.number);
+            let chosen = chosen.expect("a choice");
+            assert_eq!(chosen.record, told[0].waiting);
+            last = chosen.record.clone();
+            side.replica.put(chosen);
+            assert_eq!(left(&side), then);
+        }
+        assert_eq!(side.replica.entries[&RecordKey::Twin].record, last);
+        assert_eq!(side.replica.to_reconcile(side.replica.assemble()), []);
+    }
 }
 
 #[test]

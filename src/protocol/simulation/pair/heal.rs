@@ -21,6 +21,7 @@ impl World {
     pub fn everything_is_well_in_the_end(&mut self) {
         self.mend();
         self.both_become_normal();
+        self.judge_edits();
         self.holders_keep_their_addresses();
         self.everything_runs_out();
         self.new_clients_get_every_address();
@@ -108,6 +109,11 @@ impl World {
             if reservations.iter().any(|kept| kept.address == lease.address || kept.identifier == own) {
                 continue;
             }
+            // The pool has become smaller.
+            let pools = || self.machines[A].settings().subnets.iter().flat_map(|subnet| &subnet.pools);
+            if !pools().any(|pool| pool.range.contains(lease.address)) {
+                continue;
+            }
             // Declined at one while the other, its disk in trouble, confirmed it from memory: it rests, and its holder is told no.
             let rests = |binding: &Binding| binding.state == BindingState::Declined;
             if self.machines.iter().any(|machine| machine.drive.disk.bindings.get(&lease.address).is_some_and(rests)) {
@@ -146,7 +152,8 @@ impl World {
         if self.machines[A].settings() != self.machines[B].settings() {
             self.fail(|| "SETTINGS: long after everything was mended, they are not the same".into());
         }
-        let is_plain = self.machines[A].settings().lease == config::settings(&self.setup).lease;
+        let (settings, plain) = (self.machines[A].settings(), config::settings(&self.setup));
+        let is_plain = settings.lease == plain.lease && settings.subnets == plain.subnets;
         if !is_plain || !self.machines[A].settings().reservations.is_empty() {
             self.fail(|| "SETTINGS: an edit with both well has no effect".into());
         }

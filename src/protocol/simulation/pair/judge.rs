@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use super::{
-    super::device::Heard,
+    super::{device::Heard, disk::Disk},
     step::{name, rank},
     world::World,
 };
 use crate::protocol::{
-    Change, Commit,
+    Change, Command, Commit, TwinCommand,
     failover::{
         State,
         loose::{Rule, is_loose},
@@ -16,6 +16,7 @@ use crate::protocol::{
     lease::{BindingState, HwAddr},
     time::Time,
 };
+use crate::settings::{Record, RecordKey};
 
 /// Clocks that run too fast, and a server that counts whole seconds.
 pub const TOLERANCE: Duration = Duration::from_millis(1400);
@@ -32,7 +33,55 @@ pub struct Tally {
     pub by_rule_2: u64,
 }
 
+/// What an admin wanted last of a setting.
+#[derive(Debug)]
+pub struct LastEdit {
+    pub at: usize,
+    /// The command's number.
+    id: u64,
+    record: Option<Record>,
+    /// The admin was told that it is done.
+    is_acknowledged: bool,
+}
+
 impl World {
+    /// An admin says something. Whatever is said of a setting later may take the place of what was said before: that is judged no more.
+    pub fn note_edit(&mut self, at: usize, command: &Command) {
+        let (key, record) = match command {
+            Command::Put(record) => (record.key(), Some(record.clone())),
+            Command::Remove(key) => (key.clone(), None),
+            Command::Reconcile { key, .. } => return drop(self.edits.remove(key)),
+            Command::Twin(TwinCommand::Switch) => return drop(self.edits.remove(&RecordKey::Twin)),
+            _ => return,
+        };
+        self.edits.remove(&key);
+        // What changes nothing is no edit.
+        if self.machines[at].settings().record(&key) != record {
+            self.edits.insert(key, LastEdit { at, id: self.commands, record, is_acknowledged: false });
+        }
+    }
+
+    pub fn edit_is_answered(&mut self, id: u64, is_ok: bool) {
+        if is_ok {
+            self.edits.values_mut().filter(|edit| edit.id == id).for_each(|edit| edit.is_acknowledged = true);
+        }
+    }
+
+    /// Both are well again: what was acknowledged, and nobody changed since, is in force, or waits for somebody to choose.
+    pub fn judge_edits(&mut self) {
+        for (key, edit) in std::mem::take(&mut self.edits) {
+            let is_there = |disk: &Disk| match disk.entries.get(&key) {
+                Some(entry) => entry.record == edit.record || entry.waiting().contains(&&edit.record),
+                None => edit.record.is_none(),
+            };
+            let is_lost = !self.machines.iter().all(|machine| is_there(&machine.drive.disk));
+            if edit.is_acknowledged && is_lost {
+                let entries = self.machines.each_ref().map(|machine| machine.drive.disk.entries.get(&key).cloned());
+                self.fail(|| format!("EDIT: {edit:?} of {key:?} was acknowledged, and is nowhere: {entries:?}"));
+            }
+        }
+    }
+
     /// An ACK leaves now.
     pub fn judge_promise(&mut self, at: usize, who: usize, heard: &Heard) {
         self.tally.acks += 1;

@@ -161,9 +161,13 @@ impl Machine {
             node.set_sleep_unknown();
         }
         // As `runtime::twin::at_start` has it.
+        let mut is_new = false;
         let memory = match (disk.memory_after_crash(), self.key_is_forgotten) {
             (memory, true) => memory,
-            (Some(memory), false) => Some(Memory { unpaired: false, ..memory }),
+            (Some(memory), false) => {
+                is_new = memory.unpaired;
+                Some(Memory { unpaired: false, ..memory })
+            }
             (None, false) => {
                 self.has_lost_numbers = true;
                 Some(Memory { forgot: Some(Forgot::Blank), ..first_memory(self.side, &self.setup) })
@@ -172,7 +176,7 @@ impl Machine {
         if let Some(memory) = memory.filter(|_| !self.setup.strangers) {
             let given_up = disk.given_up.values().copied().collect();
             let entries = disk.entries.values().cloned().collect();
-            node.pair(at, Pair { memory, session: self.session(0), given_up, entries, joins: false }, out);
+            node.pair(at, Pair { memory, session: self.session(0), given_up, entries, joins: false, is_new }, out);
         }
         let addresses = vec![Ipv4Net::new(own_address(self.side), 24).expect("a prefix of 24 bits")];
         let mac = Some([2, 0, 0, 0, 1, self.side as u8]);
@@ -193,7 +197,7 @@ impl Machine {
         self.key_is_forgotten = false;
         let memory = self.node.as_ref()?.memory().cloned();
         let memory = memory.unwrap_or_else(|| first_memory(self.side, &self.setup));
-        Some(Pair { memory, session: self.session(1), given_up: Vec::new(), entries: Vec::new(), joins: false })
+        Some(Pair { memory, session: self.session(1), given_up: Vec::new(), entries: Vec::new(), joins: false, is_new: true })
     }
 
     /// It begins as the twin of one that is alone by now, and may have leases.

@@ -17,7 +17,7 @@ impl World {
     pub fn start(&mut self, at: usize, mode: Clock) {
         if self.machines[at].must_be_told() || self.machines[1 - at].key_is_forgotten {
             // It reaches the other, which is on: that is what the admin's word rests on.
-            if !self.machines[1 - at].is_on() {
+            if !self.machines[1 - at].is_on() || self.machines[1 - at].state() == Some(State::ShuttingDown) {
                 return;
             }
             self.resume(1 - at);
@@ -107,6 +107,7 @@ impl World {
     fn forget_claims(&mut self, at: usize) {
         let claims = self.clients.iter_mut().flat_map(|client| &mut client.claims);
         claims.filter(|claim| claim.by == at).for_each(|claim| claim.is_forgotten = true);
+        self.edits.retain(|_, edit| edit.at != at);
     }
 
     pub fn is_linked(&self) -> bool {
@@ -135,6 +136,7 @@ impl World {
         }
         self.commands += 1;
         self.last_result_is_ok = false;
+        self.note_edit(at, &command);
         tell!(self, "admin at {}, command {}: {}", name(at), self.commands, tell::command(&command));
         self.handle(at, Event::Command { id: self.commands, by: Edited::default(), command: Box::new(command) });
     }
@@ -156,8 +158,14 @@ impl World {
                 (lease.default, lease.max) = (2 * lease.default, 2 * lease.max);
                 self.command(at, Command::Put(Record::Lease(lease)));
             }
+            Edit::Pool { addresses } => {
+                let mut subnet = plain.subnets[0].clone();
+                subnet.pools[0].range.last = address(POOL + addresses - 1);
+                self.command(at, Command::Put(Record::Subnet(subnet)));
+            }
             Edit::Plain => {
                 self.command(at, Command::Put(Record::Lease(plain.lease)));
+                self.command(at, Command::Put(Record::Subnet(plain.subnets[0].clone())));
                 let kept = self.machines[at].settings().reservations.clone();
                 for reservation in kept {
                     self.command(at, Command::Remove(RecordKey::Reservation(reservation.identifier)));
@@ -203,8 +211,6 @@ impl World {
                     return;
                 }
             }
-            // Whoever declared the other down is there when that one comes back.
-            TwinCommand::ShutDown if self.machines[1 - at].declared => return,
             TwinCommand::Switch | TwinCommand::ShutDown | TwinCommand::Drill { .. } | TwinCommand::EndDrill => {}
         }
         self.command(at, Command::Twin(says));

@@ -250,7 +250,8 @@ impl Swarm {
             Class::Clock => Some(Step::Clock { at }),
             Class::Pause => Some(Step::Pause { at, ms: random.of(&[300, 1600, 4000, 30_000]) }),
             Class::Admin => {
-                let does = match random.below(8) {
+                let does = match random.below(9) {
+                    8 => Edit::Pool { addresses: 1 + random.below(world.setup.addresses.into()) as u8 },
                     7 => Edit::Reconcile(random.of(&[Keep::InForce, Keep::Waiting])),
                     0..3 => Edit::Keep { address: address(random), who },
                     3 => Edit::Unkeep { who },

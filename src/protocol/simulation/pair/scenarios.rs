@@ -20,6 +20,7 @@ use crate::protocol::{
     node::Pair,
     seeds::Telling,
 };
+use crate::settings::RecordKey;
 
 pub struct Scenario {
     /// Broken together.
@@ -431,6 +432,11 @@ fn declarations() -> Vec<Scenario> {
     let short_contact =
         [&declared_down(A, 2, 10)[..], &[on(A), wait(460)], &CUT, &[wait(12_000), acquire(1, 10, A), wait(400)]].concat();
     let slow = Setup { link_ms: [200, 200], ..Setup::QUIET };
+    // The same, and B was shut down and started meanwhile.
+    let restarted = [twin(B, TwinCommand::ShutDown), wait(1000), power(B, PowerDoes::Off), wait(500), on(B), wait(600)];
+    let short_contact_later =
+        [&declared_down(A, 2, 10)[..], &restarted, &[on(A), wait(460)], &CUT, &[wait(12_000), acquire(1, 10, A), wait(400)]]
+            .concat();
     // B's last promise is one that A, its disk in trouble, has not taken in.
     let assumed = [
         disk(A, DiskDoes::Stall),
@@ -449,6 +455,7 @@ fn declarations() -> Vec<Scenario> {
         scenario(&[W35], "DOUBLE", &same_generation),
         scenario(&[W37], "DOUBLE", &alone_too_early),
         Scenario { setup: slow, ..scenario(&[W38], "DOUBLE", &[&short_contact]) },
+        Scenario { setup: slow, ..scenario(&[W51], "DOUBLE", &[&short_contact_later]) },
         Scenario { setup: assumes, ..scenario(&[W39], "DOUBLE", &[&assumed]) },
     ]
 }
@@ -669,8 +676,8 @@ fn paired_again() -> World {
     world.take(&wait(3000));
     for at in [A, B] {
         let memory = world.machines[at].node.as_ref().and_then(|node| node.memory()).expect("one of two").clone();
-        let pair =
-            Pair { memory, session: Session(0x1234_0000 + at as u64), given_up: Vec::new(), entries: Vec::new(), joins: false };
+        let session = Session(0x1234_0000 + at as u64);
+        let pair = Pair { memory, session, given_up: Vec::new(), entries: Vec::new(), joins: false, is_new: true };
         world.handle(at, Event::Paired(Box::new(pair)));
     }
     for step in [wait(10_000), DECLARED_LONG_ENOUGH, acquire(1, 10, A), wait(400), acquire(2, 10, B), wait(400)] {
@@ -687,6 +694,23 @@ fn two_that_were_unpaired_and_run_on_can_be_paired_again() {
     assert_eq!(world.fault, None);
     let deaf = with_loose(&[W47], paired_again).fault;
     assert!(deaf.is_some_and(|fault| fault.starts_with("DOUBLE")), "each goes on ignoring the other");
+}
+
+/// The judge of edits can see: one that was acknowledged goes missing on one of the two disks.
+#[test]
+fn an_acknowledged_edit_that_is_lost_is_seen() {
+    let edited = |goes_missing: bool| {
+        let mut world = World::new(Setup::QUIET, Telling::Silent);
+        world.take(&Step::Admin { at: A, does: Edit::RaiseLease });
+        world.take(&wait(1000));
+        if goes_missing {
+            world.machines[B].drive.disk.entries.remove(&RecordKey::Lease);
+        }
+        world.judge_edits();
+        world.fault
+    };
+    assert_eq!(edited(false), None);
+    assert!(edited(true).is_some_and(|fault| fault.starts_with("EDIT")));
 }
 
 /// The first commit that the disk refuses is the admin's word itself: he hears that nothing was changed, and starts the twin somewhere else.

@@ -259,7 +259,11 @@ pub enum Edit {
     RaiseMclt,
     /// The lease time is doubled.
     RaiseLease,
-    /// The lease times as the setup has them, and no kept addresses.
+    /// The pool has so many addresses, from its first on.
+    Pool {
+        addresses: u8,
+    },
+    /// The lease times and the pool as the setup has them, and no kept addresses.
     Plain,
     /// The holder is gone; only where that is true.
     Free {

@@ -1,6 +1,9 @@
 //! Two machines, their link and their clients on one true timeline. What is due happens in order; steps come between.
 
-use std::{collections::BinaryHeap, time::Duration};
+use std::{
+    collections::{BTreeMap, BinaryHeap},
+    time::Duration,
+};
 
 use super::{
     super::{
@@ -8,7 +11,7 @@ use super::{
         disk::Report,
     },
     clients::Client,
-    judge::Tally,
+    judge::{LastEdit, Tally},
     link::{Direction, Way},
     machine::{Incoming, Machine, own_address},
     step::{A, B, Clock, DiskDoes, Fate, Kinds, LinkDoes, Reach, Setup, Step, name},
@@ -20,6 +23,7 @@ use crate::protocol::{
     seeds::Telling,
     time::Time,
 };
+use crate::settings::RecordKey;
 
 /// Clients that steps move.
 pub const CLIENTS: usize = 4;
@@ -74,6 +78,8 @@ pub struct World {
     pub xid: u32,
     pub commands: u64,
     pub last_result_is_ok: bool,
+    /// The last edit of each setting.
+    pub edits: BTreeMap<RecordKey, LastEdit>,
     /// The admin's word on its way to a disk: its command, whom it declares down, and whether that one was before.
     pub declaration: Option<(u64, usize, bool)>,
     calls: [(Time, u32); 2],
@@ -101,6 +107,7 @@ impl World {
             xid: 0,
             commands: 0,
             last_result_is_ok: false,
+            edits: BTreeMap::new(),
             declaration: None,
             calls: [(Time(0), 0); 2],
             spare: Vec::new(),
@@ -250,7 +257,7 @@ impl World {
             Incoming::Packet(packet) => self.hear_packet(at, &packet),
             Incoming::Partner(envelope) => {
                 if let Body::Heartbeat(heartbeat) = &envelope.body {
-                    self.machines[at].was_told |= heartbeat.state == State::PartnerDown;
+                    self.machines[at].was_told |= heartbeat.state == State::PartnerDown || heartbeat.counted_down;
                 } else {
                     tell!(self, "          {} hears: {}", name(at), tell::body(&envelope.body));
                 }
@@ -304,6 +311,7 @@ impl World {
                 Action::Send(envelope) => self.send(at, envelope),
                 Action::Done { id, result, .. } => {
                     self.last_result_is_ok = result.is_ok();
+                    self.edit_is_answered(id, result.is_ok());
                     if let (Err(_), Some((_, down, before))) = (&result, self.declaration.take_if(|(said, ..)| *said == id)) {
                         // Whoever hears that nothing was changed may switch the other one on somewhere else.
                         self.machines[down].declared = before;

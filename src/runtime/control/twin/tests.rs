@@ -122,6 +122,8 @@ fn pair() -> Pair {
         unpaired: false,
         served_unknowing: false,
         one_forgot: None,
+        counted_down: false,
+        partner: None,
         partner_number: 0,
         own_number: 0,
         longest_mclt: Duration::from_secs(3600),
@@ -133,10 +135,11 @@ fn pair() -> Pair {
         key: RecordKey::Twin,
         version: Version { first: 3, second: 4 },
         record: Some(twin(600)),
-        other: Some(Other { record: Some(twin(1200)) }),
+        other: Some(Other { record: Some(twin(1200)), also: Vec::new() }),
+        also: Vec::new(),
         edited: None,
     };
-    Pair { memory, session: Session(1), given_up: Vec::new(), entries: vec![entry], joins: false }
+    Pair { memory, session: Session(1), given_up: Vec::new(), entries: vec![entry], joins: false, is_new: false }
 }
 
 #[tokio::test]

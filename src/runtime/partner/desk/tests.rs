@@ -22,9 +22,12 @@ fn desk(data: &Scratch) -> Desk {
 
 /// The initiator's side, as far as the seal.
 fn begin(desk: &mut Desk, now: Instant, peer: &Identity, code: &str) -> Result<Seal, Refusal> {
-    let secret = Secret::code(code).expect("six digits");
+    begin_with(desk, now, peer, Secret::code(code).expect("six digits"))
+}
+
+fn begin_with(desk: &mut Desk, now: Instant, peer: &Identity, secret: Secret) -> Result<Seal, Refusal> {
     let (exchange, share) = Exchange::initiate(&secret, &peer.key, &desk.identity.key);
-    let start = serde_json::to_vec(&Start { method: Method::Code, from: introduction("peer"), share }).expect("json");
+    let start = serde_json::to_vec(&Start { method: secret.method, from: introduction("peer"), share }).expect("json");
     let answer = desk.start(now, peer.key, introduction("desk"), &start)?;
     let started: Started = serde_json::from_slice(&answer).expect("json");
     exchange.finish(&started.share, [&peer.key, &desk.identity.key], &start, &answer)
@@ -158,4 +161,33 @@ fn the_twin_is_who_it_was_until_the_one_in_its_place_is_paired() {
     assert_eq!((after.key, &after.replaces, desk.paired()), (new.key, &None, Some(&after)));
     desk.break_off().expect("nothing to break off");
     assert_eq!(desk.paired(), Some(&after));
+}
+
+#[test]
+fn guesses_at_the_pair_key_hold_back_guesses_at_it_and_no_code() {
+    let (data, now) = (Scratch::new("desk-pauses"), Instant::now());
+    let key = |words: &str| Secret::pair_key(words).expect("long enough");
+    let mut desk = Desk::new(Identity::generate(None), data.path().to_owned(), None, Some(key("correct horse battery")));
+    let (stranger, peer) = (Identity::generate(None), Identity::generate(None));
+    let code = desk.show_code(now).expect("a code").digits;
+    let typed = begin(&mut desk, now, &peer, &code).expect("begun");
+    begin_with(&mut desk, now, &stranger, key("wrong horse battery")).expect("begun");
+    assert_eq!(desk.confirm(now, stranger.key, FROM, b"{\"mac\":\"\"}"), Err(Refusal::OtherPair));
+    let again = begin_with(&mut desk, now, &stranger, key("another horse battery"));
+    assert!(matches!(again, Err(Refusal::TooFast { .. })), "one guess for each pause");
+    begin(&mut desk, now, &Identity::generate(None), &code).expect("the code is not held back");
+    confirm(&mut desk, now, &peer, &typed).expect("nor what was typed before");
+}
+
+#[test]
+fn whoever_has_this_nodes_own_serial_is_not_told_by_it() {
+    let data = Scratch::new("desk-serial");
+    let identity = Identity::generate(Some("100".into()));
+    let mut desk = Desk::new(identity, data.path().to_owned(), None, None);
+    let (old, new, address) = (Identity::generate(None), Identity::generate(None), SocketAddr::new(FROM, 8067));
+    let blank = || Introduction { serial: Some("100".into()), ..introduction("attic") };
+    desk.agree(old.key, (Rank::Second, true), address, blank(), false).expect("agreed");
+    desk.commit(old.key).expect("paired");
+    let other = desk.agree(new.key, (Rank::Second, true), address, blank(), true);
+    assert_eq!(other, Err(Refusal::HasTwin), "three machines set up from one image");
 }

@@ -22,6 +22,8 @@ fn memory() -> Memory {
         unpaired: true,
         served_unknowing: true,
         one_forgot: None,
+        counted_down: true,
+        partner: Some("a5".into()),
         own_number: 7,
         partner_number: 7,
         longest_mclt: Duration::from_secs(3600),
@@ -33,7 +35,7 @@ fn memory() -> Memory {
 
 fn entry(record: Record, first: u64, second: u64) -> Entry {
     let edited = Some(Edited { by: "dashboard".into(), wall_ms: 1_700_000_000_000 });
-    Entry { key: record.key(), version: Version { first, second }, record: Some(record), other: None, edited }
+    Entry { key: record.key(), version: Version { first, second }, record: Some(record), other: None, also: Vec::new(), edited }
 }
 
 fn entries() -> Vec<Entry> {
@@ -41,9 +43,13 @@ fn entries() -> Vec<Entry> {
     let kept = entry(Record::Reservation(reservation(1, 5)), 40, 2);
     vec![
         entry(Record::Lease(LeaseTimes::default()), 3, 0),
-        Entry { other: Some(Other { record: None }), ..entry(twin, 1, 41) },
+        Entry { other: Some(Other { record: None, also: Vec::new() }), ..entry(twin, 1, 41) },
         Entry { record: None, edited: None, ..entry(Record::Subnet(subnet("192.0.2.0/24")), 1, 1) },
-        Entry { other: Some(Other { record: Some(Record::Reservation(reservation(1, 6))) }), ..kept },
+        Entry {
+            other: Some(Other { record: Some(Record::Reservation(reservation(1, 6))), also: vec![None] }),
+            also: vec![Some(Record::Reservation(reservation(1, 7)))],
+            ..kept
+        },
     ]
 }
 
