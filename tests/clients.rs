@@ -80,7 +80,8 @@ fn a_house(lab: &Lab) {
 #[track_caller]
 fn assert_acked(node: &Node, mac: &str, asked: &str, lease: &Lease) {
     let told = node.why(mac);
-    let nth = told.iter().position(|decision| decision.asked() == asked).unwrap_or_else(|| panic!("it never asked so: {told:#?}"));
+    let nth =
+        told.iter().position(|decision| decision.asked() == asked).unwrap_or_else(|| panic!("it never asked so: {told:#?}"));
     assert!(told[..=nth].iter().all(|decision| decision.outcome() == "acked"), "{told:#?}");
     let decision = &told[nth];
     assert_eq!(decision.about("address"), lease.address());

@@ -21,6 +21,8 @@
 //! - Rule 13: a raised limit is told to the partner only when it is on disk.
 //! - Rule 10: that a twin was counted as down is told it even after this node was shut down meanwhile.
 //! - Rule 14: one whose pairing was cut off before the node had written it down numbers its settings anew at its next start.
+//! - Rule 14: what one that forgot was told to set before it had learned from the twin may have a number that the twin knows of an
+//!   older edit: it is told only when all is learned, with a new number; what the twin has stays in force, and the edit waits for a choice.
 //! - Rule 10: one that is unpaired is one alone again when the longest lease has run out after MCLT: a release that is known here
 //!   says nothing of what the twin has promised since.
 
@@ -143,6 +145,17 @@ pub enum Forgot {
     RolledBack,
 }
 
+/// Whether settings of this node have numbers that may have been spent before, on a disk that is lost (rule 14).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Doubt {
+    #[default]
+    None,
+    /// Those above this one: they were given before it was known what the twin has.
+    Above(u64),
+    /// No more, though it is not known yet what else was forgotten.
+    Over,
+}
+
 /// What a node must know of its pair after a restart. One row on disk.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Memory {
@@ -176,6 +189,8 @@ pub struct Memory {
     /// This node's own numbers up to here are spent, whether or not a record on its disk has them: the partner has heard of them.
     #[serde(default)]
     pub own_number: u64,
+    #[serde(default)]
+    pub doubt: Doubt,
     /// The longest lead and lease that were ever in force, here or there (rule 13).
     pub longest_mclt: Duration,
     pub longest_lease: Duration,
@@ -204,6 +219,7 @@ impl Memory {
             partner: None,
             partner_number: 0,
             own_number: 0,
+            doubt: Doubt::None,
             longest_mclt: mclt,
             longest_lease: lease,
             partner_mclt: mclt,

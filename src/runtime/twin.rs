@@ -223,6 +223,7 @@ pub fn at_start(data: &Path, loaded: &mut store::Loaded) -> Option<Pair> {
         // The database is gone, and the pairing is not; or the very first pairing was cut off.
         (None, Some(record)) => {
             joins = record.joins;
+            is_new = !loaded.is_new;
             Memory { partner: Some(record.key.into()), ..Memory::new(record.rank, limits.0, limits.1, Some(Forgot::Blank)) }
         }
         (None, None) => return None,
@@ -329,6 +330,15 @@ mod tests {
         assert_eq!(Some(&one), serial(&[card(7, 4), card(2, 1)]).as_ref(), "a card more changes nothing");
         assert_ne!(Some(one), system_serial("4567", &[card(2, 1)]));
         assert_eq!((serial(&[]), system_serial(" ", &[card(2, 1)])), (None, None));
+    }
+
+    #[test]
+    fn a_blank_disk_of_one_of_two_is_told_from_a_first_pairing_that_was_cut_off() {
+        let data = Scratch::new("blank");
+        let (blank, _) = starts_with(&data, 1);
+        assert!(!blank.is_new, "what the twin has counts for more than a settings file");
+        let (cut_off, _) = starts_with(&data, 1);
+        assert!(cut_off.is_new, "it brings what it had set before");
     }
 
     /// The pairing is in partner.json before the node hears of it: whenever it is cut off in between, it makes up for that.

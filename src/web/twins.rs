@@ -68,6 +68,12 @@ struct DrillPart<'v> {
     view: &'v TwinsView,
 }
 
+#[derive(Template)]
+#[template(ext = "html", source = r#"{% import "twins_parts.html" as parts %}{% call parts::parting(view) %}{% endcall %}"#)]
+struct Parting<'v> {
+    view: &'v TwinsView,
+}
+
 async fn twins(State(site): State<Site>, visitor: Visitor) -> Result<Response, Stopped> {
     let house = site.house().await?;
     Ok(whole(&site, &house, &visitor, PairForm::default(), None))
@@ -81,10 +87,10 @@ fn whole(site: &Site, house: &House, visitor: &Visitor, form: PairForm, refusal:
 /// What is live of it.
 pub fn parts(site: &Site, house: &House, _: &Place) -> Vec<Fragment> {
     let view = TwinsView::new(site, house);
-    [Fragment::new("boxes", &Boxes { view: &view }), Fragment::new("drill", &DrillPart { view: &view })]
-        .into_iter()
-        .flatten()
-        .collect()
+    let boxes = Fragment::new("boxes", &Boxes { view: &view });
+    let drill = Fragment::new("drill", &DrillPart { view: &view });
+    let parting = Fragment::new("parting", &Parting { view: &view });
+    [boxes, drill, parting].into_iter().flatten().collect()
 }
 
 /// On with a notice; or the page with the reason why not.

@@ -92,8 +92,10 @@ fn finding(kind: Kind, scope: Scope, text: String, over: &str) -> Finding {
 /// The first few by name, and how many more there are.
 fn some_of<T: ToString>(all: &[T]) -> String {
     let named: Vec<String> = all.iter().take(NAMED_MAX).map(ToString::to_string).collect();
-    let more = if all.len() > NAMED_MAX { format!(" and {} more", all.len() - NAMED_MAX) } else { String::new() };
-    named.join(", ") + &more
+    match all.len().saturating_sub(NAMED_MAX) {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
 }
 
 fn not_serving(facts: &Facts<'_>, found: &mut Vec<Finding>) {

@@ -91,6 +91,8 @@ pub enum Rule {
     W50 = 50,
     /// That the sender had counted this node as down before it was shut down itself goes unheard (rule 10).
     W51 = 51,
+    /// What was set on a blank disk counts like any edit, though its number may have been spent before (rule 14).
+    W52 = 52,
 }
 
 /// Whether this rule is broken now: never, outside of tests.

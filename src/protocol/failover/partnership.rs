@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Forgot, GivenUp, Heartbeat, Memory, Rank, Session, State,
+    Doubt, Forgot, GivenUp, Heartbeat, Memory, Rank, Session, State,
     loose::{Rule, is_loose},
     merge,
 };
@@ -139,6 +139,14 @@ pub struct Partnership {
 impl Partnership {
     pub fn me(&self) -> Rank {
         self.memory.rank
+    }
+
+    /// Settings with higher numbers of this node's may look like others that the twin knows.
+    pub fn doubted_above(&self) -> Option<u64> {
+        match self.memory.doubt {
+            Doubt::Above(number) => Some(number),
+            Doubt::None | Doubt::Over => None,
+        }
     }
 
     pub fn owns(&self, address: Ipv4Addr) -> bool {

@@ -39,7 +39,7 @@ use super::{Node, durable::Parked};
 use crate::protocol::{
     Action, Change, Commit, Map, TwinCommand,
     failover::{
-        Body, Envelope, Forgot, GivenUp, Heartbeat, Memory, Session, State,
+        Body, Doubt, Envelope, Forgot, GivenUp, Heartbeat, Memory, Session, State,
         loose::{Rule, is_loose},
         partnership::{HEARTBEAT_INTERVAL, Partnership, QUIET, STARTUP_PATIENCE},
     },
@@ -105,6 +105,10 @@ impl Node {
             self.version += START_NUMBERS;
         }
         memory.own_number = self.version;
+        if memory.forgot.is_some() && memory.doubt == Doubt::None && !is_loose(Rule::W52) {
+            // What a box brings into a new pair is numbered for it.
+            memory.doubt = if is_new { Doubt::Over } else { Doubt::Above(self.version) };
+        }
         let state = if memory.forgot.is_some() || memory.shut_down { State::Recover } else { State::Startup };
         if state == State::Recover {
             memory.partner_down = None;
@@ -177,6 +181,7 @@ impl Node {
         twin.acked.clear();
         // The numbers that the former one told are not the numbers of this one.
         twin.memory.partner_number = 0;
+        twin.memory.doubt = Doubt::None;
         self.renumber_settings(now, out);
         self.store_memory(now, out);
     }
@@ -320,6 +325,9 @@ impl Node {
         let Some(twin) = &mut self.twin else { return };
         if forgot_here && twin.memory.forgot.is_none() && matches!(twin.state, State::Startup | State::Recover) {
             twin.memory.forgot = Some(Forgot::RolledBack);
+            if !is_loose(Rule::W52) {
+                twin.memory.doubt = Doubt::Above(twin.memory.own_number);
+            }
             twin.memory.one_forgot = Some((now, epoch));
             self.store_memory(now, out);
         }
@@ -434,6 +442,10 @@ impl Node {
             && matches!(twin.state, State::Recover | State::Reconcile | State::Normal)
         {
             twin.pulled = Some(from);
+            if twin.doubted_above().is_some() {
+                twin.memory.doubt = if twin.memory.forgot.is_some() { Doubt::Over } else { Doubt::None };
+                self.store_memory(now, out);
+            }
             self.resend(now, out);
             self.resend_settings(now, out);
             self.move_on(now, out);
@@ -567,6 +579,9 @@ impl Node {
                     let next = if twin.pulled.is_some() { State::Reconcile } else { State::CommunicationsInterrupted };
                     twin.memory.served_unknowing |= twin.pulled.is_none();
                     twin.memory.forgot = None;
+                    if twin.memory.doubt == Doubt::Over {
+                        twin.memory.doubt = Doubt::None;
+                    }
                     twin.memory.shut_down = false;
                     twin.may_serve_alone = None;
                     self.store_memory(now, out);

@@ -4,8 +4,11 @@
 //! other, the one with the higher first counter holds an edit of the first node that the other has not seen, and the
 //! other one an edit of the second; whatever else they hold was overwritten by somebody who had seen it.
 
-use super::{Entry, Other, Replica};
-use crate::protocol::lease::Version;
+use super::{Entry, Other, Replica, next};
+use crate::{
+    protocol::{failover::Rank, lease::Version},
+    settings::Record,
+};
 
 /// What an entry from the twin makes of ours.
 #[derive(Debug, Clone, PartialEq)]
@@ -26,6 +29,26 @@ impl Replica {
             theirs_is_older: incoming.version != entry.version,
             entry,
         }
+    }
+}
+
+impl Replica {
+    /// As `merge`, where ours may have a number that was spent before, on a disk that is lost: what the twin has stays in force, and ours
+    /// waits for a choice, in a new edit. What nobody set here, but a settings file of before, gives way.
+    pub fn rejoin(&self, incoming: &Entry, rank: Rank, number: &mut u64) -> Merged {
+        let mut also: Vec<Option<Record>> = incoming.waiting().into_iter().cloned().collect();
+        let known = also.len();
+        let ours = self.entries.get(&incoming.key).filter(|ours| ours.edited.is_some());
+        for record in ours.iter().flat_map(|ours| std::iter::once(&ours.record).chain(ours.waiting())) {
+            if *record != incoming.record && !also.contains(record) {
+                also.push(record.clone());
+            }
+        }
+        if also.len() == known {
+            return Merged { entry: incoming.clone(), changed: true, theirs_is_older: false };
+        }
+        let next = next(incoming.key.clone(), Some(incoming.version), incoming.record.clone(), rank, number);
+        Merged { entry: Entry { also, edited: incoming.edited.clone(), ..next }, changed: true, theirs_is_older: true }
     }
 }
 

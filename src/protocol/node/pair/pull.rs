@@ -116,7 +116,11 @@ impl Node {
             pull: pull.number,
             after: pull.after,
             records,
-            settings: (!more).then(|| twin.replica.entries().values().cloned().collect()),
+            // What is in doubt is told when it has a number of its own.
+            settings: (!more).then(|| match twin.doubted_above() {
+                None => twin.replica.entries().values().cloned().collect(),
+                Some(_) => Vec::new(),
+            }),
             more,
             state: twin.state,
             forgot: twin.memory.forgot,
@@ -187,7 +191,8 @@ impl Node {
             return self.ask(out);
         }
         if let Some(entries) = page.settings {
-            self.settings_came(now, entries, out);
+            let doubted_above = self.twin.as_ref().and_then(|twin| twin.doubted_above());
+            self.settings_came(now, entries, doubted_above, out);
         }
         let Some(twin) = &mut self.twin else { return };
         twin.pull = None;

@@ -10,7 +10,7 @@ use crate::{
         Action, Change, Commit, CommitId,
         failover::{
             Body,
-            partnership::{BATCH, RESEND_AFTER},
+            partnership::{BATCH, Partnership, RESEND_AFTER},
         },
         replica::{Edited, Entry, Keep, Replica},
         time::Time,
@@ -182,7 +182,8 @@ impl Node {
         if self.undo.iter().any(|(_, undo)| matches!(undo, Undo::Settings { .. })) {
             return;
         }
-        let Some(twin) = self.twin.as_mut().filter(|twin| twin.in_contact(now)) else { return };
+        let can_tell = |twin: &&mut Box<Partnership>| twin.in_contact(now) && twin.doubted_above().is_none();
+        let Some(twin) = self.twin.as_mut().filter(can_tell) else { return };
         let due = twin.unconfirmed_settings.iter_mut().filter(|(_, sent)| is_due(sent)).take(BATCH);
         let due: Vec<RecordKey> = due
             .map(|(key, sent)| {
@@ -197,11 +198,12 @@ impl Node {
     }
 
     pub(super) fn setting_came(&mut self, now: Time, entry: Entry, out: &mut Vec<Action>) {
-        if self.disk_trouble(now).is_some() {
-            // As with records: it is sent again.
+        let is_in_doubt = self.twin.as_ref().is_some_and(|twin| twin.doubted_above().is_some());
+        if is_in_doubt || self.disk_trouble(now).is_some() {
+            // As with records: it is sent again. What is in doubt here is compared with all that the twin has, at once.
             return;
         }
-        self.settings_came(now, vec![entry.clone()], out);
+        self.settings_came(now, vec![entry.clone()], None, out);
         self.send_when_durable(Body::SettingAck(Box::new(entry)), out);
     }
 
@@ -213,12 +215,22 @@ impl Node {
     }
 
     /// Merges, and puts in force what comes out of it.
-    pub(super) fn settings_came(&mut self, now: Time, entries: Vec<Entry>, out: &mut Vec<Action>) {
+    pub(super) fn settings_came(&mut self, now: Time, entries: Vec<Entry>, doubted_above: Option<u64>, out: &mut Vec<Action>) {
         let Some(twin) = &mut self.twin else { return };
+        let rank = twin.memory.rank;
+        if doubted_above.is_some() {
+            let known = entries.iter().map(|entry| entry.version.of(rank)).max().unwrap_or(0);
+            self.version = self.version.max(known);
+        }
         let replica_before = Box::new(twin.replica.clone());
         let mut changed = Vec::new();
         for entry in entries.iter().filter(|entry| entry.is_sound()) {
-            let merged = twin.replica.merge(entry);
+            let ours = twin.replica.entries().get(&entry.key).map(|ours| ours.version.of(rank));
+            let is_in_doubt = doubted_above.is_some_and(|above| ours.is_some_and(|ours| ours > above));
+            let merged = match is_in_doubt {
+                false => twin.replica.merge(entry),
+                true => twin.replica.rejoin(entry, rank, &mut self.version),
+            };
             if merged.theirs_is_older {
                 twin.unconfirmed_settings.entry(entry.key.clone()).or_insert(None);
             } else {

@@ -63,6 +63,31 @@ fn contradicting_edits_wait_for_a_choice_and_the_same_edit_twice_does_not() {
     assert_eq!(edited.replica.to_reconcile(edited.replica.assemble()), []);
 }
 
+#[test]
+fn what_was_set_on_a_blank_disk_waits_beside_what_the_twin_has_though_its_number_was_spent() {
+    let twin = |secs| Record::Twin(Twin { mclt: Duration::from_secs(secs), ..Twin::default() });
+    let known = apart(home(), Vec::new(), vec![Change::Put(twin(600))]);
+    let on_twin = known.replica.entries[&RecordKey::Twin].clone();
+    let mut blank = Side { number: on_twin.version.second - 1, ..Side::pair()[1].clone() };
+    blank.edit(Change::Put(twin(1200)));
+    assert_eq!(blank.replica.entries[&RecordKey::Twin].version.second, on_twin.version.second, "one number, two edits");
+    assert!(!blank.replica.merge(&on_twin).theirs_is_older, "told as it is, the twin would not take it in");
+
+    // By a settings file of before, and by somebody.
+    let of_file = blank.replica.rejoin(&on_twin, blank.rank, &mut blank.number.clone());
+    assert_eq!((of_file.entry, of_file.theirs_is_older), (on_twin.clone(), false));
+    let mut edited = Entry { edited: Some(Edited::new("attic", 1)), ..blank.replica.entries[&RecordKey::Twin].clone() };
+    blank.replica.put(edited.clone());
+    let merged = blank.replica.rejoin(&on_twin, blank.rank, &mut blank.number);
+    assert!(merged.theirs_is_older && merged.entry.version.second > on_twin.version.second);
+    assert_eq!((&merged.entry.record, merged.entry.waiting()), (&Some(twin(600)), vec![&Some(twin(1200))]));
+    assert_eq!(known.replica.merge(&merged.entry).entry, merged.entry, "it has seen what the twin has");
+    // Twice the same is no contradiction.
+    edited.record = Some(twin(600));
+    blank.replica.put(edited);
+    assert_eq!(blank.replica.rejoin(&on_twin, blank.rank, &mut blank.number).entry, on_twin);
+}
+
 /// A contradiction waits when the twin is replaced, and the new one says something else about the same setting.
 fn replaced(rank: Rank, brought_at: u64) -> Side {
     let twin = |secs| Record::Twin(Twin { mclt: Duration::from_secs(secs), ..Twin::default() });

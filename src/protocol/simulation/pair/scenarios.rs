@@ -384,7 +384,21 @@ fn twice_lost() -> Vec<Scenario> {
         &[acquire(2, 11, B), wait(300), on(A), wait(20_000)],
         &[acquire(3, 11, B), wait(400)],
     ];
-    vec![scenario(&[W45], "DOUBLE", &give_up_refused), scenario(&[W48], "DOUBLE", &wiped_twice)]
+    // The second time it counts as the first time, and the twin has heard of that number.
+    let set_on_blank_disks = [
+        power(B, PowerDoes::OffAndWipe),
+        on(B),
+        twin(B, TwinCommand::Switch),
+        wait(199),
+        power(B, PowerDoes::OffAndWipe),
+        on(B),
+        Step::Admin { at: B, does: Edit::RaiseMclt },
+    ];
+    vec![
+        scenario(&[W45], "DOUBLE", &give_up_refused),
+        scenario(&[W48], "DOUBLE", &wiped_twice),
+        scenario(&[W52], "EDIT", &[&set_on_blank_disks]),
+    ]
 }
 
 /// Rule 8, and the acks of before a start.

@@ -6,7 +6,7 @@ use super::*;
 use crate::{
     protocol::{
         Action, Change, Command, Event, Interface, Node,
-        failover::{self, Memory, Rank, Session},
+        failover::{self, Doubt, Memory, Rank, Session},
         lease::Version,
         node::Pair,
         replica::{Edited, Entry, Keep, Other, Replica},
@@ -126,6 +126,7 @@ fn pair() -> Pair {
         partner: None,
         partner_number: 0,
         own_number: 0,
+        doubt: Doubt::None,
         longest_mclt: Duration::from_secs(3600),
         longest_lease: Duration::from_secs(3600),
         partner_mclt: Duration::from_secs(3600),

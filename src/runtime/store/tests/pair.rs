@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     protocol::{
-        failover::{Forgot, GivenUp, Memory, Rank},
+        failover::{Doubt, Forgot, GivenUp, Memory, Rank},
         replica::{Edited, Entry, Other},
     },
     settings::{
@@ -25,6 +25,7 @@ fn memory() -> Memory {
         counted_down: true,
         partner: Some("a5".into()),
         own_number: 7,
+        doubt: Doubt::Above(7),
         partner_number: 7,
         longest_mclt: Duration::from_secs(3600),
         longest_lease: Duration::from_secs(86_400),
