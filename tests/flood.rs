@@ -25,7 +25,8 @@ const MEASURE_MAX: Duration = Duration::from_secs(12);
 const MEASURE_SHORT: Duration = Duration::from_secs(4);
 /// What the project promises; asserted for the median, as machines that run tests are shared.
 const TARGET: Duration = Duration::from_millis(50);
-const LOST_MAX: u32 = ROUNDS / 3;
+/// A packet may be dropped where the kernel's buffer is full; a device asks again.
+const LOST_MAX: u32 = ROUNDS / 20;
 const RSS_GROWTH_MAX_KIB: u64 = 64 * 1024;
 
 const SETTINGS: &str = r#"
@@ -71,6 +72,12 @@ fn a_flood_of_one_host_leaves_the_others_served() {
         println!("{:<34} {figures}; {sent} packets/s sent; {rss} KiB resident", flood.name);
         if is_optimised && (figures.median > TARGET || figures.lost > LOST_MAX) {
             failures.push(format!("{}: {figures}", flood.name));
+        }
+        if is_optimised && sent < RATE_PER_SEC * 9 / 10 {
+            failures.push(format!(
+                "{}: this machine sent only {sent} packets/s, so it shows nothing about {RATE_PER_SEC}",
+                flood.name
+            ));
         }
         if rss > rss_before + RSS_GROWTH_MAX_KIB {
             failures.push(format!("{}: {rss_before} KiB grew to {rss} KiB", flood.name));
@@ -139,14 +146,14 @@ fn send_until(plug: &Plug, frame: fn(&mut Random) -> Vec<u8>, over: &AtomicBool)
     // Made before the clock starts: the sender shares the processor with the server.
     let frames: Vec<Vec<u8>> = (0..1 << 15).map(|_| frame(&mut random)).collect();
     let start = Instant::now();
-    let mut sent = 0_u32;
+    let (mut turn, mut sent) = (0_u32, 0_u32);
     while !over.load(Ordering::Relaxed) {
         let due = (start.elapsed().as_secs_f64() * f64::from(RATE_PER_SEC)) as u32;
         // What could not be sent in time is not made up for: a burst would be another test.
-        sent = sent.max(due.saturating_sub(1000));
-        while sent < due {
-            plug.send_frame(&frames[sent as usize % frames.len()]);
-            sent += 1;
+        turn = turn.max(due.saturating_sub(1000));
+        while turn < due {
+            plug.send_frame(&frames[turn as usize % frames.len()]);
+            (turn, sent) = (turn + 1, sent + 1);
         }
         std::thread::sleep(Duration::from_micros(500));
     }

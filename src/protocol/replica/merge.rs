@@ -38,7 +38,8 @@ impl Replica {
     pub fn rejoin(&self, incoming: &Entry, rank: Rank, number: &mut u64) -> Merged {
         let mut also: Vec<Option<Record>> = incoming.waiting().into_iter().cloned().collect();
         let known = also.len();
-        let ours = self.entries.get(&incoming.key).filter(|ours| ours.edited.is_some());
+        let was_set = |ours: &&Entry| ours.edited.is_some() || !ours.waiting().is_empty();
+        let ours = self.entries.get(&incoming.key).filter(was_set);
         for record in ours.iter().flat_map(|ours| std::iter::once(&ours.record).chain(ours.waiting())) {
             if *record != incoming.record && !also.contains(record) {
                 also.push(record.clone());

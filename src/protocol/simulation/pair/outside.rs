@@ -211,6 +211,8 @@ impl World {
                     return;
                 }
             }
+            // Whoever declared the other down is there when that one starts, until it has been told.
+            TwinCommand::ShutDown if self.machines[1 - at].must_be_told() && self.machines[1 - at].is_on() => return,
             TwinCommand::Switch | TwinCommand::ShutDown | TwinCommand::Drill { .. } | TwinCommand::EndDrill => {}
         }
         self.command(at, Command::Twin(says));
