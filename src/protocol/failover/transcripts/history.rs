@@ -118,6 +118,24 @@ fn what_a_replaced_twin_had_edited_is_not_overwritten_by_the_new_one() {
 }
 
 #[test]
+fn a_settings_file_of_before_on_a_blank_card_gives_way_to_what_was_set_since() {
+    let alerts = |pool_percent| Record::Alerts(Alerts { pool_percent, ..Alerts::default() });
+    let mut house = House::together();
+    // Only the second has ever edited this one.
+    house.command_by(B, Edited::new("dashboard", 1000), Command::Put(alerts(77))).expect("it is sound");
+    house.wait(secs(1));
+    house.kill(B);
+    house.wipe(B);
+    house.give_settings(B, alerts(66));
+    house.start(B);
+    house.wait(secs(5));
+    for node in [A, B] {
+        assert_eq!(house.settings(node).record(&RecordKey::Alerts), Some(alerts(77)), "in force on {node}");
+        assert_eq!(house.status(node).map(|status| status.to_reconcile.len()), Some(0), "nothing to decide on {node}");
+    }
+}
+
+#[test]
 fn who_joins_takes_over_who_may_sign_in_without_a_question_and_brings_its_other_settings() {
     let house = replaced(true);
     for node in [A, B] {

@@ -67,6 +67,8 @@ pub struct House {
     sessions: u64,
     /// Who is paired at its next start with one that was there before.
     pub joins: Option<usize>,
+    /// Whose next start is its first one with this twin.
+    is_newcomer: Option<usize>,
     heard: BTreeMap<u8, Vec<Heard>>,
     done: Vec<Result<(), String>>,
 }
@@ -91,6 +93,7 @@ impl House {
             stalled: [None, None],
             sessions: 0,
             joins: None,
+            is_newcomer: None,
             heard: BTreeMap::new(),
             done: Vec::new(),
         };
@@ -124,7 +127,7 @@ impl House {
                 given_up,
                 entries,
                 joins: self.joins == Some(node),
-                is_new: false,
+                is_new: self.is_newcomer == Some(node),
             };
             fresh.pair(self.now, pair, &mut out);
         }
@@ -153,6 +156,12 @@ impl House {
 
     /// It was set up before it had a twin.
     pub fn set_up(&mut self, node: usize, record: Record) {
+        self.disks[node].settings.put(record);
+        self.is_newcomer = Some(node);
+    }
+
+    /// As a settings file does at the first start on a blank disk.
+    pub fn give_settings(&mut self, node: usize, record: Record) {
         self.disks[node].settings.put(record);
     }
 

@@ -11,6 +11,9 @@ use crate::protocol::{
 #[tokio::test]
 async fn messages_travel_both_ways_in_their_order() {
     let (mut a, mut b) = twins().await;
+    // What is under way while a connection is made or lost is for the protocol to send again.
+    a.is_connected().await;
+    b.is_connected().await;
     for number in 0..1000 {
         a.link.send(record_message(number));
     }
