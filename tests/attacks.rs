@@ -186,9 +186,10 @@ fn whoever_answers_every_arp_probe_does_not_silence_the_server_for_ever() {
     let (server, victim, _bad) = world(&lab, "liar", &settings);
     let held = victim.dora(mac(1), PATIENCE).expect("a calm server answers").yiaddr;
     // A router with a badly set proxy ARP, or a thief: it answers for every address.
-    let over = AtomicBool::new(false);
+    let (is_there, over) = (AtomicBool::new(false), AtomicBool::new(false));
     std::thread::scope(|scope| {
-        scope.spawn(|| answer_every_arp("bad", &over));
+        scope.spawn(|| answer_every_arp("bad", &is_there, &over));
+        wait_until("the liar listens", Duration::from_secs(10), || is_there.load(Ordering::Relaxed));
         // Who holds a lease is not asked about.
         assert_eq!(victim.dora(mac(1), PATIENCE).map(|ack| ack.yiaddr), Some(held));
         // Each new device has some addresses asked about, and is then told nothing, with the reason.
@@ -207,7 +208,7 @@ fn whoever_answers_every_arp_probe_does_not_silence_the_server_for_ever() {
 }
 
 /// Claims each address that anybody asks for.
-fn answer_every_arp(host: &str, over: &AtomicBool) {
+fn answer_every_arp(host: &str, is_there: &AtomicBool, over: &AtomicBool) {
     const PASS_ALL: [SockFilter; 1] = [SockFilter::new(6, 0, 0, u32::MAX)];
     const LIAR: [u8; 6] = [2, 0, 0, 0, 0x0b, 0xad];
     let socket = on_host(host, || {
@@ -217,6 +218,7 @@ fn answer_every_arp(host: &str, over: &AtomicBool) {
     });
     socket.set_nonblocking(false).expect("a socket option");
     socket.set_read_timeout(Some(Duration::from_millis(50))).expect("a socket option");
+    is_there.store(true, Ordering::Relaxed);
     let mut frame = [0; 64];
     // An end of its own: a failed assertion beside it must not wait for ever.
     let start = Instant::now();
