@@ -103,15 +103,19 @@ impl TryFrom<AnyEntry> for Entry {
 impl Entry {
     /// Whether its records are those that its key names.
     pub fn is_sound(&self) -> bool {
-        let waiting = self.other.iter().flat_map(|other| std::iter::once(&other.record).chain(&other.also)).chain(&self.also);
-        self.record.iter().chain(waiting.flatten()).all(|record| record.key() == self.key)
+        self.record.iter().chain(self.beside().flatten()).all(|record| record.key() == self.key)
+    }
+
+    /// All that stands beside what is in force, the twin's first.
+    fn beside(&self) -> impl Iterator<Item = &Option<Record>> {
+        let of_other = self.other.iter().flat_map(|other| std::iter::once(&other.record).chain(&other.also));
+        of_other.chain(&self.also)
     }
 
     /// Edits that contradict what is in force, each once: nobody has chosen yet. The twin's comes first.
     pub fn waiting(&self) -> Vec<&Option<Record>> {
         let mut waiting: Vec<&Option<Record>> = Vec::new();
-        let others = self.other.iter().flat_map(|other| std::iter::once(&other.record).chain(&other.also));
-        for record in others.chain(&self.also) {
+        for record in self.beside() {
             if *record != self.record && !waiting.contains(&record) {
                 waiting.push(record);
             }

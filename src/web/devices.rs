@@ -115,25 +115,16 @@ async fn keep_some(State(site): State<Site>, visitor: Visitor, Form(form): Form<
         let device = device::find(&devices, &id)?;
         Some((device.called(), Record::Reservation(one::keep::as_it_is(&device, &house)?)))
     });
-    let (addable, mut refused) = possible(&house.settings, wanted.collect(), check::after_add_all);
+    let (addable, refused) = possible(&house.settings, wanted.collect(), check::after_add_all);
     let (called, records): (Vec<String>, Vec<Record>) = addable.into_iter().unzip();
-    let mut text = match called.as_slice() {
+    let text = match called.as_slice() {
         [] if refused.is_empty() => "Nothing was ticked that can be kept. Tick devices that have a lease.".into(),
         [] => String::new(),
         [one] => format!("{one} keeps its address."),
         several => format!("{} devices keep their addresses: {}.", several.len(), shortened(several)),
     };
-    let mut undo = None;
-    if !records.is_empty() {
-        match site.submit(&visitor, Command::AddAll(records)).await? {
-            Ok(saved) => undo = saved.change,
-            Err(why) => (text, refused) = (why, Vec::new()),
-        }
-    }
-    for why in refused.iter().take(3) {
-        text = format!("{text} {why}");
-    }
-    Ok(see(&visitor, &back(&form, "/devices"), Notice { text: text.trim().into(), undo }))
+    let command = (!records.is_empty()).then_some(Command::AddAll(records));
+    done_together(&site, &visitor, &form, command, (text, refused)).await
 }
 
 /// Gives every ticked device a tag, or takes it from them: one change, which one click takes back. A tag stands in the note of
@@ -160,7 +151,7 @@ async fn tag_some(State(site): State<Site>, visitor: Visitor, Form(form): Form<P
         let tagged = Reservation { note: Some(note).filter(|note| !note.is_empty()), ..kept };
         Some((device.called(), Record::Reservation(tagged)))
     });
-    let (possible, mut refused) = possible(&house.settings, wanted.collect(), check::after_put_all);
+    let (possible, refused) = possible(&house.settings, wanted.collect(), check::after_put_all);
     let newly_kept = devices.iter().filter(|device| device.kept.is_none()).map(|device| device.id.identifier());
     let newly_kept: HashSet<Identifier> = newly_kept.collect();
     let is_newly_kept = |record: &Record| matches!(record, Record::Reservation(kept) if newly_kept.contains(&kept.identifier));
@@ -183,9 +174,21 @@ async fn tag_some(State(site): State<Site>, visitor: Visitor, Form(form): Form<P
             text.push_str(&format!(" The addresses of {several} of them are kept from now on: a tag belongs to a kept address."));
         }
     }
+    let command = (!records.is_empty()).then_some(Command::PutAll(records));
+    done_together(&site, &visitor, &form, command, (text, refused)).await
+}
+
+/// Makes the one change, if there is anything to change, and goes back with what came of it: `text`, and why some were left out.
+async fn done_together(
+    site: &Site,
+    visitor: &Visitor,
+    form: &Pairs,
+    command: Option<Command>,
+    (mut text, mut refused): (String, Vec<String>),
+) -> Result<Response, Stopped> {
     let mut undo = None;
-    if !records.is_empty() {
-        match site.submit(&visitor, Command::PutAll(records)).await? {
+    if let Some(command) = command {
+        match site.submit(visitor, command).await? {
             Ok(saved) => undo = saved.change,
             Err(why) => (text, refused) = (why, Vec::new()),
         }
@@ -193,19 +196,14 @@ async fn tag_some(State(site): State<Site>, visitor: Visitor, Form(form): Form<P
     for why in refused.iter().take(3) {
         text = format!("{text} {why}");
     }
-    Ok(see(&visitor, &back(&form, "/devices"), Notice { text: text.trim().into(), undo }))
+    Ok(see(visitor, &back(form, "/devices"), Notice { text: text.trim().into(), undo }))
 }
 
 /// The list as it was, with what is wrong beside the field, and the ticks.
 fn not_tagged(house: &House, visitor: &Visitor, form: &Pairs, (typed, why): (&str, String)) -> Response {
     let to = back(form, "/devices");
-    let asked: Pairs = to
-        .split_once('?')
-        .and_then(|(_, query)| {
-            let uri = axum::http::Uri::builder().path_and_query(format!("/?{query}")).build().ok()?;
-            Asked::try_from_uri(&uri).ok().map(|Asked(asked)| asked)
-        })
-        .unwrap_or_default();
+    let query = to.split_once('?').map_or("", |(_, query)| query);
+    let asked: Pairs = Place { query: query.into(), ..Place::default() }.asked();
     let mut list = List::new(house, &Query::read(&asked));
     list.tag = typed.chars().take(TAG_CHARS_SHOWN).collect();
     list.errors.add("tag", why);

@@ -30,9 +30,7 @@ impl Replica {
             entry,
         }
     }
-}
 
-impl Replica {
     /// As `merge`, where ours may have a number that was spent before, on a disk that is lost: what the twin has stays in force, and ours
     /// waits for a choice, in a new edit. What nobody set here, but a settings file of before, gives way.
     pub fn rejoin(&self, incoming: &Entry, rank: Rank, number: &mut u64) -> Merged {

@@ -121,10 +121,7 @@ async fn send(shared: &Shared, config: &Arc<ClientConfig>, path: &Path) -> Resul
 
 /// The twin sends its own. What does not come whole, or is none, leaves nothing behind.
 pub async fn receive(shared: &Shared, headers: &HeaderMap, body: Body) -> Response {
-    match keep(shared, headers, body).await {
-        Ok(()) => StatusCode::NO_CONTENT.into_response(),
-        Err(refused) => refused.into_response(),
-    }
+    keep(shared, headers, body).await.map(|()| StatusCode::NO_CONTENT).into_response()
 }
 
 async fn keep(shared: &Shared, headers: &HeaderMap, body: Body) -> Result<(), Refused> {

@@ -191,13 +191,12 @@ impl Node {
             return self.ask(out);
         }
         if let Some(entries) = page.settings {
-            let doubted_above = self.twin.as_ref().and_then(|twin| twin.doubted_above());
-            if let (Some(twin), Some(_)) = (&mut self.twin, doubted_above) {
+            if let Some(twin) = self.twin.as_mut().filter(|twin| twin.doubted_above().is_some()) {
                 // The twin has heard of numbers that no setting may have any more after this.
                 twin.memory.own_number = twin.memory.own_number.max(self.version);
                 self.store_memory(now, out);
             }
-            self.settings_came(now, entries, doubted_above, out);
+            self.settings_came(now, entries, out);
         }
         let Some(twin) = &mut self.twin else { return };
         twin.pull = None;

@@ -203,7 +203,7 @@ impl Node {
             // As with records: it is sent again. What is in doubt here is compared with all that the twin has, at once.
             return;
         }
-        self.settings_came(now, vec![entry.clone()], None, out);
+        self.settings_came(now, vec![entry.clone()], out);
         self.send_when_durable(Body::SettingAck(Box::new(entry)), out);
     }
 
@@ -215,9 +215,9 @@ impl Node {
     }
 
     /// Merges, and puts in force what comes out of it.
-    pub(super) fn settings_came(&mut self, now: Time, entries: Vec<Entry>, doubted_above: Option<u64>, out: &mut Vec<Action>) {
+    pub(super) fn settings_came(&mut self, now: Time, entries: Vec<Entry>, out: &mut Vec<Action>) {
         let Some(twin) = &mut self.twin else { return };
-        let rank = twin.memory.rank;
+        let (rank, doubted_above) = (twin.memory.rank, twin.doubted_above());
         if doubted_above.is_some() {
             let known = entries.iter().map(|entry| entry.version.of(rank)).max().unwrap_or(0);
             self.version = self.version.max(known);
