@@ -23,6 +23,9 @@
 //! - Rule 14: one whose pairing was cut off before the node had written it down numbers its settings anew at its next start.
 //! - Rule 14: what one that forgot was told to set before it had learned from the twin may have a number that the twin knows of an
 //!   older edit: it is told only when all is learned, with a new number; what the twin has stays in force, and the edit waits for a choice.
+//! - Rule 12: one that was sent to serve without having learned what it forgot counts the twin as down, and tells it so: the twin is silent
+//!   until it has pulled. And it lets the twin pull only when it has itself learned what that one knows: a lease that it gives meanwhile,
+//!   or that still waits for its disk, may be of an address that the twin knows to be another's.
 //! - Rule 10: one that is unpaired is one alone again when the longest lease has run out after MCLT: a release that is known here
 //!   says nothing of what the twin has promised since.
 

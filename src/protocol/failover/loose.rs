@@ -93,6 +93,10 @@ pub enum Rule {
     W51 = 51,
     /// What was set on a blank disk counts like any edit, though its number may have been spent before (rule 14).
     W52 = 52,
+    /// Who may have given what its twin knows to be another's lets that twin serve before it has heard of it all (rule 12).
+    W53 = 53,
+    /// Who is sent to serve without its twin does not tell it so (rule 12).
+    W54 = 54,
 }
 
 /// Whether this rule is broken now: never, outside of tests.

@@ -577,7 +577,11 @@ impl Node {
                     self.durable_number = self.durable_number.max(heard);
                     twin.memory.own_number = twin.memory.own_number.max(heard);
                     let next = if twin.pulled.is_some() { State::Reconcile } else { State::CommunicationsInterrupted };
-                    twin.memory.served_unknowing |= twin.pulled.is_none();
+                    if twin.pulled.is_none() {
+                        // As in `PartnerDown`: the twin is to be silent until it knows what was given meanwhile.
+                        twin.memory.counted_down |= !is_loose(Rule::W54);
+                        twin.memory.served_unknowing = true;
+                    }
                     twin.memory.forgot = None;
                     if twin.memory.doubt == Doubt::Over {
                         twin.memory.doubt = Doubt::None;

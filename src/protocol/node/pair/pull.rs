@@ -9,7 +9,7 @@ use super::super::{
 use crate::protocol::{
     Action,
     failover::{
-        Body, Page, Pull, State,
+        Body, Heartbeat, Page, Pull, State,
         loose::{Rule, is_loose},
         merge::{from_wire, to_wire},
         partnership::{BATCH, PullUnderWay},
@@ -83,6 +83,12 @@ impl Node {
             State::Recover | State::Normal | State::CommunicationsInterrupted | State::Reconcile => true,
         };
         if !may_pull || (twin.down_on_disk && !is_loose(Rule::W28)) {
+            return;
+        }
+        let is_silent = |partner: &Heartbeat| matches!(partner.state, State::Startup | State::Recover);
+        let waits_for_this = twin.state != State::Recover && twin.partner.as_ref().is_some_and(is_silent);
+        if twin.memory.served_unknowing && twin.pulled.is_none() && waits_for_this && !is_loose(Rule::W53) {
+            // What is not known here may be given this moment to a second client. Who is silent can wait until that is over.
             return;
         }
         let has_forgotten = twin.partner.as_ref().is_some_and(|partner| partner.forgot.is_some());
@@ -159,10 +165,14 @@ impl Node {
         }
         let mut changed = Vec::new();
         for record in page.records {
-            let Some(twin) = &self.twin else { return };
+            let Some(twin) = &mut self.twin else { return };
             let address = record.address;
             if twin.proposals.contains_key(&address) {
-                continue;
+                if !twin.memory.served_unknowing || is_loose(Rule::W53) {
+                    continue;
+                }
+                // Made without knowing this: its client asks again.
+                twin.forget_proposal(address);
             }
             let mine = self.table.get(address);
             let is_older = mine.is_none_or(|mine| mine.generation < record.generation);

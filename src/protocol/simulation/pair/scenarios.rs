@@ -394,7 +394,31 @@ fn twice_lost() -> Vec<Scenario> {
         on(B),
         Step::Admin { at: B, does: Edit::RaiseMclt },
     ];
+    // Sent to serve without what it forgot: what it gives waits for its disk when the twin, which knows another, comes back.
+    let knows_another = [
+        acquire(1, 11, A),
+        wait(300),
+        power(A, PowerDoes::Off),
+        power(B, PowerDoes::OffAndWipe),
+        on(B),
+        twin(B, TwinCommand::Serve),
+        wait(190_000),
+    ];
+    let waits_for_the_disk = [
+        &knows_another[..],
+        &[disk(B, DiskDoes::Stall), acquire(2, 11, B), on(A), wait(2500), client(1, Does::Reboot, A), wait(400)],
+        &[disk(B, DiskDoes::Flow), wait(400)],
+    ];
+    // The same, and the twin sees it only for a moment.
+    let seen_for_a_moment = [
+        &knows_another[..],
+        &[on(A), wait(5)],
+        &CUT,
+        &[wait(12_000), client(1, Does::Reboot, A), wait(400), acquire(2, 11, B), wait(400)],
+    ];
     vec![
+        scenario(&[W53], "DOUBLE", &waits_for_the_disk),
+        scenario(&[W54], "DOUBLE", &seen_for_a_moment),
         scenario(&[W45], "DOUBLE", &give_up_refused),
         scenario(&[W48], "DOUBLE", &wiped_twice),
         scenario(&[W52], "EDIT", &[&set_on_blank_disks]),

@@ -257,7 +257,12 @@ impl World {
             Incoming::Packet(packet) => self.hear_packet(at, &packet),
             Incoming::Partner(envelope) => {
                 if let Body::Heartbeat(heartbeat) = &envelope.body {
-                    self.machines[at].was_told |= heartbeat.state == State::PartnerDown || heartbeat.counted_down;
+                    // One that was sent to serve without the other has to say so itself.
+                    let other = &self.machines[1 - at];
+                    let serves_unknowing = other.serves()
+                        && other.node.as_ref().and_then(|node| node.memory()).is_some_and(|memory| memory.served_unknowing);
+                    let is_told = heartbeat.state == State::PartnerDown || heartbeat.counted_down;
+                    self.machines[at].was_told |= is_told || serves_unknowing;
                 } else {
                     tell!(self, "          {} hears: {}", name(at), tell::body(&envelope.body));
                 }
