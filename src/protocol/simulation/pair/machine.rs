@@ -169,7 +169,8 @@ impl Machine {
                 Some(Memory { unpaired: false, ..memory })
             }
             (None, false) => {
-                self.has_lost_numbers = true;
+                // A pairing that was cut off: the disk itself is not new.
+                (is_new, self.has_lost_numbers) = (true, true);
                 Some(Memory { forgot: Some(Forgot::Blank), ..first_memory(self.side, &self.setup) })
             }
         };
