@@ -254,6 +254,11 @@ impl Node {
         while self.sent.back().is_some_and(|(id, ..)| *id >= from) {
             self.sent.pop_back();
         }
+        // What is undone was done as one of two.
+        let dissolved = self.parked.iter().position(|(id, parked)| *id >= from && matches!(parked, Parked::Dissolved(_)));
+        if let Some((_, Parked::Dissolved(twin))) = dissolved.and_then(|at| self.parked.remove(at)) {
+            self.not_dissolved(now, twin);
+        }
         while let Some((id, _)) = self.undo.back()
             && *id >= from
         {
@@ -323,7 +328,8 @@ impl Node {
                 Parked::Send { .. } | Parked::TellSettings => {}
                 Parked::Pulled { .. } => self.pull_not_stored(),
                 Parked::MemoryStored(_) => self.memory_not_stored(now, out),
-                Parked::Dissolved(twin) => self.not_dissolved(now, twin),
+                // Dealt with above.
+                Parked::Dissolved(_) => {}
             }
         }
     }

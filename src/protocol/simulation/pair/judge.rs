@@ -67,6 +67,12 @@ impl World {
         }
     }
 
+    /// One is alone again: what waited for a choice between two is gone, and it says so.
+    pub fn choices_are_dropped(&mut self, at: usize) {
+        let entries = &self.machines[at].drive.disk.entries;
+        self.edits.retain(|key, edit| entries.get(key).is_none_or(|entry| !entry.waiting().contains(&&edit.record)));
+    }
+
     /// Both are well again: what was acknowledged, and nobody changed since, is in force, or waits for somebody to choose.
     pub fn judge_edits(&mut self) {
         for (key, edit) in std::mem::take(&mut self.edits) {

@@ -675,7 +675,19 @@ fn once_wrong() -> Vec<(Setup, Vec<Step>)> {
         assumes: true,
         ..Setup::QUIET
     };
+    // One alone again, and a lease before that, are refused together: the lease is taken back as one of the pair's.
+    let dissolved_in_vain = quiet(&[&[
+        power(A, PowerDoes::Off),
+        twin(B, TwinCommand::Unpair),
+        wait(64_500),
+        disk(B, DiskDoes::Stall),
+        Step::Client { who: 1, does: Does::Acquire(Some(11)), reach: Reach::Both, is_deaf: false },
+        wait(243_105),
+        disk(B, DiskDoes::Fail),
+        wait(1627),
+    ]]);
     vec![
+        dissolved_in_vain,
         (far_and_forgetful, repair_refused.to_vec()),
         (far_and_lossy, twice_from_one_disk.to_vec()),
         paired_before_it_is_written,

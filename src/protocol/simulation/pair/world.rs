@@ -349,6 +349,7 @@ impl World {
             }
             match state {
                 State::Normal => self.machines[at].has_lost_numbers = false,
+                State::Alone => self.choices_are_dropped(at),
                 State::PartnerDown if self.setup.assumes && !self.machines[1 - at].is_on() => self.is_declared(1 - at),
                 _ => {}
             }
