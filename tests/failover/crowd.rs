@@ -51,6 +51,7 @@ pub struct Client {
     /// DISCOVERs up to its first OFFER.
     pub discovers: u32,
     pub first_ack: Option<Instant>,
+    /// NAKs for an address that it had. Who takes up an offer in vain loses nothing by it.
     pub naks: u32,
     stage: Stage,
     sent_at: Instant,
@@ -158,7 +159,7 @@ impl Client {
                 })
             }
             (NAK, Stage::Taking(..) | Stage::Recalling(..)) => {
-                self.naks += 1;
+                self.naks += u32::from(matches!(self.stage, Stage::Recalling(..)));
                 self.stage = Stage::Asking(0);
                 self.next_send = Some(now);
                 None

@@ -78,7 +78,8 @@ impl World {
         for (key, edit) in std::mem::take(&mut self.edits) {
             let is_there = |disk: &Disk| match disk.entries.get(&key) {
                 Some(entry) => entry.record == edit.record || entry.waiting().contains(&&edit.record),
-                None => edit.record.is_none(),
+                // The pair has it from there at the next start, where the disk took the one and not the other.
+                None => disk.settings.record(&key) == edit.record,
             };
             let is_lost = !self.machines.iter().all(|machine| is_there(&machine.drive.disk));
             if edit.is_acknowledged && is_lost {

@@ -41,7 +41,9 @@ impl World {
 
     pub fn stop(&mut self, at: usize) -> bool {
         // Whoever declared the other down is there when it starts.
-        if self.machines[1 - at].must_be_told() && self.machines[1 - at].is_on() {
+        let other = &self.machines[1 - at];
+        // And the two do not wait for each other.
+        if other.must_be_told() && (other.is_on() || self.machines[at].declared) {
             return false;
         }
         if self.machines[at].is_on() {

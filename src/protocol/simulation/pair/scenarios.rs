@@ -754,7 +754,9 @@ fn an_acknowledged_edit_that_is_lost_is_seen() {
         world.take(&Step::Admin { at: A, does: Edit::RaiseLease });
         world.take(&wait(1000));
         if goes_missing {
-            world.machines[B].drive.disk.entries.remove(&RecordKey::Lease);
+            let disk = &mut world.machines[B].drive.disk;
+            disk.entries.remove(&RecordKey::Lease);
+            disk.settings.lease = Default::default();
         }
         world.judge_edits();
         world.fault
