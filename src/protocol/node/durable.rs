@@ -37,11 +37,13 @@ pub(in crate::protocol) struct BindingChange<'a> {
     pub host_name: Option<Box<str>>,
 }
 
+/// Undone latest first: what was done before one was alone again is undone as one of two.
 #[derive(Debug)]
 pub(super) enum Undo {
     Binding { address: Ipv4Addr, before: Option<Binding> },
     Settings { settings: Box<Settings>, replica: Option<Box<Replica>> },
     GiveUp { address: Ipv4Addr, before: Option<GivenUp> },
+    Dissolved { twin: Box<Partnership> },
 }
 
 #[derive(Debug)]
@@ -71,8 +73,6 @@ pub(super) enum Parked {
         state: State,
         forgot: Option<Forgot>,
     },
-    /// One alone again; what it was before, should the disk refuse.
-    Dissolved(Box<Partnership>),
 }
 
 impl Node {
@@ -192,7 +192,9 @@ impl Node {
                     written.push(*address);
                 }
             }
-            self.undo.pop_front();
+            if let Some((_, Undo::Dissolved { twin })) = self.undo.pop_front() {
+                self.dissolved(&twin);
+            }
         }
         self.trouble_is_over(now);
         self.tell_committed(now, &written, out);
@@ -215,7 +217,6 @@ impl Node {
                 Parked::TellSettings => self.tell_settings(now, out),
                 Parked::MemoryStored(memory) => self.memory_stored(*memory),
                 Parked::Pulled { of, state, forgot } => self.pull_stored(now, of, (state, forgot), out),
-                Parked::Dissolved(twin) => self.dissolved(&twin),
             }
         }
         // A reply whose own commit was done before may have waited for another one of its address.
@@ -254,11 +255,6 @@ impl Node {
         while self.sent.back().is_some_and(|(id, ..)| *id >= from) {
             self.sent.pop_back();
         }
-        // What is undone was done as one of two.
-        let dissolved = self.parked.iter().position(|(id, parked)| *id >= from && matches!(parked, Parked::Dissolved(_)));
-        if let Some((_, Parked::Dissolved(twin))) = dissolved.and_then(|at| self.parked.remove(at)) {
-            self.not_dissolved(now, twin);
-        }
         while let Some((id, _)) = self.undo.back()
             && *id >= from
         {
@@ -291,6 +287,7 @@ impl Node {
                         };
                     }
                 }
+                Undo::Dissolved { twin } => self.not_dissolved(now, twin),
                 Undo::Settings { settings, replica } => {
                     self.set_settings(now, *settings);
                     if let (Some(twin), Some(replica)) = (&mut self.twin, replica) {
@@ -328,8 +325,6 @@ impl Node {
                 Parked::Send { .. } | Parked::TellSettings => {}
                 Parked::Pulled { .. } => self.pull_not_stored(),
                 Parked::MemoryStored(_) => self.memory_not_stored(now, out),
-                // Dealt with above.
-                Parked::Dissolved(_) => {}
             }
         }
     }

@@ -53,7 +53,7 @@ impl Node {
         self.table.set_paired(&self.plan, false, now);
         let id = self.next_commit(now);
         out.push(Action::Commit(Commit { id, changes: vec![Change::Pair(None)] }));
-        self.parked.push_back((id, Parked::Dissolved(twin)));
+        self.undo.push_back((id, Undo::Dissolved { twin }));
     }
 
     pub(in crate::protocol::node) fn dissolved(&mut self, twin: &Partnership) {
