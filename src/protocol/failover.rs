@@ -26,6 +26,12 @@
 //! - Rule 12: one that was sent to serve without having learned what it forgot counts the twin as down, and tells it so: the twin is silent
 //!   until it has pulled. And it lets the twin pull only when it has itself learned what that one knows: a lease that it gives meanwhile,
 //!   or that still waits for its disk, may be of an address that the twin knows to be another's.
+//! - Rule 4: a proposal that the partner has confirmed is told as a lease in a page, also while the disk here still has it as a proposal: the
+//!   partner may have lost its own word of it since, and would take the address for free.
+//! - Rule 7: of one client's lease the later expiry stands, in whichever generation: one that was raised (rule 12) may meet a renewal.
+//! - Rule 5: what was given up and then told by its owner as a lease that goes on is not denied to its client, who is left to the owner.
+//! - Rule 10: who starts, hears that it was counted as down, and then nothing more, counts the twin as down no longer: else it would be silent,
+//!   and let the twin learn nothing, for ever.
 //! - Rule 10: one that is unpaired is one alone again when the longest lease has run out after MCLT: a release that is known here
 //!   says nothing of what the twin has promised since.
 

@@ -155,7 +155,7 @@ impl fmt::Display for Silence {
                 write!(f, "{address} is the twin's to give, and its word did not come in time; the device may ask again")
             }
             Silence::TwinMayKnow { address } => {
-                write!(f, "{address} may be a lease of the twin's, which is out of reach, so it is not denied either")
+                write!(f, "{address} may be a lease that the twin prolongs, so it is not denied either")
             }
             Silence::Superseded { address } => write!(f, "the twin's record of {address} took the place of this one's"),
             Silence::NoAddressOfOurs => write!(f, "this server has no address on that interface"),

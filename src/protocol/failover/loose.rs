@@ -97,6 +97,8 @@ pub enum Rule {
     W53 = 53,
     /// Who is sent to serve without its twin does not tell it so (rule 12).
     W54 = 54,
+    /// What the partner has confirmed is told as a mere proposal to a partner that may have lost its word of it (rule 4).
+    W55 = 55,
 }
 
 /// Whether this rule is broken now: never, outside of tests.

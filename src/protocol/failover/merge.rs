@@ -80,13 +80,13 @@ fn is_same_but_for_the_journey(mine: &Binding, record: &Binding) -> bool {
 }
 
 fn choose(is_owner: bool, mine: &Binding, theirs: &Binding) -> Binding {
-    if theirs.generation > mine.generation {
-        return theirs.clone();
-    }
-    if theirs.generation < mine.generation {
-        return mine.clone();
-    }
     let is_same_client = mine.client == theirs.client;
+    if theirs.generation != mine.generation {
+        let (newer, older) = if theirs.generation > mine.generation { (theirs, mine) } else { (mine, theirs) };
+        // What its client was told stands, though somebody took the lease for another one meanwhile (`pair::records`).
+        let is_one_lease = is_same_client && is_lease(newer) && is_lease(older);
+        return if is_one_lease { with_later_expiry(newer, older) } else { newer.clone() };
+    }
     let both_given = is_same_client && mine.state != BindingState::Free && theirs.state != BindingState::Free;
     let (i_cover, they_cover) = (mine.version.covers(&theirs.version), theirs.version.covers(&mine.version));
     match (i_cover, they_cover) {
@@ -142,6 +142,10 @@ fn keep_tentative(record: &mut Binding, mine: &Binding, theirs: &Binding) {
     if is_proposal && record.state == BindingState::Leased && theirs.state == BindingState::Free {
         record.state = BindingState::Tentative;
     }
+}
+
+fn is_lease(record: &Binding) -> bool {
+    state_told(record.state) == BindingState::Leased
 }
 
 /// Leased over declined over released.

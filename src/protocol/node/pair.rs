@@ -523,6 +523,10 @@ impl Node {
                     (false, Some(_)) => State::PartnerDown,
                     (false, None) => State::CommunicationsInterrupted,
                 };
+                if next == State::Recover && twin.memory.partner_down.take().is_some() {
+                    // Who is silent itself counts nobody as down, and the twin may learn from it what it knows.
+                    self.store_memory(now, out);
+                }
                 self.enter(now, next, out);
             }
             State::Recover => {

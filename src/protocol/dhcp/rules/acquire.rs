@@ -234,8 +234,10 @@ impl Node {
     ) {
         self.table.run_out(&self.plan, now);
         if let Some(why) = self.refusal(now, &request.message, &client, address) {
+            // Given up here, and told by its owner since as a lease that goes on: that one prolongs it.
+            let goes_on = || why == Refusal::GivenUp && self.table.get(address).is_some_and(|binding| binding.is_held(now));
             // Who takes up an offer has no lease yet: told no, it asks anew at once.
-            if why.is_the_twins() && !self.is_together() && asked != Asked::Select {
+            if why.is_the_twins() && asked != Asked::Select && (!self.is_together() || goes_on()) {
                 // What this node does not know, the twin may have promised (failover rule 13).
                 return self.silent(now, request, asked, Silence::TwinMayKnow { address }, out);
             }

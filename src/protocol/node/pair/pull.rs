@@ -107,9 +107,13 @@ impl Node {
         let page = addresses[start..(start + BATCH).min(addresses.len())].to_vec();
         let more = start + page.len() < addresses.len();
         let on_disk = self.images_on_disk(&page);
-        let records = page.iter().filter_map(|address| match on_disk.get(address) {
-            Some(image) => image.clone(),
-            None => self.table.get(*address).cloned(),
+        let records = page.iter().filter_map(|address| {
+            let record = self.table.get(*address);
+            match on_disk.get(address) {
+                Some(Some(image)) => Some(as_confirmed(image, record)),
+                Some(None) => None,
+                None => record.cloned(),
+            }
         });
         let records = records.map(|record| to_wire(&record, now)).collect();
         let settings_are_on_disk = !self.undo.iter().any(|(_, undo)| matches!(undo, Undo::Settings { .. }));
@@ -215,4 +219,15 @@ impl Node {
         self.store_memory(now, out);
         self.parked.push_back((self.last_commit, Parked::Pulled { of, state: page.state, forgot: page.forgot }));
     }
+}
+
+/// What the partner has confirmed is a lease, though the disk still has it as a proposal: one that lost its own word of it since
+/// must not take the address for free.
+fn as_confirmed(image: &Binding, record: Option<&Binding>) -> Binding {
+    let is_confirmed = image.state == BindingState::Tentative
+        && record.is_some_and(|record| {
+            record.state == BindingState::Leased && record.client == image.client && record.generation == image.generation
+        });
+    let state = if is_confirmed && !is_loose(Rule::W55) { BindingState::Leased } else { image.state };
+    Binding { state, ..image.clone() }
 }

@@ -1,6 +1,6 @@
 //! The judge: looks at what clients were told, at both disks and at both nodes, and knows the true time.
 
-use std::time::Duration;
+use std::{net::Ipv4Addr, time::Duration};
 
 use super::{
     super::{device::Heard, disk::Disk},
@@ -10,10 +10,11 @@ use super::{
 use crate::protocol::{
     Change, Command, Commit, TwinCommand,
     failover::{
-        State,
+        Body, State,
         loose::{Rule, is_loose},
+        merge::state_told,
     },
-    lease::{BindingState, HwAddr},
+    lease::{BindingState, ClientId, HwAddr},
     time::Time,
 };
 use crate::settings::{Record, RecordKey};
@@ -32,6 +33,11 @@ pub struct Tally {
     /// Judged against what the partner's disk knew.
     pub by_rule_2: u64,
 }
+
+/// A record as it is known by its numbers: who told it, of which address.
+pub type Numbered = (usize, Ipv4Addr, [u64; 2]);
+/// What the numbers stand for. Its times are not part of it: they are promised by rule 2.
+pub type Told = (ClientId, u32, BindingState);
 
 /// What an admin wanted last of a setting.
 #[derive(Debug)]
@@ -89,6 +95,24 @@ impl World {
         }
     }
 
+    /// A number stands for one record, for as long as the disk is the same one.
+    pub fn judge_numbers(&mut self, at: usize, body: &Body) {
+        let records = match body {
+            Body::Update(update) => std::slice::from_ref(&update.record),
+            Body::Page(page) => &page.records,
+            _ => return,
+        };
+        for record in records {
+            let numbered = (at, record.address, [record.version.first, record.version.second]);
+            let told = (record.client.clone(), record.generation, state_told(record.state));
+            let before = self.told.entry(numbered).or_insert_with(|| told.clone());
+            if *before != told {
+                let before = before.clone();
+                return self.fail(|| format!("NUMBER: {} tells {told:?} by the numbers of {before:?}", name(at)));
+            }
+        }
+    }
+
     /// An ACK leaves now.
     pub fn judge_promise(&mut self, at: usize, who: usize, heard: &Heard) {
         self.tally.acks += 1;
@@ -126,7 +150,7 @@ impl World {
     }
 
     /// No promise goes further than what the partner's disk knows of this client and generation, or now and MCLT.
-    fn judge_rule_2(&mut self, at: usize, who: usize, address: std::net::Ipv4Addr, end: Time) {
+    fn judge_rule_2(&mut self, at: usize, who: usize, address: Ipv4Addr, end: Time) {
         let partner = &self.machines[1 - at];
         let Some(node) = &self.machines[at].node else { return };
         if partner.has_lost

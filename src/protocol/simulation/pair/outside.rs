@@ -90,6 +90,8 @@ impl World {
             None => return,
         };
         self.machines[at].wipe(self.now);
+        // It has another key than the one before: nothing of that one is listened to, and nothing said to it reaches anybody.
+        self.link.iter_mut().for_each(Direction::clear);
         if !has_twin {
             self.machines[at].joins(has_leases);
         }
@@ -107,6 +109,7 @@ impl World {
     }
 
     fn forget_claims(&mut self, at: usize) {
+        self.told.retain(|(teller, ..), _| *teller != at);
         let claims = self.clients.iter_mut().flat_map(|client| &mut client.claims);
         claims.filter(|claim| claim.by == at).for_each(|claim| claim.is_forgotten = true);
         self.edits.retain(|_, edit| edit.at != at);

@@ -11,7 +11,7 @@ use super::{
         disk::Report,
     },
     clients::Client,
-    judge::{LastEdit, Tally},
+    judge::{LastEdit, Numbered, Tally, Told},
     link::{Direction, Way},
     machine::{Incoming, Machine, own_address},
     step::{A, B, Clock, DiskDoes, Fate, Kinds, LinkDoes, Reach, Setup, Step, name},
@@ -80,6 +80,8 @@ pub struct World {
     pub last_result_is_ok: bool,
     /// The last edit of each setting.
     pub edits: BTreeMap<RecordKey, LastEdit>,
+    /// What each has told by which of its numbers.
+    pub told: BTreeMap<Numbered, Told>,
     /// The admin's word on its way to a disk: its command, whom it declares down, and whether that one was before.
     pub declaration: Option<(u64, usize, bool)>,
     calls: [(Time, u32); 2],
@@ -108,6 +110,7 @@ impl World {
             commands: 0,
             last_result_is_ok: false,
             edits: BTreeMap::new(),
+            told: BTreeMap::new(),
             declaration: None,
             calls: [(Time(0), 0); 2],
             spare: Vec::new(),
@@ -362,6 +365,7 @@ impl World {
         if let Body::Heartbeat(heartbeat) = &envelope.body {
             self.machines[from].said = Some(heartbeat.clone());
         }
+        self.judge_numbers(from, &envelope.body);
         let direction = &mut self.link[from];
         direction.count += 1;
         let lot = mix(self.setup.salt ^ direction.count << 1 ^ from as u64) % 1000;
