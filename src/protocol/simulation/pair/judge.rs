@@ -73,10 +73,15 @@ impl World {
         }
     }
 
-    /// One is alone again: what waited for a choice between two is gone, and it says so.
+    /// One is alone again: what waited for a choice between two, or was set aside, is gone, and it says so.
     pub fn choices_are_dropped(&mut self, at: usize) {
-        let entries = &self.machines[at].drive.disk.entries;
-        self.edits.retain(|key, edit| entries.get(key).is_none_or(|entry| !entry.waiting().contains(&&edit.record)));
+        let Disk { entries, settings, .. } = &self.machines[at].drive.disk;
+        self.edits.retain(|key, edit| {
+            entries.get(key).is_none_or(|entry| {
+                let is_set_aside = entry.record == edit.record && settings.record(key) != edit.record;
+                !is_set_aside && !entry.waiting().contains(&&edit.record)
+            })
+        });
     }
 
     /// Both are well again: what was acknowledged, and nobody changed since, is in force, or waits for somebody to choose.
@@ -95,7 +100,7 @@ impl World {
         }
     }
 
-    /// A number stands for one record, for as long as the disk is the same one.
+    /// A number stands for one record, for as long as no disk is lost.
     pub fn judge_numbers(&mut self, at: usize, body: &Body) {
         let records = match body {
             Body::Update(update) => std::slice::from_ref(&update.record),
