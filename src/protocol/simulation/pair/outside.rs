@@ -109,7 +109,7 @@ impl World {
     }
 
     fn forget_claims(&mut self, at: usize) {
-        self.told.clear();
+        self.told = None;
         let claims = self.clients.iter_mut().flat_map(|client| &mut client.claims);
         claims.filter(|claim| claim.by == at).for_each(|claim| claim.is_forgotten = true);
         self.edits.retain(|_, edit| edit.at != at);

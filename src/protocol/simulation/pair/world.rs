@@ -80,8 +80,8 @@ pub struct World {
     pub last_result_is_ok: bool,
     /// The last edit of each setting.
     pub edits: BTreeMap<RecordKey, LastEdit>,
-    /// What each has told by which of its numbers.
-    pub told: BTreeMap<Numbered, Told>,
+    /// What each has told by which numbers; `None`: a disk was lost.
+    pub told: Option<BTreeMap<Numbered, Told>>,
     /// The admin's word on its way to a disk: its command, whom it declares down, and whether that one was before.
     pub declaration: Option<(u64, usize, bool)>,
     calls: [(Time, u32); 2],
@@ -110,7 +110,7 @@ impl World {
             commands: 0,
             last_result_is_ok: false,
             edits: BTreeMap::new(),
-            told: BTreeMap::new(),
+            told: Some(BTreeMap::new()),
             declaration: None,
             calls: [(Time(0), 0); 2],
             spare: Vec::new(),
