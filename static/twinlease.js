@@ -6,11 +6,13 @@ const page = document.body.dataset.page;
 const STALL_MS = 35_000; // Two heartbeats, and some.
 const AGAIN_MS = 3_000;
 const GRACE_MS = 1_500; // A stream that comes back at once was never away.
+const LOOK_AGAIN_MS = 1_000;
 
 let stream = null;
 let heard = Date.now();
 let stall = 0;
 let again = 0;
+let look = 0;
 const waiting = new Map(); // What would have replaced the element that somebody is at.
 
 function clock(at) {
@@ -105,7 +107,7 @@ function renew(id, html) {
   const after = holder.content.firstElementChild;
   if (!after || before.isEqualNode(after)) return;
   if (isDragged(before)) {
-    waiting.set(id, html);
+    wait(id, html);
     return;
   }
   if (!isBusy(before)) {
@@ -115,7 +117,14 @@ function renew(id, html) {
   // The rest waits until nobody is at it; of a list, only the row that somebody is at.
   const [old, rows] = [before, after].map((part) => part.querySelector("[data-rows]"));
   if (old && rows) morphChildren(old, rows, (row) => row.nodeType === Node.ELEMENT_NODE && isBusy(row));
+  wait(id, html);
+}
+
+// A window that is not in front does not say when somebody has left: it is looked at again.
+function wait(id, html) {
   waiting.set(id, html);
+  clearTimeout(look);
+  look = setTimeout(settle, LOOK_AGAIN_MS);
 }
 
 // What had to wait: now, or when whoever is at it has left.
