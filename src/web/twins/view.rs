@@ -128,7 +128,9 @@ impl TwinsView {
             can_replace: is_known
                 && is_gone
                 && state != State::Drilled
-                && status.is_some_and(|twin| twin.since_secs >= LOST_SECS),
+                && status.is_some_and(|twin| twin.since_secs >= LOST_SECS)
+                // In the moment in which it falls silent, this one's state may be an old one still.
+                && partner.is_none_or(|partner| partner.silent_ms >= LOST_SECS * 1000),
             can_serve: state == State::Recover && !in_contact,
             can_pair: !is_known,
             to_reconcile: house.to_reconcile.len(),
