@@ -123,12 +123,13 @@ function renew(id, html) {
 // A window that is not in front does not say when somebody has left: it is looked at again.
 function wait(id, html) {
   waiting.set(id, html);
-  clearTimeout(look);
-  look = setTimeout(settle, LOOK_AGAIN_MS);
+  look ||= setTimeout(settle, LOOK_AGAIN_MS);
 }
 
 // What had to wait: now, or when whoever is at it has left.
 function settle() {
+  clearTimeout(look);
+  look = 0;
   for (const [id, html] of [...waiting]) {
     waiting.delete(id);
     renew(id, html);

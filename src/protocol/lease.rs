@@ -163,6 +163,13 @@ pub enum BindingState {
     Declined,
 }
 
+impl BindingState {
+    /// Given to its client, whether the address's owner has confirmed that yet or not.
+    pub fn is_lease(self) -> bool {
+        matches!(self, BindingState::Leased | BindingState::Tentative)
+    }
+}
+
 /// Two counters, one per node of the pair (failover rule 7). A node alone counts as the first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Version {

@@ -83,8 +83,8 @@ fn choose(is_owner: bool, mine: &Binding, theirs: &Binding) -> Binding {
     let is_same_client = mine.client == theirs.client;
     if theirs.generation != mine.generation {
         let (newer, older) = if theirs.generation > mine.generation { (theirs, mine) } else { (mine, theirs) };
-        // What its client was told stands, though somebody took the lease for another one meanwhile (`pair::records`).
-        let is_one_lease = is_same_client && is_lease(newer) && is_lease(older);
+        // One that raised its lease over the twin's record of it (`pair::records`) may meet what the twin has told that client since.
+        let is_one_lease = is_same_client && newer.state.is_lease() && older.state.is_lease();
         return if is_one_lease { with_later_expiry(newer, older) } else { newer.clone() };
     }
     let both_given = is_same_client && mine.state != BindingState::Free && theirs.state != BindingState::Free;
@@ -142,10 +142,6 @@ fn keep_tentative(record: &mut Binding, mine: &Binding, theirs: &Binding) {
     if is_proposal && record.state == BindingState::Leased && theirs.state == BindingState::Free {
         record.state = BindingState::Tentative;
     }
-}
-
-fn is_lease(record: &Binding) -> bool {
-    state_told(record.state) == BindingState::Leased
 }
 
 /// Leased over declined over released.

@@ -3,10 +3,7 @@
 use std::net::Ipv4Addr;
 
 use crate::{
-    protocol::{
-        lease::{Binding, BindingState},
-        time::Time,
-    },
+    protocol::{lease::Binding, time::Time},
     settings::{AddressRange, Settings, Subnet},
 };
 
@@ -14,7 +11,7 @@ use crate::{
 pub fn sentence(before: &Settings, after: &Settings, bindings: &[Binding], now: Time) -> Option<String> {
     let left: Vec<Ipv4Addr> = bindings
         .iter()
-        .filter(|binding| matches!(binding.state, BindingState::Leased | BindingState::Tentative) && binding.is_held(now))
+        .filter(|binding| binding.state.is_lease() && binding.is_held(now))
         .map(|binding| binding.address)
         .filter(|address| is_given(before, *address) && !is_given(after, *address))
         .filter(|address| after.reservations.binary_search_by_key(address, |kept| kept.address).is_err())
@@ -77,7 +74,7 @@ mod tests {
     use super::*;
     use crate::{
         protocol::{
-            lease::{ClientId, HwAddr, Version},
+            lease::{BindingState, ClientId, HwAddr, Version},
             time::Epoch,
         },
         settings::parse::parse,

@@ -295,8 +295,7 @@ impl Partnership {
             self.acked.remove(&address);
         }
         let is_superseded = self.proposals.get(&address).is_some_and(|proposal| {
-            let is_lease = matches!(after.state, BindingState::Leased | BindingState::Tentative);
-            !is_lease || proposal.client != after.client || proposal.generation != after.generation
+            !after.state.is_lease() || proposal.client != after.client || proposal.generation != after.generation
         });
         if is_superseded {
             self.forget_proposal(address);

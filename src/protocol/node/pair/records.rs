@@ -176,9 +176,8 @@ impl Node {
             proposal.is_confirmed = true;
         }
         let Some(record) = self.table.get(address) else { return };
-        let is_lease = matches!(record.state, BindingState::Leased | BindingState::Tentative);
         let is_same = record.generation == ack.generation && record.client == ack.client;
-        if matches!(ack.state, BindingState::Leased | BindingState::Tentative) && (is_loose_match || (is_lease && is_same)) {
+        if ack.state.is_lease() && (is_loose_match || (record.state.is_lease() && is_same)) {
             let acked = twin.acked.entry(address).or_insert(Time::ZERO);
             *acked = (*acked).max(Time(ack.expiry));
         }

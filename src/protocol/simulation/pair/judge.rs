@@ -132,10 +132,14 @@ impl World {
 
         let told = self.machines[at].node_now(now) + Duration::from_secs(heard.secs.into());
         let is_its = |binding: &&crate::protocol::lease::Binding| binding.address == address && binding.hw == hw;
-        let is_durable = self.machines[at].drive.disk.history.iter().rev().filter(is_its).any(|binding| {
-            let is_lease = matches!(binding.state, BindingState::Leased | BindingState::Tentative);
-            is_lease && told <= binding.expiry + TOLERANCE
-        });
+        let is_durable = self.machines[at]
+            .drive
+            .disk
+            .history
+            .iter()
+            .rev()
+            .filter(is_its)
+            .any(|binding| binding.state.is_lease() && told <= binding.expiry + TOLERANCE);
         if !is_durable {
             self.fail(|| format!("DURABLE: {} acks {address} to client {who} before its commit", name(at)));
         }

@@ -130,29 +130,15 @@ fn proposals() -> Vec<Scenario> {
         &[on(A), wait(8000), acquire(2, 10, A), wait(400)],
     ];
     // Confirmed by a disk in whose place an older copy is put, before the own disk has it: no page tells the copy of it.
-    let confirmed_by_another_disk = Scenario {
-        setup: Setup { link_ms: [2, 400], disk_ms: [40, 1500], ..Setup::QUIET },
-        ..scenario(
-            &[W43],
-            "RULE2",
-            &[&[Step::Copy { at: A }, acquire(1, 10, B), wait(1288), power(A, PowerDoes::OffAndRestore { marked: false })]],
-        )
-    };
+    let put_back = [Step::Copy { at: A }, acquire(1, 10, B), wait(1288), power(A, PowerDoes::OffAndRestore { marked: false })];
+    let slow = Setup { link_ms: [2, 400], disk_ms: [40, 1500], ..Setup::QUIET };
+    let confirmed_by_another_disk = Scenario { setup: slow, ..scenario(&[W43], "RULE2", &[&put_back]) };
     // The same, and the copy's owner is told of it while the own disk has it as a proposal.
-    let a_lease_told_as_a_proposal = Scenario {
-        setup: Setup { link_ms: [2, 400], disk_ms: [40, 1500], ..Setup::QUIET },
-        ..scenario(
-            &[W55],
-            "DOUBLE",
-            &[
-                &[Step::Copy { at: A }, acquire(1, 10, B), wait(1288), power(A, PowerDoes::OffAndRestore { marked: false })],
-                &[Step::Next(5), on(A), wait(1423), acquire(0, 10, A)],
-            ],
-        )
-    };
+    let told_as_a_proposal = [Step::Next(5), on(A), wait(1423), acquire(0, 10, A)];
+    let told_as_a_proposal = Scenario { setup: slow, ..scenario(&[W55], "DOUBLE", &[&put_back, &told_as_a_proposal]) };
     vec![
         confirmed_by_another_disk,
-        a_lease_told_as_a_proposal,
+        told_as_a_proposal,
         scenario(&[W42], "DOUBLE", &told_again),
         scenario(&[W2], "DOUBLE", &undone_unheard),
         scenario(&[W33], "DOUBLE", &not_confirmed),
