@@ -11,10 +11,7 @@ use twinlease::{
         beacon::{BEACON_BYTES_MAX, Beacon},
         desk::Desk,
         key::PublicKey,
-        pairing::{
-            Confirm, Confirmed, Exchange, Hello, Introduction, NAME_CHARS_MAX, PROTOCOL, Refusal, Secret, Start, Started,
-            own_rank,
-        },
+        pairing::{Exchange, Hello, Introduction, NAME_CHARS_MAX, PROTOCOL, Proof, Refusal, Secret, Start, Started, own_rank},
     },
 };
 
@@ -26,8 +23,8 @@ pub fn is_said(bytes: &[u8]) -> bool {
         serde_json::from_slice::<T>(bytes).is_ok()
     }
     let talk = reads::<Vec<Envelope>>(bytes) || Beacon::decode(bytes).is_some() || reads::<Hello>(bytes);
-    let pairing = reads::<Start>(bytes) || reads::<Started>(bytes) || reads::<Confirm>(bytes) || reads::<Refusal>(bytes);
-    talk || pairing || reads::<Record>(bytes)
+    let pairing = reads::<Start>(bytes) || reads::<Started>(bytes) || reads::<Proof>(bytes) || reads::<Refusal>(bytes);
+    talk || pairing || reads::<Introduction>(bytes) || reads::<Record>(bytes)
 }
 
 pub fn run(bytes: &[u8]) {
@@ -45,14 +42,14 @@ pub fn run(bytes: &[u8]) {
             Err(refusal) => is_sentence(&refusal),
         }
     }
-    if let Some(start) = reads_again::<Start>(bytes) {
-        ranks_agree(&start.from);
+    if let Some(other) = reads_again::<Introduction>(bytes) {
+        ranks_agree(&other);
     }
+    reads_again::<Start>(bytes);
     if let Some(started) = reads_again::<Started>(bytes) {
         finishes(&started.share, bytes);
     }
-    reads_again::<Confirm>(bytes);
-    reads_again::<Confirmed>(bytes);
+    reads_again::<Proof>(bytes);
     reads_again::<Record>(bytes);
     if let Some(refusal) = reads_again::<Refusal>(bytes) {
         is_sentence(&refusal);
@@ -75,8 +72,6 @@ fn is_sentence(refusal: &Refusal) {
 
 fn introduction() -> Introduction {
     Introduction {
-        protocol: PROTOCOL,
-        software: "0".into(),
         name: "attic".into(),
         serial: Some("100".into()),
         fixed_rank: None,
@@ -116,10 +111,11 @@ fn asked(bytes: &[u8]) {
     // Nothing is ever agreed here, so nothing is ever written.
     let mut desk = Desk::new(identity, PathBuf::from("/nonexistent"), None, None);
     desk.show_code(now).expect("not paired");
-    if let Err(refusal) = desk.start(now, peer, introduction(), bytes) {
+    if let Err(refusal) = desk.start(now, peer, bytes) {
         is_sentence(&refusal);
     }
-    let refusal = desk.confirm(now, peer, Ipv4Addr::LOCALHOST.into(), bytes).expect_err("nobody knows the code");
+    let refusal =
+        desk.confirm(now, (peer, Ipv4Addr::LOCALHOST.into()), &introduction(), bytes).expect_err("nobody knows the code");
     is_sentence(&refusal);
     assert!(desk.commit(peer).is_err() && !desk.is_paired());
 }

@@ -187,7 +187,7 @@ fn messages() -> Vec<(&'static str, String)> {
         format!("[{}]", bodies.iter().map(|body| message(body).trim_matches(['[', ']']).to_owned()).collect::<Vec<_>>().join(","))
     };
     let heartbeat = r#"{"heartbeat":{"state":"normal","forgot":null,"digest":18446744073709551615,"settings_digest":1,"number":7,"heard_number":5,"longest_mclt_ms":3600000,"longest_lease_ms":86400000,"clients_heard":12,"in_trouble":false,"unconfirmed":0}}"#;
-    let introduction = r#"{"protocol":[1,1],"software":"0.1.0","name":"attic","serial":"10000000deadbeef","fixed_rank":"second","has_leases":true,"is_blank_first":false,"link_port":8067}"#;
+    let introduction = r#"{"name":"attic","serial":"10000000deadbeef","fixed_rank":"second","has_leases":true,"is_blank_first":false,"link_port":8067}"#;
     // The base point, compressed: a share that a curve has.
     let share = format!("58{}", "66".repeat(31));
     let [of_initiator, of_responder] = ["41", "42"].map(|side| format!("{side}{share}"));
@@ -223,10 +223,11 @@ fn messages() -> Vec<(&'static str, String)> {
         ("beacon", r#"TWINLEASE {"version":1,"id":"0123456789abcdef","session":5,"port":8067,"name":"attic","paired":false,"asks":true}"#.into()),
         ("hello", r#"{"protocol":[1,1],"software":"0.1.0","session":5,"paired":true}"#.into()),
         ("hello-newer", r#"{"protocol":[2,3],"software":"9.9.9","session":5,"paired":false}"#.into()),
-        ("start-code", format!(r#"{{"method":"code","from":{introduction},"share":"{of_initiator}"}}"#)),
-        ("start-key", format!(r#"{{"method":"pair-key","from":{introduction},"share":"{of_initiator}"}}"#)),
-        ("started", format!(r#"{{"from":{introduction},"share":"{of_responder}"}}"#)),
-        ("confirm", format!(r#"{{"mac":"{key}"}}"#)),
+        ("start-code", format!(r#"{{"method":"code","share":"{of_initiator}"}}"#)),
+        ("start-key", format!(r#"{{"method":"pair-key","share":"{of_initiator}"}}"#)),
+        ("started", format!(r#"{{"share":"{of_responder}"}}"#)),
+        ("confirm", format!(r#"{{"mac":"{key}","introduction":"{key}"}}"#)),
+        ("introduction", introduction.into()),
         ("refusal", r#""same-identity""#.into()),
         ("refusal-code", r#"{"wrong-code":{"tries_left":4}}"#.into()),
         ("refusal-words", r#"{"garbage":{"why":"a\u001b[2Jb"}}"#.into()),

@@ -38,22 +38,26 @@ fn the_first_visit_leads_from_nothing_to_twins_that_serve() {
     let at_a = Browser::start(&house, Scripts::On);
     at_a.visit(Side::A, "/devices");
     assert_eq!(at_a.path(), "/claim", "nothing is shown before there is a password");
+    at_a.screenshot("first-visit-password");
     at_a.sign_in();
     assert_eq!(at_a.path(), "/welcome/found", "it goes on by itself");
     at_a.wait_until_it_says("#rivals", "10.77.0.254", A_WHILE);
     assert!(at_a.text("main").contains("10.77.0.0/24"), "{}", at_a.text("main"));
+    at_a.screenshot("first-visit-found");
     router.terminate();
     at_a.click_words("//main", "I switched it off: look again");
     at_a.wait_until_it_says("#rivals", "None answers", A_WHILE);
     at_a.click_words("//main", "Go on");
 
     assert_eq!((at_a.value("#network"), at_a.value("#router")), ("10.77.0.0/24".into(), "10.77.0.254".into()));
+    at_a.screenshot("first-visit-network");
     at_a.click_words("//main", "Give out these addresses");
     at_a.wait_for_notice("Devices in 10.77.0.0/24 get addresses from now on.");
     house.device("phone").start(&["hostname=phone"]);
     at_a.click_words("//main", "Skip this");
     at_a.click_words("//main", "Show a code");
     let code = at_a.text("main .code");
+    at_a.screenshot("first-visit-twin");
 
     let at_b = Browser::start(&house, Scripts::On);
     at_b.visit(Side::B, "/");
@@ -68,6 +72,7 @@ fn the_first_visit_leads_from_nothing_to_twins_that_serve() {
     at_a.click_words("//main", "Done there? Look");
     at_a.wait_until_it_says("main", "The twin is b", SOON);
     at_a.click_words("//main", "Go on");
+    at_a.screenshot("first-visit-done");
     at_a.click_words("//main", "To the drill");
     at_a.wait_until_it_says("#state", "Both twins healthy.", A_WHILE);
     house.twins.wait_until_together();

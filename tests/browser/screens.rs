@@ -12,10 +12,6 @@ fn pictures_of_all_pages() {
     let Some(lab) = enter("screens::pictures_of_all_pages") else { return };
     let house = House::new(&lab, "screens");
     house.furnish();
-    let before = Browser::start(&house, Scripts::On);
-    before.visit(Side::A, "/");
-    before.screenshot("first-visit");
-    drop(before);
     let browser = Browser::signed_in(&house, Scripts::On);
     let asked = std::env::var("TWINLEASE_SCREENS").unwrap_or_default();
     let asked: Vec<String> = asked.split_whitespace().map(str::to_owned).collect();

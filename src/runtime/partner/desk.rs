@@ -14,8 +14,7 @@ use super::{
     identity::Identity,
     key::{PublicKey, random},
     pairing::{
-        CODE_DIGITS, Confirm, Confirmed, Exchange, Introduction, Method, PROTOCOL, Refusal, Role, Seal, Secret, Start, Started,
-        clean, joins, own_rank,
+        CODE_DIGITS, Exchange, Introduction, Method, Proof, Refusal, Role, Seal, Secret, Start, Started, clean, joins, own_rank,
     },
     record::{self, Record, Step},
 };
@@ -75,8 +74,6 @@ struct Open {
     method: Method,
     since: Instant,
     seal: Seal,
-    own: Introduction,
-    other: Introduction,
 }
 
 impl Desk {
@@ -124,14 +121,10 @@ impl Desk {
     }
 
     /// Answers the very bytes that both sides put under their seal.
-    pub fn start(&mut self, now: Instant, peer: PublicKey, own: Introduction, body: &[u8]) -> Result<Vec<u8>, Refusal> {
+    pub fn start(&mut self, now: Instant, peer: PublicKey, body: &[u8]) -> Result<Vec<u8>, Refusal> {
         let start: Start = serde_json::from_slice(body).map_err(|error| Refusal::Garbage { why: error.to_string() })?;
         if self.is_paired() {
             return Err(Refusal::HasTwin);
-        }
-        let [low, high] = start.from.protocol;
-        if high.min(PROTOCOL[1]) < low.max(PROTOCOL[0]) {
-            return Err(Refusal::Version { theirs: PROTOCOL, software: env!("CARGO_PKG_VERSION").into() });
         }
         if let Some(left) = self.pauses.left(start.method, now) {
             return Err(Refusal::TooFast { wait_secs: left.as_secs() + 1 });
@@ -144,7 +137,7 @@ impl Desk {
             Method::PairKey => self.pair_key.clone().ok_or(Refusal::OtherPair)?,
         };
         let (exchange, share) = Exchange::respond(&secret, &peer, &self.identity.key);
-        let started = Started { from: own.clone(), share };
+        let started = Started { share };
         let answer = serde_json::to_vec(&started).map_err(|error| Refusal::Garbage { why: error.to_string() })?;
         let seal = exchange.finish(&start.share, [&peer, &self.identity.key], body, &answer)?;
         self.exchanges.retain(|_, open| now < open.since + EXCHANGE_LIFE);
@@ -154,13 +147,19 @@ impl Desk {
         {
             self.exchanges.remove(&oldest);
         }
-        self.exchanges.insert(peer, Open { method: start.method, since: now, seal, own, other: start.from });
+        self.exchanges.insert(peer, Open { method: start.method, since: now, seal });
         Ok(answer)
     }
 
-    /// The other knows the secret, or a try is gone. Afterwards this node has said yes, on its disk.
-    pub fn confirm(&mut self, now: Instant, peer: PublicKey, from: IpAddr, body: &[u8]) -> Result<Confirmed, Refusal> {
-        let confirm: Confirm = serde_json::from_slice(body).map_err(|error| Refusal::Garbage { why: error.to_string() })?;
+    /// The other knows the secret, or a try is gone. Afterwards this node has said yes, on its disk, and who it is.
+    pub fn confirm(
+        &mut self,
+        now: Instant,
+        (peer, from): (PublicKey, IpAddr),
+        own: &Introduction,
+        body: &[u8],
+    ) -> Result<Proof, Refusal> {
+        let confirm: Proof = serde_json::from_slice(body).map_err(|error| Refusal::Garbage { why: error.to_string() })?;
         // Wrong or right: each exchange is good for one guess.
         let Some(open) = self.exchanges.remove(&peer).filter(|open| now < open.since + EXCHANGE_LIFE) else {
             return Err(Refusal::Garbage { why: "this exchange was not begun, or took too long".into() });
@@ -168,7 +167,7 @@ impl Desk {
         if self.pauses.left(open.method, now).is_some() {
             return Err(Refusal::Busy);
         }
-        if !open.seal.is_mac(Role::Initiator, &confirm.mac) {
+        if !open.seal.is_proof(Role::Initiator, &confirm) {
             return Err(self.wrong(now, open.method));
         }
         match &self.record {
@@ -177,11 +176,13 @@ impl Desk {
             Some(record) if record.step == Step::Agreed => return Err(Refusal::Busy),
             Some(_) | None => {}
         }
-        let rank = own_rank((&self.identity.key, &open.own), (&peer, &open.other))?;
-        let address = (open.other.link_port != 0).then(|| SocketAddr::new(from, open.other.link_port));
-        let joins = joins(open.method, Role::Responder, &open.own, &open.other, rank);
-        self.keep(record_of(Step::Proposed, peer, (rank, joins), address, open.other))?;
-        Ok(Confirmed { mac: open.seal.mac(Role::Responder) })
+        let other = open.seal.open(Role::Initiator, &confirm)?;
+        let rank = own_rank((&self.identity.key, own), (&peer, &other))?;
+        let address = (other.link_port != 0).then(|| SocketAddr::new(from, other.link_port));
+        let joins = joins(open.method, Role::Responder, own, &other, rank);
+        let proof = open.seal.prove(Role::Responder, own)?;
+        self.keep(record_of(Step::Proposed, peer, (rank, joins), address, other))?;
+        Ok(proof)
     }
 
     /// The initiator's decision is on its disk. Said again where the answer was lost.

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::{
     dial::{self, Answer, Connection, Trouble},
     lane::{REQUEST_TIMEOUT, hello},
-    pairing::{Confirm, Confirmed, Exchange, Method, Refusal, Role, Secret, Start, Started, joins, own_rank},
+    pairing::{Exchange, Method, Proof, Refusal, Role, Secret, Start, Started, joins, own_rank},
     record::{Record, Step},
     server::{COMMIT_PATH, CONFIRM_PATH, START_PATH},
     shared::{News, Shared},
@@ -69,26 +69,27 @@ pub async fn meet(shared: &Arc<Shared>, address: SocketAddr, secret: Secret) -> 
     if peer == identity.key {
         return Err(Refusal::SameIdentity.into());
     }
-    greeting.common_version()?;
+    greeting.check_pairing()?;
     if greeting.paired {
         return Err(Refusal::HasTwin.into());
     }
-    let own = shared.introduction();
     let (exchange, share) = Exchange::initiate(&secret, &identity.key, &peer);
-    let start = to_json(&Start { method: secret.method, from: own.clone(), share })?;
+    let start = to_json(&Start { method: secret.method, share })?;
     let answer = connection.post(START_PATH, start.clone(), HeaderMap::new(), REQUEST_TIMEOUT).await?;
     let started: Started = read(&answer)?;
     let seal = exchange.finish(&started.share, [&identity.key, &peer], &start, &answer.body)?;
-    let confirm = to_json(&Confirm { mac: seal.mac(Role::Initiator) })?;
+    let own = shared.introduction();
+    let confirm = to_json(&seal.prove(Role::Initiator, &own)?)?;
     let answer = connection.post(CONFIRM_PATH, confirm, HeaderMap::new(), REQUEST_TIMEOUT).await?;
-    let confirmed: Confirmed = read(&answer)?;
-    if !seal.is_mac(Role::Responder, &confirmed.mac) {
+    let confirmed: Proof = read(&answer)?;
+    if !seal.is_proof(Role::Responder, &confirmed) {
         return Err(Refusal::Garbage { why: "the other one does not know the code or the pair key itself".into() }.into());
     }
-    let rank = own_rank((&identity.key, &own), (&peer, &started.from))?;
+    let other = seal.open(Role::Responder, &confirmed)?;
+    let rank = own_rank((&identity.key, &own), (&peer, &other))?;
     let mut desk = shared.desk.lock().await;
-    let joins = joins(secret.method, Role::Initiator, &own, &started.from, rank);
-    let record = desk.agree(peer, (rank, joins), connection.address, started.from, takes_back)?;
+    let joins = joins(secret.method, Role::Initiator, &own, &other, rank);
+    let record = desk.agree(peer, (rank, joins), connection.address, other, takes_back)?;
     shared.publish(&desk, Instant::now());
     drop(desk);
     let mut outcome = commit_over(shared, &mut connection, &record).await;

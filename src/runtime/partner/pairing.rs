@@ -2,10 +2,10 @@
 //!
 //! ```text
 //!  initiator                                   responder
-//!    │ ── start: introduction, SPAKE2 share ──►  │  asks: is a code shown, do both have a pair key?
-//!    │ ◄─ started: introduction, SPAKE2 share ── │
-//!    │ ── confirm: MAC of all that was said ──►  │  wrong → one of five tries is gone
-//!    │ ◄─ confirmed: MAC ─────────────────────── │  `Proposed` is on its disk
+//!    │ ── start: SPAKE2 share ────────────────►  │  asks: is a code shown, do both have a pair key?
+//!    │ ◄─ started: SPAKE2 share ──────────────── │
+//!    │ ── proof: MAC, sealed introduction ────►  │  wrong → one of five tries is gone
+//!    │ ◄─ proof: MAC, sealed introduction ────── │  `Proposed` is on its disk
 //!  `Agreed` is on its disk: decided              │
 //!    │ ── commit ─────────────────────────────►  │  `Paired` is on its disk
 //!    │ ◄─ 200 ────────────────────────────────── │
@@ -13,11 +13,16 @@
 //! ```
 //!
 //! The code or the pair key is never sent, and nobody who listens or answers in between can try more than one guess per
-//! exchange (SPAKE2, RFC 9382). The MACs cover both keys as TLS has proven them, and both introductions byte by byte: so
-//! whoever sat in between would have been seen. Order does not matter to safety: a node that is paired and blank answers
+//! exchange (SPAKE2, RFC 9382). The MACs cover both keys as TLS has proven them, and all that was said byte by byte: so
+//! whoever sat in between would have been seen. What a node says of itself can be read with the exchange's key alone, so a
+//! stranger who begins one learns neither its name nor its serial number. Order does not matter to safety: a node that is paired and blank answers
 //! nobody before it has pulled from its twin, and the twin answers a pull only once it is paired too.
 
-use ring::{digest, hmac};
+use ring::{
+    aead::{self, Aad, LessSafeKey, Nonce, UnboundKey},
+    error::Unspecified,
+    hkdf, hmac,
+};
 use serde::{Deserialize, Serialize};
 use spake2::{Ed25519Group, Identity as Side, Password, Spake2};
 
@@ -28,7 +33,9 @@ use crate::protocol::failover::Rank;
 /// Spoken here, the lowest and the highest. A pair is updated one node at a time, and this version and the one before it
 /// understand each other; but not where the settings have a kind of record that the older one does not know. It would be lost on
 /// its way, and the two would never agree: then both ends are raised, each goes on alone, and says which one to update.
-pub const PROTOCOL: [u32; 2] = [2, 2];
+pub const PROTOCOL: [u32; 2] = [2, 3];
+/// Since which both introductions are sealed. Before, a pairing was said otherwise.
+const PAIRING: u32 = 3;
 pub const CODE_DIGITS: usize = 6;
 /// A pair key guards every automatic pairing for as long as it stands in the file.
 pub const PAIR_KEY_CHARS_MIN: usize = 12;
@@ -55,6 +62,14 @@ impl Hello {
             return Err(Refusal::Version { theirs: self.protocol, software: clean(&self.software) });
         }
         Ok(version)
+    }
+
+    /// It is understood here, and so is how it pairs.
+    pub fn check_pairing(&self) -> Result<(), Refusal> {
+        if self.common_version()? < PAIRING {
+            return Err(Refusal::Version { theirs: self.protocol, software: clean(&self.software) });
+        }
+        Ok(())
     }
 }
 
@@ -101,11 +116,9 @@ impl Secret {
     }
 }
 
-/// What a node says of itself.
+/// What a node says of itself to one who knows the secret.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Introduction {
-    pub protocol: [u32; 2],
-    pub software: String,
     pub name: String,
     pub serial: Option<String>,
     /// The rank that it had with an earlier twin, and keeps.
@@ -121,24 +134,21 @@ pub struct Introduction {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Start {
     pub method: Method,
-    pub from: Introduction,
     pub share: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Started {
-    pub from: Introduction,
     pub share: String,
 }
 
+/// Made with the exchange's key: that its sender knows the secret, and who it is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Confirm {
+pub struct Proof {
+    /// Of `introduction` as it stands here, and of all that was said before.
     pub mac: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Confirmed {
-    pub mac: String,
+    /// An [`Introduction`], encrypted.
+    pub introduction: String,
 }
 
 /// What two that may pair have in common; the same at both, as both know the same.
@@ -197,20 +207,17 @@ impl Exchange {
         let garbage = || Refusal::Garbage { why: "the share is no point of the curve".into() };
         let share = unhex(share).filter(|share| share.len() == SHARE_BYTES).ok_or_else(garbage)?;
         let key = self.0.finish(&share).map_err(|_| garbage())?;
-        let mut transcript = digest::Context::new(&digest::SHA256);
-        for part in [b"twinlease pairing 1", &parties[0].spki()[..], &parties[1].spki(), start, started] {
-            transcript.update(&(part.len() as u64).to_be_bytes());
-            transcript.update(part);
+        let mut transcript = Vec::new();
+        for part in [b"twinlease pairing 2", &parties[0].spki()[..], &parties[1].spki(), start, started] {
+            transcript.extend_from_slice(&(part.len() as u64).to_be_bytes());
+            transcript.extend_from_slice(part);
         }
-        Ok(Seal { key: hmac::Key::new(hmac::HMAC_SHA256, &key), transcript: transcript.finish() })
+        Ok(Seal(hkdf::Salt::new(hkdf::HKDF_SHA256, &transcript).extract(&key)))
     }
 }
 
-/// What only the two can know who have said the same.
-pub struct Seal {
-    key: hmac::Key,
-    transcript: digest::Digest,
-}
+/// What only the two can make and open who know the secret and have said the same.
+pub struct Seal(hkdf::Prk);
 
 #[derive(Debug, Clone, Copy)]
 pub enum Role {
@@ -218,23 +225,56 @@ pub enum Role {
     Responder,
 }
 
+impl Role {
+    fn label(self) -> &'static [u8] {
+        match self {
+            Role::Initiator => b"initiator",
+            Role::Responder => b"responder",
+        }
+    }
+}
+
 impl Seal {
-    pub fn mac(&self, role: Role) -> String {
-        hex(hmac::sign(&self.key, &self.signed(role)).as_ref())
+    /// To be made once for each side of an exchange: its keys are good for one message.
+    pub fn prove(&self, role: Role, own: &Introduction) -> Result<Proof, Refusal> {
+        let mut bytes = serde_json::to_vec(own).map_err(|error| Refusal::Garbage { why: error.to_string() })?;
+        let failed = |_| Refusal::Garbage { why: "what this node says of itself cannot be sealed".into() };
+        let key = self.cipher(role).map_err(failed)?;
+        key.seal_in_place_append_tag(only_nonce(), Aad::empty(), &mut bytes).map_err(failed)?;
+        let mac = hmac::sign(&self.authenticator(role).map_err(failed)?, &bytes);
+        Ok(Proof { mac: hex(mac.as_ref()), introduction: hex(&bytes) })
     }
 
     /// Constant time.
-    pub fn is_mac(&self, role: Role, mac: &str) -> bool {
-        unhex(mac).is_some_and(|mac| hmac::verify(&self.key, &self.signed(role), &mac).is_ok())
+    pub fn is_proof(&self, role: Role, proof: &Proof) -> bool {
+        let (Some(mac), Some(sealed), Ok(key)) = (unhex(&proof.mac), unhex(&proof.introduction), self.authenticator(role)) else {
+            return false;
+        };
+        hmac::verify(&key, &sealed, &mac).is_ok()
     }
 
-    fn signed(&self, role: Role) -> Vec<u8> {
-        let label: &[u8] = match role {
-            Role::Initiator => b"initiator",
-            Role::Responder => b"responder",
-        };
-        [label, self.transcript.as_ref()].concat()
+    /// Who has made this proof.
+    pub fn open(&self, role: Role, proof: &Proof) -> Result<Introduction, Refusal> {
+        let unreadable = || Refusal::Garbage { why: "what the other node says of itself cannot be read".into() };
+        let mut sealed = unhex(&proof.introduction).ok_or_else(unreadable)?;
+        let key = self.cipher(role).map_err(|_| unreadable())?;
+        let bytes = key.open_in_place(only_nonce(), Aad::empty(), &mut sealed).map_err(|_| unreadable())?;
+        serde_json::from_slice(bytes).map_err(|error| Refusal::Garbage { why: error.to_string() })
     }
+
+    fn authenticator(&self, role: Role) -> Result<hmac::Key, Unspecified> {
+        Ok(self.0.expand(&[b"mac ", role.label()], hmac::HMAC_SHA256)?.into())
+    }
+
+    fn cipher(&self, role: Role) -> Result<LessSafeKey, Unspecified> {
+        let key: UnboundKey = self.0.expand(&[b"introduction ", role.label()], &aead::CHACHA20_POLY1305)?.into();
+        Ok(LessSafeKey::new(key))
+    }
+}
+
+/// Each key encrypts one message.
+fn only_nonce() -> Nonce {
+    Nonce::assume_unique_for_key([0; aead::NONCE_LEN])
 }
 
 fn password(secret: &Secret) -> Password {
@@ -264,8 +304,6 @@ mod tests {
 
     fn introduction(serial: Option<&str>, fixed_rank: Option<Rank>, has_leases: bool) -> Introduction {
         Introduction {
-            protocol: PROTOCOL,
-            software: "0".into(),
             name: "n".into(),
             serial: serial.map(str::to_owned),
             fixed_rank,
@@ -349,14 +387,38 @@ mod tests {
 
     #[test]
     fn only_the_same_code_and_the_same_words_make_the_same_seal() {
+        let own = introduction(Some("100"), None, false);
+        let prove = |seal: &Seal, role| seal.prove(role, &own).expect("sealed");
         let (here, there) = exchange(["123456", "123 456"], |_| {});
-        assert!(there.is_mac(Role::Initiator, &here.mac(Role::Initiator)));
-        assert!(here.is_mac(Role::Responder, &there.mac(Role::Responder)));
-        assert!(!here.is_mac(Role::Responder, &here.mac(Role::Initiator)), "no side can send back what it has heard");
+        let proof = prove(&here, Role::Initiator);
+        assert!(there.is_proof(Role::Initiator, &proof));
+        assert_eq!(there.open(Role::Initiator, &proof), Ok(own.clone()));
+        assert!(here.is_proof(Role::Responder, &prove(&there, Role::Responder)));
+        assert!(!here.is_proof(Role::Responder, &proof), "no side can send back what it has heard");
+        assert!(here.open(Role::Responder, &proof).is_err());
         let (here, there) = exchange(["123456", "123457"], |_| {});
-        assert!(!there.is_mac(Role::Initiator, &here.mac(Role::Initiator)));
+        let proof = prove(&here, Role::Initiator);
+        assert!(!there.is_proof(Role::Initiator, &proof) && there.open(Role::Initiator, &proof).is_err());
         let (here, there) = exchange(["123456", "123456"], |heard| heard[0] ^= 1);
-        assert!(!there.is_mac(Role::Initiator, &here.mac(Role::Initiator)));
+        assert!(!there.is_proof(Role::Initiator, &prove(&here, Role::Initiator)));
+    }
+
+    #[test]
+    fn an_introduction_is_read_by_nobody_else_and_as_it_was_sent() {
+        let (here, there) = exchange(["123456", "123456"], |_| {});
+        let own = introduction(Some("100"), None, false);
+        let proof = here.prove(Role::Initiator, &own).expect("sealed");
+        let sealed = unhex(&proof.introduction).expect("hex");
+        let plain = serde_json::to_vec(&own).expect("json");
+        assert!(!sealed.windows(8).any(|part| plain.windows(8).any(|words| words == part)), "nothing of it is in the clear");
+        for at in 0..sealed.len() {
+            let mut changed = sealed.clone();
+            changed[at] ^= 1;
+            let changed = Proof { introduction: hex(&changed), ..proof.clone() };
+            assert!(!there.is_proof(Role::Initiator, &changed) && there.open(Role::Initiator, &changed).is_err());
+        }
+        let without = Proof { introduction: String::new(), ..proof };
+        assert!(!there.is_proof(Role::Initiator, &without) && there.open(Role::Initiator, &without).is_err());
     }
 
     #[test]
@@ -400,6 +462,9 @@ mod tests {
         let [low, high] = PROTOCOL;
         assert_eq!(hello([low, high + 2]).common_version(), Ok(high));
         assert_eq!(hello([low - 1, low]).common_version(), Ok(low));
+        assert_eq!(hello([low, high]).check_pairing(), Ok(()));
+        let refused = hello([low, PAIRING - 1]).check_pairing().expect_err("pairs otherwise").to_string();
+        assert!(refused.ends_with("Update the other one."), "{refused}");
         let refused = hello([high + 1, high + 2]).common_version().expect_err("too new").to_string();
         let versions = format!("version {} to {}", high + 1, high + 2);
         assert!(refused.contains(&versions) && refused.ends_with("Update this one."), "{refused}");

@@ -295,17 +295,17 @@ async fn start(State(caller): State<Caller>, body: Body) -> Result<Vec<u8>, Refu
     if caller.peer == shared.identity.key {
         return Err(Refusal::SameIdentity);
     }
-    let answer = desk.start(now, caller.peer, shared.introduction(), &body);
+    let answer = desk.start(now, caller.peer, &body);
     shared.publish(&desk, now);
     answer
 }
 
-async fn confirm(State(caller): State<Caller>, body: Body) -> Result<Json<super::pairing::Confirmed>, Refusal> {
+async fn confirm(State(caller): State<Caller>, body: Body) -> Result<Json<super::pairing::Proof>, Refusal> {
     let body = pairing_body(body).await?;
     let shared = &caller.shared;
     let now = Instant::now();
     let mut desk = shared.desk.lock().await;
-    let answer = desk.confirm(now, caller.peer, caller.from.ip(), &body);
+    let answer = desk.confirm(now, (caller.peer, caller.from.ip()), &shared.introduction(), &body);
     shared.publish(&desk, now);
     if let Err(refusal) = &answer {
         let from = caller.from.ip();

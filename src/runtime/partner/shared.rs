@@ -176,8 +176,6 @@ impl Shared {
     pub fn introduction(&self) -> Introduction {
         let standing = self.standing.borrow();
         Introduction {
-            protocol: PROTOCOL,
-            software: env!("CARGO_PKG_VERSION").into(),
             name: standing.name.clone(),
             serial: self.identity.serial.clone(),
             fixed_rank: standing.fixed_rank,

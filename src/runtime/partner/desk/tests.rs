@@ -1,19 +1,10 @@
 use super::*;
-use crate::runtime::partner::{pairing::PROTOCOL, scratch::Scratch};
+use crate::runtime::partner::scratch::Scratch;
 
 const FROM: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 2));
 
 fn introduction(name: &str) -> Introduction {
-    Introduction {
-        protocol: PROTOCOL,
-        software: "0".into(),
-        name: name.into(),
-        serial: None,
-        fixed_rank: None,
-        has_leases: false,
-        is_blank_first: true,
-        link_port: 8067,
-    }
+    Introduction { name: name.into(), serial: None, fixed_rank: None, has_leases: false, is_blank_first: true, link_port: 8067 }
 }
 
 fn desk(data: &Scratch) -> Desk {
@@ -27,15 +18,20 @@ fn begin(desk: &mut Desk, now: Instant, peer: &Identity, code: &str) -> Result<S
 
 fn begin_with(desk: &mut Desk, now: Instant, peer: &Identity, secret: Secret) -> Result<Seal, Refusal> {
     let (exchange, share) = Exchange::initiate(&secret, &peer.key, &desk.identity.key);
-    let start = serde_json::to_vec(&Start { method: secret.method, from: introduction("peer"), share }).expect("json");
-    let answer = desk.start(now, peer.key, introduction("desk"), &start)?;
+    let start = serde_json::to_vec(&Start { method: secret.method, share }).expect("json");
+    let answer = desk.start(now, peer.key, &start)?;
     let started: Started = serde_json::from_slice(&answer).expect("json");
     exchange.finish(&started.share, [&peer.key, &desk.identity.key], &start, &answer)
 }
 
-fn confirm(desk: &mut Desk, now: Instant, peer: &Identity, seal: &Seal) -> Result<Confirmed, Refusal> {
-    let body = serde_json::to_vec(&Confirm { mac: seal.mac(Role::Initiator) }).expect("json");
-    desk.confirm(now, peer.key, FROM, &body)
+fn confirm(desk: &mut Desk, now: Instant, peer: &Identity, seal: &Seal) -> Result<Proof, Refusal> {
+    let proof = seal.prove(Role::Initiator, &introduction("peer"))?;
+    desk.confirm(now, (peer.key, FROM), &introduction("desk"), &serde_json::to_vec(&proof).expect("json"))
+}
+
+/// With a proof that is none.
+fn guess(desk: &mut Desk, now: Instant, peer: &Identity) -> Result<Proof, Refusal> {
+    desk.confirm(now, (peer.key, FROM), &introduction("desk"), br#"{"mac":"00","introduction":""}"#)
 }
 
 #[test]
@@ -59,7 +55,7 @@ fn an_exchange_is_good_for_one_guess_and_a_few_seconds() {
     let (mut desk, peer) = (desk(&data), Identity::generate(None));
     let code = desk.show_code(now).expect("a code").digits;
     let seal = begin(&mut desk, now, &peer, &code).expect("begun");
-    let wrong = desk.confirm(now, peer.key, FROM, b"{\"mac\":\"00\"}");
+    let wrong = guess(&mut desk, now, &peer);
     assert_eq!(wrong, Err(Refusal::WrongCode { tries_left: 4 }));
     assert!(matches!(confirm(&mut desk, now, &peer, &seal), Err(Refusal::Garbage { .. })), "the right word comes too late");
     let seal = begin(&mut desk, now, &peer, &code).expect("begun");
@@ -78,7 +74,7 @@ fn wrong_tries_count_for_all_strangers_together_and_end_in_a_pause() {
     for left in (0..TRIES).rev() {
         let peer = Identity::generate(None);
         begin(&mut desk, now, &peer, &first.digits).expect("begun");
-        assert_eq!(desk.confirm(now, peer.key, FROM, b"{\"mac\":\"\"}"), Err(Refusal::WrongCode { tries_left: left }));
+        assert_eq!(guess(&mut desk, now, &peer), Err(Refusal::WrongCode { tries_left: left }));
     }
     let peer = Identity::generate(None);
     assert!(matches!(begin(&mut desk, now, &peer, &first.digits), Err(Refusal::TooFast { .. })));
@@ -172,7 +168,7 @@ fn guesses_at_the_pair_key_hold_back_guesses_at_it_and_no_code() {
     let code = desk.show_code(now).expect("a code").digits;
     let typed = begin(&mut desk, now, &peer, &code).expect("begun");
     begin_with(&mut desk, now, &stranger, key("wrong horse battery")).expect("begun");
-    assert_eq!(desk.confirm(now, stranger.key, FROM, b"{\"mac\":\"\"}"), Err(Refusal::OtherPair));
+    assert_eq!(guess(&mut desk, now, &stranger), Err(Refusal::OtherPair));
     let again = begin_with(&mut desk, now, &stranger, key("another horse battery"));
     assert!(matches!(again, Err(Refusal::TooFast { .. })), "one guess for each pause");
     begin(&mut desk, now, &Identity::generate(None), &code).expect("the code is not held back");

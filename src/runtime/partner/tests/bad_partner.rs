@@ -125,7 +125,7 @@ async fn one_whose_answers_never_end_is_cut_off() {
 
 #[tokio::test]
 async fn one_of_a_version_too_far_is_told_to_be_updated() {
-    with(|_| hello([PROTOCOL[1] + 1, 9]), "speaks version 3 to 9 of the link (twinlease 9.9)").await;
+    with(|_| hello([PROTOCOL[1] + 1, 9]), &format!("speaks version {} to 9 of the link (twinlease 9.9)", PROTOCOL[1] + 1)).await;
 }
 
 #[tokio::test]

@@ -16,7 +16,9 @@ use tokio_rustls::{TlsAcceptor, TlsConnector};
 use super::*;
 use crate::runtime::partner::{
     dial::{self, Trouble},
+    key::hex,
     lane::{HELLO_PATH, MESSAGES_PATH, REQUEST_TIMEOUT},
+    pairing::{Exchange, Hello, Introduction, Method, PROTOCOL, Role, Secret, Start, Started},
     server::{CONFIRM_PATH, START_PATH},
     tls::{self, Expect},
 };
@@ -112,6 +114,75 @@ async fn before_a_pairing_only_a_pairing_can_be_asked_for() {
     let answer = connection.post(START_PATH, long, HeaderMap::new(), REQUEST_TIMEOUT).await.expect("an answer");
     assert_eq!(answer.status, 409);
     assert!(node.inbound.try_recv().is_err());
+}
+
+const NAME: &str = "behind-the-wardrobe";
+const SERIAL: &str = "10000000deadbeef";
+
+/// Neither what it is called nor which box it is.
+fn says_nothing_of_itself(said: &[u8]) {
+    let said = String::from_utf8_lossy(said);
+    for words in [NAME, SERIAL] {
+        assert!(!said.contains(words) && !said.contains(&hex(words.as_bytes())), "{words} in {said}");
+    }
+}
+
+#[tokio::test]
+async fn who_begins_a_pairing_and_does_not_know_the_code_learns_nothing() {
+    let node = Node::start_in(Scratch::new("a"), Identity::generate(Some(SERIAL.into())), NAME, |_| {});
+    let code = node.link.handle().show_code().await.expect("a code").digits;
+    let stranger = Identity::generate(None);
+    let config = tls::client_config(&stranger, Expect::Anyone);
+    let mut connection = dial::dial(&config, &[node.address().await]).await.expect("anyone may ask to pair");
+    let guess = Secret::code(if code == "123456" { "654321" } else { "123456" }).expect("six digits");
+    let (exchange, share) = Exchange::initiate(&guess, &stranger.key, &node.identity.key);
+    let start = serde_json::to_vec(&Start { method: Method::Code, share }).expect("json");
+    let post = connection.post(START_PATH, start.clone(), HeaderMap::new(), REQUEST_TIMEOUT).await;
+    let answer = post.expect("an answer");
+    says_nothing_of_itself(&answer.body);
+    let started: Started = serde_json::from_slice(&answer.body).expect("begun");
+    let parties = [&stranger.key, &node.identity.key];
+    let seal = exchange.finish(&started.share, parties, &start, &answer.body).expect("a share");
+    let own =
+        Introduction { name: "s".into(), serial: None, fixed_rank: None, has_leases: false, is_blank_first: true, link_port: 1 };
+    let proof = serde_json::to_vec(&seal.prove(Role::Initiator, &own).expect("sealed")).expect("json");
+    let answer = connection.post(CONFIRM_PATH, proof, HeaderMap::new(), REQUEST_TIMEOUT).await.expect("an answer");
+    assert_eq!(answer.status, 409);
+    says_nothing_of_itself(&answer.body);
+}
+
+#[tokio::test]
+async fn who_is_taken_for_the_other_one_and_does_not_know_the_code_learns_nothing() {
+    let node = Node::start_in(Scratch::new("a"), Identity::generate(Some(SERIAL.into())), NAME, |_| {});
+    let (stranger, of_node) = (Identity::generate(None), node.identity.key);
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a socket");
+    let address = listener.local_addr().expect("bound");
+    let answers = async move {
+        let (tcp, _) = listener.accept().await.expect("called");
+        let mut stream =
+            TlsAcceptor::from(tls::server_config(&stranger, Expect::Anyone)).accept(tcp).await.expect("it calls anybody");
+        let (_, share) = Exchange::respond(&Secret::code("123456").expect("six digits"), &of_node, &stranger.key);
+        let hello = Hello { protocol: PROTOCOL, software: "9.9".into(), session: 1, paired: false };
+        let hello = serde_json::to_string(&hello).expect("json");
+        let started = serde_json::to_string(&Started { share }).expect("json");
+        let (mut heard, mut buffer) = (Vec::new(), vec![0; 16 << 10]);
+        for (path, body) in [(HELLO_PATH, hello), (START_PATH, started), (CONFIRM_PATH, "{}".into())] {
+            let is_asked =
+                |heard: &[u8]| String::from_utf8_lossy(heard).contains(path) && (path == HELLO_PATH || heard.ends_with(b"}"));
+            while !is_asked(&heard) {
+                let length = stream.read(&mut buffer).await.expect("it asks");
+                heard.extend_from_slice(&buffer[..length]);
+            }
+            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            stream.write_all(answer.as_bytes()).await.expect("answered");
+        }
+        heard
+    };
+    let handle = node.link.handle();
+    let both = async { tokio::join!(handle.enter_code("654321", Some(address)), answers) };
+    let (entered, heard) = timeout(PATIENCE, both).await.expect("it ends");
+    assert!(entered.is_err());
+    says_nothing_of_itself(&heard);
 }
 
 #[tokio::test]
