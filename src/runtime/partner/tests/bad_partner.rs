@@ -44,7 +44,7 @@ async fn talk(mut stream: TlsStream<TcpStream>, answer: fn(&str) -> Option<Strin
     }
 }
 
-fn http(status: &str, body: &str) -> Option<String> {
+pub(super) fn http(status: &str, body: &str) -> Option<String> {
     Some(format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n\r\n{body}", body.len()))
 }
 

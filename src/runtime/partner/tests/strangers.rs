@@ -173,7 +173,7 @@ async fn who_is_taken_for_the_other_one_and_does_not_know_the_code_learns_nothin
                 let length = stream.read(&mut buffer).await.expect("it asks");
                 heard.extend_from_slice(&buffer[..length]);
             }
-            let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+            let answer = bad_partner::http("200 OK", &body).expect("it answers");
             stream.write_all(answer.as_bytes()).await.expect("answered");
         }
         heard
