@@ -28,6 +28,8 @@
 //!   or that still waits for its disk, may be of an address that the twin knows to be another's.
 //! - Rule 4: a proposal that the partner has confirmed is told as a lease in a page, also while the disk here still has it as a proposal: the
 //!   partner may have lost its own word of it since, and would take the address for free.
+//! - Rule 4: what the owner has confirmed the partner may have undone, where the word was not heard. While the owner's disk takes nothing, it
+//!   tells a client that asks as after a start only what the partner has settled since; it could not write down what it hears of it.
 //! - Rule 7: of one client's lease the later expiry stands, in whichever generation: one that was raised (rule 12) may meet a renewal.
 //! - Rule 5: what was given up and then told by its owner as a lease that goes on is not denied to its client, who is left to the owner.
 //! - Rule 10: who starts, hears that it was counted as down, and then nothing more, counts the twin as down no longer: else it would be silent,

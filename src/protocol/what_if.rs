@@ -50,12 +50,7 @@ impl Node {
         let client = self.identify(now, &message, None, steps).client;
         let choice = self.would_choose(now, &message, &client, &subnets, steps)?;
         let subnet = self.plan.subnet_of(choice.address).ok_or(Silence::NoSubnet)?;
-        if choice.is_new
-            && let Some(why) = self.disk_trouble(now)
-        {
-            return Err(Silence::DiskTrouble { why });
-        }
-        let secs = self.lease_secs(&message, subnet, steps);
+        let secs = self.offered_secs(now, &message, &client, choice.address, subnet, steps)?;
         Ok(Offer { address: choice.address, secs, has_it: !choice.is_new })
     }
 

@@ -7,7 +7,7 @@ use twinlease::protocol::{
 };
 
 use super::{
-    net::{ALICE, BOB, CAROL, HOME, Net, STRANGER, ip},
+    net::{ALICE, BOB, CAROL, Disk, HOME, Net, STRANGER, ip},
     packet::Mac,
 };
 
@@ -52,6 +52,18 @@ fn a_full_pool_is_foreseen() {
     assert!(matches!(foreseen.outcome, Err(Silence::PoolFull { size: 1, .. })), "{foreseen:?}");
     net.discover(BOB).expect_silence();
     assert!(ask(&net, ALICE).outcome.is_ok_and(|offer| offer.has_it));
+}
+
+#[test]
+fn what_a_full_disk_leaves_is_foreseen() {
+    let mut net = Net::home();
+    let held = net.lease(ALICE);
+    net.disk = Disk::Full;
+    net.at(3600).renew(ALICE, held).expect_ack(held);
+    let offer = ask(&net, ALICE).outcome.expect("its lease is on disk");
+    assert_eq!(offer.secs, net.discover(ALICE).expect_offer(held).lease_secs(), "what is left of it");
+    assert!(matches!(ask(&net, BOB).outcome, Err(Silence::DiskTrouble { .. })));
+    net.discover(BOB).expect_silence();
 }
 
 #[test]

@@ -99,6 +99,8 @@ pub enum Rule {
     W54 = 54,
     /// What the partner has confirmed is told as a mere proposal to a partner that may have lost its word of it (rule 4).
     W55 = 55,
+    /// What was confirmed to the partner, who may have undone it unheard, is told again from memory while the disk takes nothing (rule 4).
+    W56 = 56,
 }
 
 /// Whether this rule is broken now: never, outside of tests.

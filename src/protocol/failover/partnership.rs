@@ -125,6 +125,8 @@ pub struct Partnership {
     /// The digests differ, though nothing is under way, since then.
     pub mismatch_since: Option<Time>,
     pub repairs: u64,
+    /// Up to this number of the partner's, what it proposed and undid again is known here to be undone.
+    pub settled_number: u64,
     /// What is on disk of the partner's number, or on its way there.
     pub stored_partner_number: u64,
     pub memory_stored: Time,
@@ -229,6 +231,19 @@ impl Partnership {
             && self.has_trouble
             && self.partner.as_ref().is_some_and(|partner| partner.knows_trouble == Some(self.troubles));
         is_known || self.state == State::PartnerDown && self.on_disk.partner_down.is_some() || is_loose(Rule::W42)
+    }
+
+    /// This node has confirmed it as the owner, and the partner may not have heard that, and have undone it since (rule 4).
+    pub fn may_be_undone(&self, record: &Binding) -> bool {
+        let number = record.version.of(self.me().other());
+        self.owns(record.address) && number > self.settled_number && !is_loose(Rule::W56)
+    }
+
+    /// The partner waits for no word of this node's: what it has proposed up to this number it has made firm, or this node knows better.
+    pub fn note_settled(&mut self, heartbeat: &Heartbeat) {
+        if heartbeat.state == State::Normal && heartbeat.unconfirmed == 0 {
+            self.settled_number = self.settled_number.max(heartbeat.number);
+        }
     }
 
     /// A disk was lost so lately that what it had renewed, and only it, may still be in force.

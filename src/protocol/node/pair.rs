@@ -148,6 +148,7 @@ impl Node {
             may_serve_alone: None,
             mismatch_since: None,
             repairs: 0,
+            settled_number: 0,
             memory_stored: now,
             sweep_due: now,
             disk_was_slow: None,
@@ -180,7 +181,7 @@ impl Node {
         (twin.partner_session, twin.partner, twin.last_heard, twin.pulled, twin.pull) = (None, None, None, None, None);
         twin.acked.clear();
         // The numbers that the former one told are not the numbers of this one.
-        twin.memory.partner_number = 0;
+        (twin.memory.partner_number, twin.settled_number) = (0, 0);
         twin.memory.doubt = Doubt::None;
         self.renumber_settings(now, out);
         self.store_memory(now, out);
@@ -266,6 +267,7 @@ impl Node {
             (twin.partner_heard_moved, twin.unheard_since) = (now, None);
         }
         twin.memory.partner_number = twin.memory.partner_number.max(heartbeat.number);
+        twin.note_settled(&heartbeat);
         let before = (twin.memory.longest_mclt, twin.memory.longest_lease, twin.memory.partner_mclt, twin.memory.partner_lease);
         let (mclt, lease) = (Duration::from_millis(heartbeat.longest_mclt_ms), Duration::from_millis(heartbeat.longest_lease_ms));
         (twin.memory.partner_mclt, twin.memory.partner_lease) = (mclt, lease);

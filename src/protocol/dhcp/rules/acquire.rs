@@ -92,16 +92,9 @@ impl Node {
                 }
             }
         }
-        let secs = match self.disk_trouble(now) {
-            None => self.lease_secs(&request.message, subnet, &mut request.steps),
-            Some(why) => {
-                let secs = self.durable_secs(now, address);
-                if secs == 0 {
-                    return self.silent(now, request, asked, Silence::DiskTrouble { why }, out);
-                }
-                request.steps.push(Step::DiskTrouble { why });
-                secs
-            }
+        let secs = match self.offered_secs(now, &request.message, &client, address, subnet, &mut request.steps) {
+            Ok(secs) => secs,
+            Err(why) => return self.silent(now, request, asked, why, out),
         };
         let wants_rapid = self.plan.settings.server.rapid_commit && request.message.options.get(code::RAPID_COMMIT).is_some();
         if wants_rapid && self.disk_trouble(now).is_none() {
@@ -373,11 +366,8 @@ impl Node {
     pub(in crate::protocol) fn answer_from_memory(&mut self, now: Time, ack: ParkedAck, out: &mut Vec<Action>) {
         let ParkedAck { mut request, asked, client, address, .. } = ack;
         let why = self.disk_trouble(now).unwrap_or_default();
-        let holds =
-            self.table.get(address).is_some_and(|b| b.client == client && b.state == BindingState::Leased && b.is_held(now));
-        let secs = self.durable_secs(now, address);
-        let may_tell = holds && secs > 0 && asked != Asked::Bootp && self.may_tell_again(now, asked);
-        let subnet = self.plan.subnet_of(address).filter(|_| may_tell);
+        let secs = self.secs_from_memory(now, asked, &client, address);
+        let subnet = self.plan.subnet_of(address).filter(|_| secs > 0 && asked != Asked::Bootp);
         let Some(subnet) = subnet else { return self.silent(now, request, asked, Silence::DiskTrouble { why }, out) };
         request.steps.push(Step::DiskTrouble { why });
         let reply = self.lease_reply(&mut request, MessageType::Ack, address, subnet, secs);
@@ -385,13 +375,35 @@ impl Node {
         self.conclude(now, request, asked, Outcome::AckedWhatIsDurable { address, secs }, out);
     }
 
-    /// Whole seconds left of what was promised. None where the machine was off for nobody knows how long: what is
-    /// counted from the record now, the confirmed clock may take off it later.
-    fn durable_secs(&self, now: Time, address: Ipv4Addr) -> u32 {
-        match self.table.get(address) {
-            Some(binding) if binding.expiry == Time::NEVER => self.cut_to_limit(now, address, u32::MAX),
-            Some(binding) if self.sleep_is_unknown && binding.epoch < self.epoch => 0,
-            Some(binding) => self.cut_to_limit(now, address, secs_until(now, binding.expiry)),
+    /// In whole seconds. While the disk takes nothing, only what could be confirmed then.
+    pub(in crate::protocol) fn offered_secs(
+        &self,
+        now: Time,
+        message: &Message,
+        client: &ClientId,
+        address: Ipv4Addr,
+        subnet: usize,
+        steps: &mut Vec<Step>,
+    ) -> Result<u32, Silence> {
+        let Some(why) = self.disk_trouble(now) else { return Ok(self.lease_secs(message, subnet, steps)) };
+        match self.secs_from_memory(now, Asked::Discover, client, address) {
+            0 => Err(Silence::DiskTrouble { why }),
+            secs => {
+                steps.push(Step::DiskTrouble { why });
+                Ok(secs)
+            }
+        }
+    }
+
+    /// For how long this client may be told again what is durable, in whole seconds.
+    fn secs_from_memory(&self, now: Time, asked: Asked, client: &ClientId, address: Ipv4Addr) -> u32 {
+        let is_its = |b: &&Binding| b.client == *client && b.state == BindingState::Leased && b.is_held(now);
+        let record = self.table.get(address).filter(is_its);
+        match record.filter(|record| self.may_tell_again(now, asked, record)) {
+            Some(record) if record.expiry == Time::NEVER => self.cut_to_limit(now, address, u32::MAX),
+            // For how long the machine was off is unknown: what is counted from the record now, the confirmed clock may take off it later.
+            Some(record) if self.sleep_is_unknown && record.epoch < self.epoch => 0,
+            Some(record) => self.cut_to_limit(now, address, secs_until(now, record.expiry)),
             None => 0,
         }
     }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::Node;
-use crate::protocol::{explain::Asked, time::Time};
+use crate::protocol::{explain::Asked, lease::Binding, time::Time};
 
 /// A commit that takes so long costs clients a wait that the twin can spare them.
 const SLOW: Duration = Duration::from_secs(1);
@@ -34,12 +34,12 @@ impl Node {
     }
 
     /// While the disk takes nothing: whether this client is told again what is durable.
-    pub(in crate::protocol) fn may_tell_again(&self, now: Time, asked: Asked) -> bool {
+    pub(in crate::protocol) fn may_tell_again(&self, now: Time, asked: Asked, record: &Binding) -> bool {
         let Some(twin) = &self.twin else { return true };
         match asked {
-            // It has not released what it prolongs.
+            // It has not released what it prolongs, and was told of it.
             Asked::Renew | Asked::Rebind => true,
-            _ => twin.may_promise_from_memory(now),
+            _ => twin.may_promise_from_memory(now) && !twin.may_be_undone(record),
         }
     }
 

@@ -129,6 +129,14 @@ fn proposals() -> Vec<Scenario> {
         &FLOW,
         &[on(A), wait(8000), acquire(2, 10, A), wait(400)],
     ];
+    // Confirmed by the owner, who is not heard, and undone. The owner does not hear that either, and its disk takes nothing now.
+    let undone_unheard_of = [
+        &[link(B, Kinds::ACK, LinkDoes::Cut), acquire(1, 11, A), wait(20), disk(B, DiskDoes::Stall)][..],
+        &[link(A, Kinds::UPDATE, LinkDoes::Cut), acquire(3, 10, B), wait(250), disk(B, DiskDoes::Fail), wait(600)],
+        &[acquire(1, 11, B), wait(50), disk(B, DiskDoes::Heal), disk(B, DiskDoes::Flow)],
+        &FLOW,
+        &[wait(3000), acquire(2, 11, B), wait(400)],
+    ];
     // Confirmed by a disk in whose place an older copy is put, before the own disk has it: no page tells the copy of it.
     let put_back = [Step::Copy { at: A }, acquire(1, 10, B), wait(1288), power(A, PowerDoes::OffAndRestore { marked: false })];
     let slow = Setup { link_ms: [2, 400], disk_ms: [40, 1500], ..Setup::QUIET };
@@ -140,6 +148,7 @@ fn proposals() -> Vec<Scenario> {
         confirmed_by_another_disk,
         told_as_a_proposal,
         scenario(&[W42], "DOUBLE", &told_again),
+        scenario(&[W56], "DOUBLE", &undone_unheard_of),
         scenario(&[W2], "DOUBLE", &undone_unheard),
         scenario(&[W33], "DOUBLE", &not_confirmed),
         scenario(&[W30], "DOUBLE", &told_too_early),
