@@ -26,6 +26,7 @@
 //! - Rule 12: one that was sent to serve without having learned what it forgot counts the twin as down, and tells it so: the twin is silent
 //!   until it has pulled. And it lets the twin pull only when it has itself learned what that one knows: a lease that it gives meanwhile,
 //!   or that still waits for its disk, may be of an address that the twin knows to be another's.
+//!   What it gives when all that it forgot has run out stands against what the twin knows, also where that one is the owner.
 //! - Rule 4: a proposal that the partner has confirmed is told as a lease in a page, also while the disk here still has it as a proposal: the
 //!   partner may have lost its own word of it since, and would take the address for free.
 //! - Rule 4: what the owner has confirmed the partner may have undone, where the word was not heard. While the owner's disk takes nothing, it

@@ -114,12 +114,14 @@ impl Node {
         if let Some(mine) = mine.as_mut().filter(|_| ageing_is_due) {
             mine.epoch = self.epoch;
         }
-        let (me, has_forgotten) = (twin.me(), twin.memory.served_unknowing);
+        let (me, has_forgotten, is_partners) = (twin.me(), twin.memory.served_unknowing, !twin.owns(address));
         let is_behind = |mine: &Binding| {
             let is_promise = mine.state == BindingState::Leased && mine.is_held(now);
             // A disk that is lost for the second time begins with the same numbers again.
-            let is_covered = mine.generation == theirs.generation && mine.version.of(me) <= theirs.version.of(me);
-            let is_older = mine.generation < theirs.generation || is_covered && *mine != theirs && !is_loose(Rule::W48);
+            // Or it was given here, and the owner does not know that yet: of two such the owner's would stand.
+            let is_covered = mine.version.of(me) <= theirs.version.of(me) || is_partners && mine.client != theirs.client;
+            let is_one_tenancy = mine.generation == theirs.generation && *mine != theirs && !is_loose(Rule::W48);
+            let is_older = mine.generation < theirs.generation || is_one_tenancy && is_covered;
             // All that the twin promised had run out when it was off for so long, though it may not know for how long it was.
             let has_ended =
                 !theirs.is_held(now) || !is_loose(Rule::W48) && (mine.client != theirs.client || mine.expiry > theirs.expiry);
