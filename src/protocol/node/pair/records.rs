@@ -114,7 +114,9 @@ impl Node {
         if let Some(mine) = mine.as_mut().filter(|_| ageing_is_due) {
             mine.epoch = self.epoch;
         }
-        let (me, has_forgotten, is_partners) = (twin.me(), twin.memory.served_unknowing, !twin.owns(address));
+        // One that is silent was counted as down for long enough: what it gave before has ended.
+        let has_forgotten = twin.memory.served_unknowing && twin.is_serving();
+        let (me, is_partners) = (twin.me(), !twin.owns(address));
         let is_behind = |mine: &Binding| {
             let is_promise = mine.state == BindingState::Leased && mine.is_held(now);
             // A disk that is lost for the second time begins with the same numbers again.

@@ -417,14 +417,17 @@ fn twice_lost() -> Vec<Scenario> {
         &[wait(12_000), client(1, Does::Reboot, A), wait(400), acquire(2, 11, B), wait(400)],
     ];
     // Sent to serve one after the other: what the first gave has run out, and the owner of the address has it on record still.
-    let one_after_the_other = [
-        &knows_another[..],
-        &[on(A), wait(5), link(B, Kinds::ALL, LinkDoes::Cut), wait(12_000), acquire(2, 11, B), wait(1000)],
-        &[power(B, PowerDoes::Off), twin(A, TwinCommand::Serve), wait(187_000), acquire(1, 11, A), wait(400)],
-        &[link(B, Kinds::ALL, LinkDoes::Flow), on(B), wait(20_000), acquire(3, 11, B), wait(400)],
-    ];
+    let one_after_the_other = |clock: Clock| {
+        let first = [on(A), wait(5), link(B, Kinds::ALL, LinkDoes::Cut), wait(12_000), acquire(2, 11, B), wait(1000)];
+        let second = [power(B, PowerDoes::Off), twin(A, TwinCommand::Serve), wait(187_000), acquire(1, 11, A), wait(8)];
+        let both =
+            [link(B, Kinds::ALL, LinkDoes::Flow), power(B, PowerDoes::On(clock)), wait(20_000), acquire(2, 11, B), wait(400)];
+        [&knows_another[..], &first, &second, &both].concat()
+    };
     vec![
-        scenario(&[W48], "DOUBLE", &one_after_the_other),
+        scenario(&[W48], "DOUBLE", &[&one_after_the_other(Clock::Right)]),
+        // By its own clock, what the first gave goes on.
+        scenario(&[W48], "DOUBLE", &[&one_after_the_other(Clock::Ahead)]),
         scenario(&[W53], "DOUBLE", &waits_for_the_disk),
         scenario(&[W54], "DOUBLE", &seen_for_a_moment),
         scenario(&[W45], "DOUBLE", &give_up_refused),
