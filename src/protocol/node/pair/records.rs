@@ -114,9 +114,9 @@ impl Node {
         if let Some(mine) = mine.as_mut().filter(|_| ageing_is_due) {
             mine.epoch = self.epoch;
         }
-        // One that is silent was counted as down for long enough: what it gave before has ended.
-        let has_forgotten = twin.memory.served_unknowing && twin.is_serving();
-        let (me, is_partners) = (twin.me(), !twin.owns(address));
+        let (me, has_forgotten, is_partners) = (twin.me(), twin.memory.served_unknowing, !twin.owns(address));
+        // The twin has waited for what was given here, and may have given it since.
+        let was_counted_down = twin.memory.shut_down;
         let is_behind = |mine: &Binding| {
             let is_promise = mine.state == BindingState::Leased && mine.is_held(now);
             // A disk that is lost for the second time begins with the same numbers again.
@@ -125,8 +125,8 @@ impl Node {
             let is_one_tenancy = mine.generation == theirs.generation && *mine != theirs && !is_loose(Rule::W48);
             let is_older = mine.generation < theirs.generation || is_one_tenancy && is_covered;
             // All that the twin promised had run out when it was off for so long, though it may not know for how long it was.
-            let has_ended =
-                !theirs.is_held(now) || !is_loose(Rule::W48) && (mine.client != theirs.client || mine.expiry > theirs.expiry);
+            let was_off = !was_counted_down && !is_loose(Rule::W48);
+            let has_ended = !theirs.is_held(now) || was_off && (mine.client != theirs.client || mine.expiry > theirs.expiry);
             is_promise && is_older && has_ended
         };
         if let Some(mine) = mine.as_ref().filter(|mine| has_forgotten && is_behind(mine)) {

@@ -370,20 +370,13 @@ fn twice_lost() -> Vec<Scenario> {
         &[on(B), APART, client(1, Does::Reboot, B), wait(400)],
     ];
     // A blank disk for the second time, and its numbers were used before: the twin knows an old lease by a higher one.
-    let wiped_twice = [
-        &[power(B, PowerDoes::OffAndWipe), on(B), wait(70_000)][..],
-        &[acquire(1, 11, B), wait(300), client(1, Does::Rebind, B), wait(300), client(1, Does::Rebind, B), wait(300)],
-        &[
-            power(A, PowerDoes::Off),
-            power(B, PowerDoes::OffAndWipe),
-            on(B),
-            wait(2000),
-            twin(B, TwinCommand::Serve),
-            wait(190_000),
-        ],
-        &[acquire(2, 11, B), wait(300), on(A), wait(20_000)],
-        &[acquire(3, 11, B), wait(400)],
-    ];
+    let wiped_twice = |meanwhile: &[Step]| {
+        let first = [power(B, PowerDoes::OffAndWipe), on(B), wait(70_000), acquire(1, 11, B), wait(300)];
+        let renewed = [client(1, Does::Rebind, B), wait(300), client(1, Does::Rebind, B), wait(300), power(A, PowerDoes::Off)];
+        let second = [power(B, PowerDoes::OffAndWipe), on(B), wait(2000), twin(B, TwinCommand::Serve), wait(190_000)];
+        let back = [on(A), wait(20_000), acquire(3, 11, B), wait(400)];
+        [&first[..], &renewed, &second, &[acquire(2, 11, B), wait(300)], meanwhile, &back].concat()
+    };
     // The second time it counts as the first time, and the twin has heard of that number.
     let set_on_blank_disks = [
         power(B, PowerDoes::OffAndWipe),
@@ -431,7 +424,9 @@ fn twice_lost() -> Vec<Scenario> {
         scenario(&[W53], "DOUBLE", &waits_for_the_disk),
         scenario(&[W54], "DOUBLE", &seen_for_a_moment),
         scenario(&[W45], "DOUBLE", &give_up_refused),
-        scenario(&[W48], "DOUBLE", &wiped_twice),
+        scenario(&[W48], "DOUBLE", &[&wiped_twice(&[])]),
+        // Both start at once.
+        scenario(&[W48], "DOUBLE", &[&wiped_twice(&[power(B, PowerDoes::Off), on(B)])]),
         scenario(&[W52], "EDIT", &[&set_on_blank_disks]),
     ]
 }
