@@ -154,6 +154,19 @@ async fn twins() -> (Node, Node) {
     (a, b)
 }
 
+/// One that is lost is followed by the next, as it is when the protocol sends them.
+async fn heartbeat_arrives(from: &Node, to: &mut Node, number: u64) {
+    let arrives = async {
+        loop {
+            from.link.send(beat(number));
+            if timeout(Duration::from_secs(1), to.receives(&beat(number))).await.is_ok() {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, arrives).await.expect("a heartbeat arrives");
+}
+
 /// As if it had been paired with this key before.
 fn was_paired(data: &Scratch, step: Step, key: PublicKey, address: Option<SocketAddr>) {
     let record = Record {

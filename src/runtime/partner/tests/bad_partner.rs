@@ -150,8 +150,7 @@ async fn messages_that_cannot_be_read_are_refused_with_a_sentence() {
 #[tokio::test]
 async fn half_open_connections_and_half_handshakes_keep_nobody_out() {
     let (mut a, mut b) = twins().await;
-    a.link.send(beat(0));
-    b.receives(&beat(0)).await;
+    heartbeat_arrives(&a, &mut b, 0).await;
     let address = b.address().await;
     let mut held = Vec::new();
     for _ in 0..100 {
@@ -160,8 +159,7 @@ async fn half_open_connections_and_half_handshakes_keep_nobody_out() {
         let _ = tcp.write_all(&[22, 3, 1, 2]).await;
         held.push(tcp);
     }
-    a.link.send(beat(1));
-    b.receives(&beat(1)).await;
+    heartbeat_arrives(&a, &mut b, 1).await;
     let (data, identity) = a.stop();
     a = Node::start_in(data, identity, "a", |_| {});
     for number in 2.. {

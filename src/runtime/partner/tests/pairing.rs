@@ -103,8 +103,7 @@ async fn each_refusal_names_its_cause() {
     let told = refusal(&a, "123456", c.address().await).await;
     assert!(told.contains("already has a twin"), "{told}");
     assert!(a.link.handle().show_code().await.expect_err("refused").contains("already has a twin"));
-    b.link.send(beat(1));
-    a.receives(&beat(1)).await;
+    heartbeat_arrives(&b, &mut a, 1).await;
 }
 
 #[tokio::test]
@@ -139,12 +138,14 @@ async fn two_that_call_each_other_at_once_become_twins_once() {
     let (mut a, mut b) = (start(0), start(1));
     let (of_a, of_b) = (a.next_paired().await, b.next_paired().await);
     assert_eq!((of_a.key, of_b.key, of_a.rank), (b.identity.key, a.identity.key, of_b.rank.other()));
-    a.link.send(beat(1));
+    let until = Instant::now() + PATIENCE;
     loop {
-        match b.next().await {
-            Inbound::Envelopes(received) if received.envelopes == [beat(1)] => break,
-            Inbound::Paired(_) | Inbound::Unpaired => panic!("paired twice"),
-            Inbound::Envelopes(_) | Inbound::PartnerWall(_) | Inbound::Notice(_) => {}
+        assert!(Instant::now() < until, "a heartbeat arrives");
+        a.link.send(beat(1));
+        match timeout(Duration::from_secs(1), b.next()).await {
+            Ok(Inbound::Envelopes(received)) if received.envelopes == [beat(1)] => break,
+            Ok(Inbound::Paired(_) | Inbound::Unpaired) => panic!("paired twice"),
+            Ok(Inbound::Envelopes(_) | Inbound::PartnerWall(_) | Inbound::Notice(_)) | Err(_) => {}
         }
     }
 }
@@ -185,6 +186,5 @@ async fn unpairing_ends_the_link_and_both_may_pair_anew() {
     b.link.handle().unpair().await.expect("unpaired");
     assert!(b.link.handle().unpair().await.expect_err("once").contains("no twin"));
     pair(&mut a, &mut b).await;
-    a.link.send(beat(2));
-    b.receives(&beat(2)).await;
+    heartbeat_arrives(&a, &mut b, 2).await;
 }

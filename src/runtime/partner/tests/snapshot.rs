@@ -176,8 +176,7 @@ async fn heartbeats_go_on_meanwhile() {
     let mut meanwhile = 0;
     for number in 0.. {
         let sent = Instant::now();
-        a.link.send(beat(number));
-        b.receives(&beat(number)).await;
+        heartbeat_arrives(&a, &mut b, number).await;
         assert!(sent.elapsed() < Duration::from_millis(750), "{:?} for a heartbeat", sent.elapsed());
         if !is_coming(&b) {
             break;

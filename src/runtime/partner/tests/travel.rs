@@ -17,21 +17,19 @@ async fn messages_travel_both_ways_in_their_order() {
     for number in 0..1000 {
         a.link.send(record_message(number));
     }
-    b.link.send(beat(7));
     let mut got = Vec::new();
     while got.len() < 1000 {
         got.extend(b.next_batch().await.envelopes);
     }
     assert!(got.iter().eq((0..1000).map(record_message).collect::<Vec<_>>().iter()), "each once, in order");
-    a.receives(&beat(7)).await;
+    heartbeat_arrives(&b, &mut a, 7).await;
 }
 
 #[tokio::test]
 async fn the_facts_tell_the_round_trip_and_the_clock() {
     let (mut a, mut b) = twins().await;
     a.is_connected().await;
-    a.link.send(beat(1));
-    b.receives(&beat(1)).await;
+    heartbeat_arrives(&a, &mut b, 1).await;
     let twin = for_sure("a round trip", || a.link.facts().twin.filter(|twin| twin.round_trip_ms.is_some())).await;
     assert_eq!((twin.name.as_str(), twin.address), ("b", Some(b.address().await)));
     assert_eq!(twin.fingerprint, b.identity.key.fingerprint());
@@ -82,8 +80,7 @@ async fn heartbeats_pass_pages_that_nobody_takes() {
     a.link.send(page(3000));
     for number in 0..20 {
         let sent = Instant::now();
-        a.link.send(beat(number));
-        b.receives(&beat(number)).await;
+        heartbeat_arrives(&a, &mut b, number).await;
         assert!(sent.elapsed() < Duration::from_millis(1500), "{:?} for a heartbeat", sent.elapsed());
     }
     held.clear();
