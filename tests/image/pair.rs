@@ -44,8 +44,7 @@ fn two_cards_of_one_image_find_each_other_and_serve_on_when_one_dies() {
     let visitors = addresses.map(|address| Visitor::signed_in(address, PASSWORD));
     let dies = answering(&visitors, &pis);
     let (dying, other) = (&pis[dies], &pis[1 - dies]);
-    dying.wait_for_light("active", LIGHT);
-    other.wait_for_light("standby", LIGHT);
+    wait_for_lights([(dying, "active"), (other, "standby")]);
 
     let window = Window::open(&lab.folder().join("browser"));
     window.go(&format!("http://{}/", addresses[1 - dies]));
@@ -75,14 +74,22 @@ fn two_cards_of_one_image_find_each_other_and_serve_on_when_one_dies() {
     assert!(leased.iter().all(|address| known.iter().any(|row| row.contains(&format!("\"{address}\"")))), "{known:?}");
     wait_until("the two show the same devices", BOOT, || visitors[0].devices() == visitors[1].devices());
     let active = answering(&visitors, &pis);
-    pis[active].wait_for_light("active", LIGHT);
-    pis[1 - active].wait_for_light("standby", LIGHT);
+    wait_for_lights([(&pis[active], "active"), (&pis[1 - active], "standby")]);
     for pi in &pis {
         pi.stop();
     }
     let [one, two] = pis.each_ref().map(|pi| Data::of(pi).leases().expect("a database"));
     assert_eq!(one, two, "on both cards");
     assert!(leased.iter().all(|address| one.contains_key(&address.parse().expect("an address"))), "{one:?}");
+}
+
+/// At the same time.
+fn wait_for_lights(codes: [(&Pi, &str); 2]) {
+    std::thread::scope(|scope| {
+        for (pi, code) in codes {
+            scope.spawn(move || pi.wait_for_light(code, LIGHT));
+        }
+    });
 }
 
 /// Which of the two answers devices, as both say.
