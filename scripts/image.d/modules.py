@@ -32,6 +32,17 @@ def main():
     absent = [name for name in names if name.replace("-", "_") not in by_name and name.replace("-", "_") not in builtin]
     if absent:
         sys.exit(f"modules.py: this kernel has no {', '.join(absent)}; look at image/modules.txt")
+    # What depmod says of those is for a modprobe that reads it; busybox's does not.
+    with open(os.path.join(source, "modules.softdep"), encoding="ascii") as lines:
+        for line in lines:
+            words = line.replace("-", "_").split()
+            if words[:1] != ["softdep"] or words[1] not in (order := [name.replace("-", "_") for name in names]):
+                continue
+            before = words[words.index("pre:") + 1 :] if "pre:" in words else []
+            before = before[: before.index("post:")] if "post:" in before else before
+            late = [word for word in before if word not in builtin and word not in order[: order.index(words[1])]]
+            if late:
+                sys.exit(f"modules.py: {words[1]} asks for {', '.join(late)} before it; write that into image/modules.txt, above")
     for name in names:
         path = by_name.get(name.replace("-", "_"))
         if path:
