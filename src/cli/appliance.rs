@@ -12,6 +12,7 @@ use twinlease::{
     protocol::{Command, TwinCommand},
     runtime::{
         appliance::{
+            address,
             boot::Boot,
             button::{self, Wish},
             card, follow,
@@ -125,9 +126,10 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     if let Err(error) = nix::unistd::sethostname(&name) {
         problems.add(format!("The box cannot be called `{name}`: {error}."));
     }
-    let (address, router, dns) = (setup.address, setup.router, setup.dns.clone());
-    network::start(network::Plan { name: name.clone(), address, router, dns })?;
-    timekeeper::start(args.data.clone(), router)?;
+    let own = setup.address.map(|address| network::Own { address, router: setup.router, dns: setup.dns.clone() });
+    let remembers = own.is_none().then(|| args.data.clone());
+    network::start(network::Plan { name: name.clone(), own, data: args.data.clone() })?;
+    timekeeper::start(args.data.clone(), setup.router)?;
     let slots = args.card.as_deref().and_then(|device| Card::on_device(boot.clone(), device));
     if let Some(card) = args.card.filter(|_| args.kept == "card") {
         let (data, problems) = (args.data.clone(), problems.clone());
@@ -159,6 +161,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
             name: name.clone(),
             screen: Screen::new(boot.clone()),
             has_pair_key: setup.pair_key.is_some(),
+            remembers,
             panel: panel.clone(),
             problems: problems.clone(),
         };
@@ -229,12 +232,26 @@ fn obey_reset(boot: &Boot, data: &Path, problems: &Problems) -> Option<Reset> {
         Reset::Password => forget_password(data),
         Reset::Factory => reset::forget_everything(data).map_err(Into::into),
         Reset::Unpair => Ok(()),
+        Reset::Adopt => adopt(data),
     };
     problems.add(match done {
         Ok(()) => reset.done().to_owned(),
         Err(error) => format!("RESET.TXT was not followed: {error:#}. Write it anew; if this comes again, flash the card anew."),
     });
     Some(reset)
+}
+
+fn adopt(data: &Path) -> anyhow::Result<()> {
+    // The one of before knows nothing of them, and would give them to others.
+    let held = store::view(data, WallTrust::Kernel).map_or(0, |here| {
+        let now = here.clock.now();
+        here.bindings.iter().filter(|binding| binding.state.is_lease() && binding.is_held(now)).count()
+    });
+    anyhow::ensure!(
+        held == 0,
+        "{held} devices have addresses that were given since the card is here, of which the box of before knows nothing. Take those back on the page Devices, or wait until they have run out"
+    );
+    twin::adopt(data).map_err(anyhow::Error::msg)
 }
 
 fn forget_password(data: &Path) -> anyhow::Result<()> {
@@ -335,6 +352,8 @@ struct Teller {
     name: String,
     screen: Screen,
     has_pair_key: bool,
+    /// Where the address is kept that the box serves by, if it was told none.
+    remembers: Option<PathBuf>,
     panel: Panel,
     problems: Problems,
 }
@@ -348,7 +367,7 @@ impl Teller {
                 if shall_unpair && let Err(why) = unpair(&self.site).await {
                     self.problems.add(format!("The twin is not forgotten: {why}"));
                 }
-                let mut counted = Vec::new();
+                let (mut counted, mut remembered) = (Vec::new(), Vec::new());
                 while let Ok(house) = self.site.house().await {
                     let facts = self.facts(&house);
                     if let Some(common) = &mut self.common {
@@ -357,6 +376,15 @@ impl Teller {
                     if house.status.subnets.is_empty() && facts.addresses != counted {
                         counted.clone_from(&facts.addresses);
                         count_out(&self.panel, &counted);
+                    }
+                    if let Some(data) = self.remembers.as_deref()
+                        && !house.status.interfaces.is_empty()
+                        && facts.addresses != remembered
+                    {
+                        match address::remember(data) {
+                            Ok(()) => remembered.clone_from(&facts.addresses),
+                            Err(error) => tracing::warn!("this box's address cannot be kept for its next start: {error}"),
+                        }
                     }
                     self.screen.show(&facts, &shell::sentence(&house), &report::date(&house.clock, house.now));
                     tokio::time::sleep(TELL_INTERVAL).await;

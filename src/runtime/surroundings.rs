@@ -24,7 +24,9 @@ pub fn surroundings() -> Vec<Surrounding> {
         .into_iter()
         .filter(|interface| interface.up && interface.mac.is_some())
         .filter_map(|interface| {
-            let address = *interface.addresses.iter().find(|net| (8..=30).contains(&net.prefix_len()))?;
+            let own = interface.addresses.iter().filter(|net| (8..=30).contains(&net.prefix_len()));
+            // What a box has given itself, while nobody else has, is no network to serve where there is another.
+            let address = *own.min_by_key(|net| net.addr().is_link_local())?;
             let router = routes.iter().find(|(name, router)| *name == interface.name && address.contains(router));
             Some(Surrounding { address, router: router.map(|(_, router)| *router), interface })
         })

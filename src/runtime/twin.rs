@@ -49,23 +49,19 @@ pub struct Prepared {
     pub notices: Vec<String>,
 }
 
-/// Reads or makes the identity, in a folder that is there. A card that was copied from other hardware brings leases and a twin that are another
-/// node's: all of it is set aside.
+/// Reads or makes the identity, in a folder that is there.
 pub fn prepare(data: &Path) -> io::Result<Prepared> {
     let mut loaded = identity::load(data, identity::hardware_serial(Path::new("/")))?;
-    if loaded.is_clone {
-        for name in ["twinlease.db", "twinlease.db-wal", "twinlease.db-shm", "snapshots", "log", "log.1"] {
-            let path = data.join(name);
-            if path.exists() {
-                fs::rename(&path, data.join(format!("{name}.of-other-hardware")))?;
-            }
-        }
-    }
     if loaded.identity.serial.is_none() {
         let machine_id = fs::read_to_string("/etc/machine-id").unwrap_or_default();
         loaded.identity.serial = system_serial(&machine_id, &links::list().unwrap_or_default());
     }
     Ok(Prepared { identity: loaded.identity, notices: loaded.notices })
+}
+
+/// The card that this folder is on has moved here, and is no copy, somebody says. The error is a sentence.
+pub fn adopt(data: &Path) -> Result<(), String> {
+    identity::adopt(data, identity::hardware_serial(Path::new("/")))
 }
 
 /// What tells a machine without a serial number from others: the installed system's number, which machines that were set up from

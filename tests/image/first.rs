@@ -1,4 +1,4 @@
-//! A card as it was flashed, with nothing in its setup.txt.
+//! A card as it was flashed, with nothing in its setup.txt, or no address.
 
 use std::{
     net::{Ipv4Addr, UdpSocket},
@@ -7,7 +7,15 @@ use std::{
 
 use socket2::{Domain, Socket, Type};
 
-use crate::{home, lab, lab::wait_until, pi::Pi, visitor::Visitor};
+use crate::{
+    SETTINGS,
+    crafted::Plug,
+    home, lab,
+    lab::{Daemon, Lab, wait_until},
+    pi::Pi,
+    power::wait_for_offer,
+    visitor::Visitor,
+};
 
 const MDNS: (Ipv4Addr, u16) = (Ipv4Addr::new(224, 0, 0, 251), 5353);
 
@@ -23,8 +31,7 @@ fn a_card_as_it_was_flashed_takes_an_address_and_shows_its_dashboard() {
     };
     home(&lab);
     lab.host("router", "lan", &["192.0.2.1/24"]);
-    let leases = format!("--dhcp-leasefile={}", lab.host_folder("router").join("leases").display());
-    let _router = lab.daemon("router", &[&ROUTER[..], &[&leases]].concat());
+    let _router = router(&lab);
     let pi = Pi::flashed(&lab, "one", "plain");
     let begin = pi.start(&[]);
     let status = pi.status("Address   192.0.2.2");
@@ -40,6 +47,47 @@ fn a_card_as_it_was_flashed_takes_an_address_and_shows_its_dashboard() {
     assert_eq!(look_up(&format!("{own}.local")).as_deref(), Some(address));
     assert_eq!(look_up("nobody.local"), None);
     pi.wait_for_light("not configured", Duration::from_secs(90));
+}
+
+#[test]
+#[ignore = "needs the images: scripts/test --image"]
+fn a_box_that_was_told_no_address_keeps_the_one_by_which_it_serves() {
+    let Some(lab) = lab::enter_or_skip("first::a_box_that_was_told_no_address_keeps_the_one_by_which_it_serves") else { return };
+    home(&lab);
+    lab.host("router", "lan", &["192.0.2.1/24"]);
+    let plug = Plug::at("laptop");
+    let pi = Pi::flashed(&lab, "one", "plain");
+    pi.put("home.toml", SETTINGS);
+    pi.put("setup.txt", "settings = home.toml\r\n");
+
+    // The router starts more slowly than the box.
+    pi.start(&["virt"]);
+    pi.status("Address   169.254.");
+    let running = router(&lab);
+    let status = pi.status("Address   192.0.2.2");
+    assert!(!status.contains("169.254."), "what it took by itself is gone: {status}");
+    let address = status.lines().find_map(|line| line.strip_prefix("Address   ")).expect("seen above").trim().to_owned();
+    pi.wait_for_log(&format!("this box keeps {address}/24 from now on"));
+    wait_for_offer(&pi, &plug);
+
+    // The router's DHCP is switched off, and the power goes.
+    pi.stop();
+    drop(running);
+    pi.start(&["virt"]);
+    pi.wait_for_log(&format!("taking {address}/24, as before"));
+    wait_for_offer(&pi, &plug);
+    pi.stop();
+
+    // Another machine has it meanwhile.
+    lab.host("squatter", "lan", &[&format!("{address}/24")]);
+    pi.start(&["virt"]);
+    pi.wait_for_log(&format!("{address}/24, which this box had before, is in use by another machine"));
+    pi.status("Address   169.254.");
+}
+
+fn router(lab: &Lab) -> Daemon {
+    let leases = format!("--dhcp-leasefile={}", lab.host_folder("router").join("leases").display());
+    lab.daemon("router", &[&ROUTER[..], &[&leases]].concat())
 }
 
 /// As a phone asks: by multicast, and whoever has the name answers by multicast.

@@ -144,6 +144,16 @@ fn a_copied_card_becomes_a_box_of_its_own_and_says_so() {
     }
     copy.stop();
     wait_until("it has its address for itself again", BOOT, || !pi.take("STATUS.TXT").contains("another machine"));
+
+    // It was no copy but has moved, somebody says.
+    pi.stop();
+    copy.put("RESET.TXT", "adopt\r\n");
+    copy.start(&["virt"]);
+    copy.status("RESET.TXT: this box is the one that the card was in before.");
+    wait_for_offer(&copy, &plug);
+    Visitor::signed_in("192.0.2.2", PASSWORD);
+    copy.stop();
+    assert_eq!(Data::of(&copy).leases(), Some(leases));
 }
 
 #[test]

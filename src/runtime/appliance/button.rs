@@ -36,7 +36,8 @@ pub fn stage(held: Duration) -> u8 {
         Some(Wish::Reset(Reset::Password)) => 1,
         Some(Wish::Reset(Reset::Unpair)) => 2,
         Some(Wish::Reset(Reset::Factory)) => 3,
-        Some(Wish::ShowAddress) | None => 0,
+        // No button says that a card has moved.
+        Some(Wish::ShowAddress | Wish::Reset(Reset::Adopt)) | None => 0,
     }
 }
 

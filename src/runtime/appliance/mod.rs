@@ -1,5 +1,6 @@
 //! What only the flashed image needs: its card, clock, network, lights and watchdog. DHCP is served without any of it.
 
+pub mod address;
 pub mod boot;
 pub mod button;
 pub mod card;

@@ -14,7 +14,11 @@ pub enum Reset {
     Unpair,
     /// Forget everything.
     Factory,
+    /// The card has moved: what the other hardware had is this box's.
+    Adopt,
 }
+
+const ALL: [Reset; 4] = [Reset::Password, Reset::Unpair, Reset::Factory, Reset::Adopt];
 
 impl Reset {
     /// As RESET.TXT has it.
@@ -23,6 +27,7 @@ impl Reset {
             Reset::Password => "password",
             Reset::Unpair => "unpair",
             Reset::Factory => "factory",
+            Reset::Adopt => "adopt",
         }
     }
 
@@ -35,6 +40,9 @@ impl Reset {
                 "RESET.TXT: the twin is forgotten. Where setup.txt has a pair key, take it out, or the two are twins again after the next start."
             }
             Reset::Factory => "RESET.TXT: everything was forgotten. The box started as one that was flashed just now.",
+            Reset::Adopt => {
+                "RESET.TXT: this box is the one that the card was in before. That one must stay off, or two devices may get one address."
+            }
         }
     }
 }
@@ -49,9 +57,11 @@ pub fn take(boot: &Boot) -> Result<Option<Reset>, String> {
     };
     let text = String::from_utf8_lossy(&bytes);
     let word = text.trim_start_matches('\u{feff}').trim().to_ascii_lowercase();
-    let known = [Reset::Password, Reset::Unpair, Reset::Factory].into_iter().find(|reset| reset.word() == word);
+    let known = ALL.into_iter().find(|reset| reset.word() == word);
     let reset = known.ok_or_else(|| {
-        format!("{FILE} holds none of the words that are known, so nothing was reset. Write one of: password, unpair, factory.")
+        format!(
+            "{FILE} holds none of the words that are known, so nothing was reset. Write one of: password, unpair, factory, adopt."
+        )
     })?;
     match boot.remove(FILE) {
         Ok(()) => Ok(Some(reset)),
@@ -91,7 +101,7 @@ mod tests {
         }
         for text in ["", "factory reset", "passwort"] {
             fs::write(folder.join(FILE), text).expect("written");
-            assert!(take(&boot).is_err_and(|why| why.contains("password, unpair, factory")), "{text}");
+            assert!(take(&boot).is_err_and(|why| why.contains("password, unpair, factory, adopt")), "{text}");
             assert!(folder.join(FILE).exists());
         }
         fs::remove_dir_all(&folder).expect("removed");

@@ -1,7 +1,8 @@
 //! A node's key pair: made at the first start, kept in a private file, bound to the hardware it was made on.
 //!
 //! A card that was copied carries the key of the node that it was copied from. Where the hardware has a serial number,
-//! the copy notices that it runs on other hardware, sets the key and the pairing aside and becomes a node of its own.
+//! the copy notices that it runs on other hardware, sets aside all that is the other one's and becomes a node of its own. If it was no copy
+//! and has moved, somebody may say so (`adopt`): all of that is its own again.
 
 use std::{
     fs, io,
@@ -20,11 +21,18 @@ use super::{
     record,
 };
 
+const FILE: &str = "identity.json";
+/// What else of the data folder belongs to one node only.
+const BELONGINGS: [&str; 8] =
+    [record::FILE, "twinlease.db", "twinlease.db-wal", "twinlease.db-shm", "snapshots", "log", "log.1", "own-address"];
+const OF_OTHER_HARDWARE: &str = "of-other-hardware";
+const BEFORE_ADOPTION: &str = "before-adoption";
+
 /// Longer ones exist nowhere; a file of another kind may stand there.
 const SERIAL_CHARS_MAX: usize = 64;
 
 pub fn path(data: &Path) -> PathBuf {
-    data.join("identity.json")
+    data.join(FILE)
 }
 
 /// Who this node is. Never shown with its secret.
@@ -46,8 +54,6 @@ impl std::fmt::Debug for Identity {
 #[derive(Debug)]
 pub struct Loaded {
     pub identity: Identity,
-    /// The folder came from other hardware: whatever it says of a pair, and its leases, are those of another node.
-    pub is_clone: bool,
     /// In sentences, for the log and the owner.
     pub notices: Vec<String>,
 }
@@ -63,7 +69,7 @@ struct Stored {
 pub fn load(data: &Path, serial: Option<String>) -> io::Result<Loaded> {
     let path = path(data);
     let Some(bytes) = file::read(&path)? else {
-        return Ok(Loaded { identity: make(data, serial)?, is_clone: false, notices: Vec::new() });
+        return Ok(Loaded { identity: make(data, serial)?, notices: Vec::new() });
     };
     let stored = serde_json::from_slice(&bytes).ok().and_then(|stored: Stored| {
         let identity = Identity::new(unhex(&stored.secret)?, stored.serial)?;
@@ -76,24 +82,67 @@ pub fn load(data: &Path, serial: Option<String>) -> io::Result<Loaded> {
              If it had a twin: unpair on both, then pair them again.",
             aside.display()
         );
-        return Ok(Loaded { identity: make(data, serial)?, is_clone: false, notices: vec![notice] });
+        return Ok(Loaded { identity: make(data, serial)?, notices: vec![notice] });
     };
     // A serial that cannot be read now proves nothing.
     if serial.is_none() || serial == identity.serial {
-        return Ok(Loaded { identity, is_clone: false, notices: Vec::new() });
+        return Ok(Loaded { identity, notices: Vec::new() });
     }
-    let aside = file::set_aside(&path, "of-other-hardware")?;
-    if file::read(&record::path(data))?.is_some() {
-        file::set_aside(&record::path(data), "of-other-hardware")?;
-    }
+    // The identity goes last: a start that the power cuts off before that is made up for by the next one.
+    let aside = set_aside(data, OF_OTHER_HARDWARE)?;
+    fs::rename(&path, aside.join(FILE))?;
+    file::sync_folder(&path)?;
     let notice = format!(
         "This card was used in other hardware before (serial {} there, {} here), so it is a copy, or it has moved. This node has a \
-         new identity and no twin now; the old one is set aside as `{}`. Pair it again if it shall have a twin.",
+         new identity and no twin now; what it knew of before, leases and settings too, is set aside in `{}`. Pair it again if it \
+         shall have a twin. If it has moved, and the other hardware stays off: on a flashed card, RESET.TXT with the word adopt brings that back.",
         identity.serial.as_deref().unwrap_or("unknown"),
         serial.as_deref().unwrap_or("unknown"),
         aside.display()
     );
-    Ok(Loaded { identity: make(data, serial)?, is_clone: true, notices: vec![notice] })
+    Ok(Loaded { identity: make(data, serial)?, notices: vec![notice] })
+}
+
+/// Moves what belongs to a node into a folder of this kind, which is returned: one that has no identity yet, for that is the last to go.
+fn set_aside(data: &Path, kind: &str) -> io::Result<PathBuf> {
+    let folder = (1..).map(|number| numbered(data, kind, number)).find(|folder| !folder.join(FILE).exists()).expect("endless");
+    fs::create_dir_all(&folder)?;
+    for name in BELONGINGS {
+        let here = data.join(name);
+        if here.exists() {
+            fs::rename(&here, folder.join(name))?;
+        }
+    }
+    file::sync_folder(&folder.join(FILE))?;
+    file::sync_folder(&path(data))?;
+    Ok(folder)
+}
+
+fn numbered(data: &Path, kind: &str, number: u32) -> PathBuf {
+    data.join(if number == 1 { kind.to_owned() } else { format!("{kind}-{number}") })
+}
+
+/// Somebody says that this card has moved, and that the hardware of before stays off: this node is the one of before again, here. The error
+/// is a sentence.
+pub fn adopt(data: &Path, serial: Option<String>) -> Result<(), String> {
+    let told = |error: io::Error| format!("What was set aside cannot be moved: {error}. Look at the card.");
+    let folders = (1..).map(|number| numbered(data, OF_OTHER_HARDWARE, number)).take_while(|folder| folder.exists());
+    let newest = folders.filter(|folder| folder.join(FILE).exists()).last();
+    let folder = newest.ok_or("nothing of other hardware is set aside on this card")?;
+    let bytes = fs::read(folder.join(FILE)).map_err(told)?;
+    let stored: Stored = serde_json::from_slice(&bytes).map_err(|_| "the identity that was set aside is damaged")?;
+    let bytes = serde_json::to_vec(&Stored { serial, ..stored }).map_err(|error| error.to_string())?;
+    let before = set_aside(data, BEFORE_ADOPTION).map_err(told)?;
+    fs::rename(path(data), before.join(FILE)).map_err(told)?;
+    // Known again before its leases are: without them it is a node that has lost its data, which is nobody's danger.
+    file::write(&path(data), &bytes).map_err(told)?;
+    for name in BELONGINGS {
+        if folder.join(name).exists() {
+            fs::rename(folder.join(name), data.join(name)).map_err(told)?;
+        }
+    }
+    file::sync_folder(&path(data)).map_err(told)?;
+    fs::remove_dir_all(folder).map_err(told)
 }
 
 fn make(data: &Path, serial: Option<String>) -> io::Result<Identity> {
@@ -154,22 +203,70 @@ mod tests {
         let data = Scratch::new("identity");
         let first = load(data.path(), Some("100".into())).expect("made");
         let again = load(data.path(), Some("100".into())).expect("read");
-        assert_eq!((first.identity.key, again.is_clone, again.notices.len()), (again.identity.key, false, 0));
+        assert_eq!((first.identity.key, again.notices.len()), (again.identity.key, 0));
         let mode = fs::metadata(path(data.path())).expect("there").permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]
-    fn a_copied_card_becomes_a_node_of_its_own_without_the_twin_of_the_other() {
+    fn a_copied_card_becomes_a_node_of_its_own_with_nothing_of_the_other() {
         let data = Scratch::new("clone");
         let first = load(data.path(), Some("100".into())).expect("made");
-        fs::write(record::path(data.path()), "of the other").expect("written");
+        for name in ["partner.json", "twinlease.db", "twinlease.db-wal"] {
+            fs::write(data.path().join(name), "of the other").expect("written");
+        }
         let copy = load(data.path(), Some("200".into())).expect("made anew");
         assert_ne!(first.identity.key, copy.identity.key);
-        assert!(copy.is_clone);
         assert!(copy.notices[0].contains("serial 100 there, 200 here"), "{}", copy.notices[0]);
-        assert!(!record::path(data.path()).exists(), "the pairing belongs to the other");
+        assert_eq!(names(data.path()), ["identity.json", "of-other-hardware"]);
+        assert_eq!(
+            names(&data.path().join("of-other-hardware")),
+            ["identity.json", "partner.json", "twinlease.db", "twinlease.db-wal"]
+        );
         assert_eq!(load(data.path(), Some("200".into())).expect("read").identity.key, copy.identity.key);
+    }
+
+    #[test]
+    fn a_start_that_was_cut_off_leaves_nothing_of_the_other_in_use() {
+        let data = Scratch::new("cut");
+        load(data.path(), Some("100".into())).expect("made");
+        fs::write(data.path().join("twinlease.db"), "of the other").expect("written");
+        // As far as that start came: one is moved, and the identity is not.
+        fs::create_dir(data.path().join("of-other-hardware")).expect("made");
+        fs::rename(data.path().join("twinlease.db"), data.path().join("of-other-hardware/twinlease.db")).expect("moved");
+        fs::write(data.path().join("partner.json"), "of the other").expect("written");
+        load(data.path(), Some("200".into())).expect("made anew");
+        assert_eq!(names(data.path()), ["identity.json", "of-other-hardware"]);
+        assert_eq!(names(&data.path().join("of-other-hardware")), ["identity.json", "partner.json", "twinlease.db"]);
+    }
+
+    #[test]
+    fn a_card_that_has_moved_is_what_it_was_once_somebody_says_so() {
+        let data = Scratch::new("moved");
+        assert!(adopt(data.path(), Some("100".into())).is_err(), "nothing is set aside");
+        let first = load(data.path(), Some("100".into())).expect("made");
+        // To and fro: what the first hardware had is set aside first, and what the second one has, second.
+        for (serial, content) in [("200", "first"), ("300", "second")] {
+            fs::write(data.path().join("twinlease.db"), content).expect("written");
+            load(data.path(), Some(serial.into())).expect("made anew");
+        }
+        fs::write(data.path().join("twinlease.db"), "third").expect("written");
+        adopt(data.path(), Some("300".into())).expect("the second");
+        assert_eq!(fs::read(data.path().join("twinlease.db")).expect("there"), b"second");
+        adopt(data.path(), Some("300".into())).expect("the first");
+        assert_eq!(fs::read(data.path().join("twinlease.db")).expect("there"), b"first");
+        let here = load(data.path(), Some("300".into())).expect("read");
+        assert_eq!((here.identity.key, here.notices.len()), (first.identity.key, 0));
+        let kept = ["before-adoption", "before-adoption-2"]
+            .map(|name| fs::read(data.path().join(name).join("twinlease.db")).expect("kept"));
+        assert_eq!(kept, [b"third".to_vec(), b"second".to_vec()], "nothing is lost");
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").file_name());
+        let mut names: Vec<String> = entries.map(|name| name.into_string().expect("text")).collect();
+        names.sort_unstable();
+        names
     }
 
     #[test]
@@ -177,7 +274,7 @@ mod tests {
         let data = Scratch::new("serial");
         let first = load(data.path(), Some("100".into())).expect("made");
         let later = load(data.path(), None).expect("read");
-        assert_eq!((later.identity.key, later.is_clone), (first.identity.key, false));
+        assert_eq!((later.identity.key, later.notices.len()), (first.identity.key, 0));
     }
 
     #[test]

@@ -20,8 +20,10 @@ use serde::{Deserialize, Serialize};
 use super::{file, key::PublicKey};
 use crate::protocol::failover::Rank;
 
+pub const FILE: &str = "partner.json";
+
 pub fn path(data: &Path) -> PathBuf {
-    data.join("partner.json")
+    data.join(FILE)
 }
 
 /// How far a pairing has come.
