@@ -1,6 +1,9 @@
 //! What people are told and asked about an update, and what of the twin's words is believed.
 
-use super::{Held, WORDS_CHARS_MAX, card::Trial};
+use super::{
+    Held, WORDS_CHARS_MAX,
+    card::{CardError, Trial},
+};
 use crate::protocol::update::{Doing, End, Plan, Standing, Version};
 
 /// For a machine that somebody else looks after.
@@ -18,7 +21,13 @@ pub fn twin_is_no_card(name: &str) -> String {
 pub fn went_back(here: &str, trial: &Trial) -> String {
     let Trial { version, tries, .. } = trial;
     let how = match tries {
-        0 => "was to start".into(),
+        // The power or the program was away in the last moments before, or its kernel came to nothing.
+        0 => {
+            return format!(
+                "{version} was to start on {here} and did not, so {here} stays with the version of before. It is not tried again until \
+                 somebody says so. Activity tells what was seen."
+            );
+        }
         1 => "was started once".to_owned(),
         times => format!("was started {times} times"),
     };
@@ -26,6 +35,10 @@ pub fn went_back(here: &str, trial: &Trial) -> String {
         "{version} {how} on {here} and never said that all is well, so {here} has gone back to the version of before. It is not tried \
          again until somebody says so. STATUS.TXT and Activity tell what was seen."
     )
+}
+
+pub fn starts_all_the_same(here: &str, error: &CardError) -> String {
+    format!("{here} starts the new version all the same, when it starts again. {error}")
 }
 
 pub fn waits(version: &str, minutes: u64, told: &str, twin: Option<&Standing>) -> String {
