@@ -442,8 +442,7 @@ impl Inner {
         match step {
             Step::Ended(End::Failed(_)) => self.told(),
             Step::Wait(_) if since.elapsed().as_secs() >= PATIENCE_SECS => {
-                let minutes = since.elapsed().as_secs() / 60;
-                Some(words::waits(&plan.version, minutes, &self.told()?, self.twin.as_ref().map(|(twin, _)| twin)))
+                Some(words::waits(&plan.version, &self.told()?, self.twin.as_ref().map(|(twin, _)| twin)))
             }
             Step::Ended(_) | Step::Wait(_) | Step::Finish | Step::Install | Step::SwitchRoles => None,
         }

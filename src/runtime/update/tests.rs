@@ -1,7 +1,7 @@
 //! Two boxes with folders for cards: what each is told, asked and remembers. The thread that moves them is not there.
 
 use super::{card::tests::flash, file::tests::image, *};
-use crate::runtime::partner::scratch::Scratch;
+use crate::{protocol::update::Reason, runtime::partner::scratch::Scratch};
 
 /// A box as it comes up: its data, and its card.
 struct Unit {
@@ -157,6 +157,23 @@ fn a_choice_that_cannot_be_taken_back_leaves_the_slot_on_trial_and_says_so() {
     assert!(choice_and_trial(&one).1, "it is counted when it starts");
     let Some(End::Failed(why)) = one.updates.view().plan.and_then(|plan| plan.end) else { panic!("{:?}", one.updates.view()) };
     assert!(why.contains("starts the new version all the same") && why.contains("`autoboot.txt`"), "{why}");
+}
+
+#[test]
+fn an_update_that_waits_says_the_same_as_long_as_it_waits_for_the_same() {
+    let one = Unit::new("waits");
+    let held = one.send("9.0.0", 'n').expect("good");
+    approved(&one, &held).expect("approved");
+    let after = |secs| {
+        let since = Instant::now().checked_sub(Duration::from_secs(secs)).expect("this machine is up for long");
+        one.updates.lock().step = Some((Step::Wait(Reason::NotWell("The twin is not heard.".into())), since));
+        one.updates.problem()
+    };
+    assert_eq!(after(PATIENCE_SECS - 60), None);
+    let told = after(PATIENCE_SECS).expect("somebody must look");
+    assert!(told.contains("more than 5 min") && told.contains("The twin is not heard."), "{told}");
+    // STATUS.TXT is written anew where this has changed.
+    assert_eq!(after(PATIENCE_SECS + 61), Some(told));
 }
 
 #[test]

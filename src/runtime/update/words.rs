@@ -4,7 +4,7 @@ use super::{
     Held, WORDS_CHARS_MAX,
     card::{CardError, Trial},
 };
-use crate::protocol::update::{Doing, End, Plan, Standing, Version};
+use crate::protocol::update::{Doing, End, PATIENCE_SECS, Plan, Standing, Version};
 
 /// For a machine that somebody else looks after.
 pub const BY_HAND: &str = "This machine was not started from a flashed card, so its program is replaced by hand: on the one that stands by \
@@ -41,7 +41,8 @@ pub fn starts_all_the_same(here: &str, error: &CardError) -> String {
     format!("{here} starts the new version all the same, when it starts again. {error}")
 }
 
-pub fn waits(version: &str, minutes: u64, told: &str, twin: Option<&Standing>) -> String {
+/// It stands in STATUS.TXT as well, which is written anew where a word has changed: nothing in it may go with the time.
+pub fn waits(version: &str, told: &str, twin: Option<&Standing>) -> String {
     let looks = match twin {
         Some(twin) if twin.doing == Doing::Restarting => format!(
             " {} was starting anew when it was heard last: look at its light and its STATUS.TXT. If it does not come back, take its card, and \
@@ -50,7 +51,8 @@ pub fn waits(version: &str, minutes: u64, told: &str, twin: Option<&Standing>) -
         ),
         Some(_) | None => String::new(),
     };
-    format!("The update to {version} does not go on, for {minutes} min. {told}{looks} Until then nothing changes here.")
+    let minutes = PATIENCE_SECS / 60;
+    format!("The update to {version} has not gone on for more than {minutes} min. {told}{looks} Until then nothing changes here.")
 }
 
 /// What somebody must say yes to before this file is taken.
