@@ -355,7 +355,13 @@ impl Inner {
     }
 
     fn trial_has_failed(&mut self, trial: &card::Trial) {
-        let why = words::went_back(&host_name(), trial);
+        let Some(card) = self.card.clone() else { return };
+        let mut why = words::went_back(&host_name(), trial);
+        // The choice before all else: a cut between any two of these writes starts what is on trial and counted, or says this again.
+        let chosen = card.choose_running();
+        if let Err(error) = &chosen {
+            why = format!("{why} {}", words::starts_all_the_same(&host_name(), error));
+        }
         tracing::error!("{why}");
         let is_known = if self.plan.as_ref().is_some_and(|plan| plan.build == trial.build) {
             self.fail(why)
@@ -365,10 +371,10 @@ impl Inner {
             true
         };
         // Told once, so that an update that is approved anew may begin. What is not written down is found again at the next start.
-        if !is_known {
+        if !is_known || chosen.is_err() {
             return;
         }
-        if let Some(Err(error)) = self.card.as_ref().map(Card::end_trial) {
+        if let Err(error) = card.end_trial() {
             tracing::warn!("the boot partition cannot be written: {error}");
         }
     }
@@ -436,8 +442,7 @@ impl Inner {
         match step {
             Step::Ended(End::Failed(_)) => self.told(),
             Step::Wait(_) if since.elapsed().as_secs() >= PATIENCE_SECS => {
-                let minutes = since.elapsed().as_secs() / 60;
-                Some(words::waits(&plan.version, minutes, &self.told()?, self.twin.as_ref().map(|(twin, _)| twin)))
+                Some(words::waits(&plan.version, &self.told()?, self.twin.as_ref().map(|(twin, _)| twin)))
             }
             Step::Ended(_) | Step::Wait(_) | Step::Finish | Step::Install | Step::SwitchRoles => None,
         }

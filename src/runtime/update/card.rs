@@ -5,7 +5,8 @@
 //! ```
 //!
 //! A power cut before the last step starts what ran before; after it, the new slot, on trial. `image/trial` counts the starts of a trial
-//! and goes back. What runs from the slot of before and finds TRIAL.TXT knows that the trial has failed.
+//! and goes back. What runs from the slot of before and finds TRIAL.TXT knows that the trial has failed. That may also be a program that was
+//! started again while the box waited to start anew: the other slot is chosen then, and was never started, so the choice is taken back.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -97,19 +98,17 @@ impl Card {
         let name = device.to_str()?;
         let between = if name.ends_with(|last: char| last.is_ascii_digit()) { "p" } else { "" };
         let slots = SLOTS.map(|slot| PathBuf::from(format!("{name}{between}{slot}")));
-        let told = fs::read(STARTED_FROM).ok().and_then(|bytes| Some(u32::from_be_bytes(bytes.try_into().ok()?)));
-        let told = told.and_then(|number| u8::try_from(number).ok()).filter(|number| SLOTS.contains(number));
-        let running = told.or_else(|| chosen(&boot).ok())?;
         let build = fs::read_to_string(BUILD).ok().map(|text| text.trim().to_owned());
+        let running = slot_that_runs(&boot, Path::new(STARTED_FROM), build.as_deref())?;
         Some(Card { boot, slots, running, build, proof: PROOF })
     }
 
     /// A folder that stands for a card, for tests: `boot/autoboot.txt`, and files `slot2` and `slot3` whose first line says which build
-    /// runs when that one was started.
+    /// runs when that one was started. `partition`, where it is there, is what the firmware says.
     pub fn in_folder(folder: &Path) -> Option<Card> {
         let boot = Boot::new(folder.join("boot"));
         let slots = SLOTS.map(|slot| folder.join(format!("slot{slot}")));
-        let running = chosen(&boot).ok()?;
+        let running = slot_that_runs(&boot, &folder.join("partition"), None)?;
         let mut line = Vec::new();
         File::open(&slots[usize::from(running) - 2]).ok()?.take(80).read_to_end(&mut line).ok()?;
         let line = String::from_utf8_lossy(&line);
@@ -130,21 +129,13 @@ impl Card {
         SLOTS[usize::from(self.running == SLOTS[0])]
     }
 
-    /// A trial has failed, and this is what ran before it.
+    /// A trial has failed or never began, and this is what ran before it.
     pub fn has_gone_back(&self) -> bool {
         self.trial().is_some_and(|trial| trial.slot != self.running)
     }
 
     pub fn trial(&self) -> Option<Trial> {
-        let bytes = self.boot.read(TRIAL).ok()??;
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        let value = |name: &str| {
-            text.lines().filter_map(|line| line.trim().split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
-        };
-        let word = |name: &str| value(name).unwrap_or_default().to_owned();
-        let digit = |name: &str| value(name).and_then(|value| value.parse().ok());
-        let (slot, back) = (digit("slot")?, digit("back")?);
-        Some(Trial { slot, back, version: word("version"), build: word("build"), tries: digit("tries").unwrap_or(0) })
+        marked(&self.boot)
     }
 
     /// What runs has proven itself, or it is known what has become of the trial.
@@ -157,9 +148,16 @@ impl Card {
 
     /// What was written is not started after all.
     pub fn take_back(&self) -> Result<(), CardError> {
-        let (at, _) = choice(&self.boot)?;
-        self.boot.overwrite(AUTOBOOT, at, &[b'0' + self.running])?;
+        self.choose_running()?;
         Ok(self.end_trial()?)
+    }
+
+    /// Always before the trial ends: a slot that is chosen and on no trial would start one day, and nothing would lead back from it.
+    pub fn choose_running(&self) -> Result<(), CardError> {
+        match choice(&self.boot)? {
+            (_, slot) if slot == self.running => Ok(()),
+            (at, _) => Ok(self.boot.overwrite(AUTOBOOT, at, &[b'0' + self.running])?),
+        }
     }
 
     /// Writes the slot that does not run, and chooses it for the next start. `at`: called before each stage, and breaks it off by an error.
@@ -223,8 +221,29 @@ fn read_back(device: &File, bytes: u64) -> io::Result<String> {
     Ok(file::hex(sum))
 }
 
-fn chosen(boot: &Boot) -> Result<u8, CardError> {
-    choice(boot).map(|(_, slot)| slot)
+/// `started_from`: where the firmware says it. Where it says nothing, what is chosen was started; only while an installation waits, the
+/// other slot is chosen already, and TRIAL.TXT names another build than the one that runs.
+fn slot_that_runs(boot: &Boot, started_from: &Path, build: Option<&str>) -> Option<u8> {
+    let is_slot = |number: &u8| SLOTS.contains(number);
+    let told = fs::read(started_from).ok().and_then(|bytes| Some(u32::from_be_bytes(bytes.try_into().ok()?)));
+    let told = told.and_then(|number| u8::try_from(number).ok()).filter(is_slot);
+    let before = || {
+        let trial = marked(boot).filter(|trial| !trial.build.is_empty() && trial.build != *build.unwrap_or(&trial.build))?;
+        Some(trial.back).filter(is_slot)
+    };
+    told.or_else(before).or_else(|| Some(choice(boot).ok()?.1))
+}
+
+fn marked(boot: &Boot) -> Option<Trial> {
+    let bytes = boot.read(TRIAL).ok()??;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    let value = |name: &str| {
+        text.lines().filter_map(|line| line.trim().split_once('=')).find(|(key, _)| *key == name).map(|(_, value)| value)
+    };
+    let word = |name: &str| value(name).unwrap_or_default().to_owned();
+    let digit = |name: &str| value(name).and_then(|value| value.parse().ok());
+    let (slot, back) = (digit("slot")?, digit("back")?);
+    Some(Trial { slot, back, version: word("version"), build: word("build"), tries: digit("tries").unwrap_or(0) })
 }
 
 /// Where the digit stands in autoboot.txt, and which it is.

@@ -12,7 +12,7 @@ use std::{
 
 use tokio::time::sleep;
 
-use super::{Card, IMAGE, Updates, card::CardError, card::Stage};
+use super::{Card, IMAGE, Updates, card::CardError, card::Stage, words};
 use crate::{
     protocol::{
         Command, Node, TwinCommand,
@@ -281,7 +281,11 @@ impl Updates {
             Err(Trouble::BrokenOff) => inner.doing = Doing::Nothing,
             Err(Trouble::Failed(why)) => {
                 let here = inner.standing().name;
-                inner.fail(format!("{here} was not updated. {why}"));
+                // Where the last of its writes failed, the new slot may be marked and chosen all the same.
+                let card = inner.card.clone().filter(Card::has_gone_back);
+                let taken = card.map_or(Ok(()), |card| card.take_back());
+                let all_the_same = taken.err().map(|error| format!(" {}", words::starts_all_the_same(&here, &error)));
+                inner.fail(format!("{here} was not updated. {why}{}", all_the_same.unwrap_or_default()));
             }
         }
     }
@@ -312,7 +316,7 @@ impl Updates {
         inner.doing = Doing::Nothing;
         if let Some(Err(error)) = inner.card.as_ref().map(Card::take_back) {
             let here = inner.standing().name;
-            inner.fail(format!("{here} starts the new version all the same, when it starts again. {error}"));
+            inner.fail(words::starts_all_the_same(&here, &error));
         }
     }
 }
@@ -325,6 +329,32 @@ fn is_trouble(step: &Step) -> bool {
 mod tests {
     use super::*;
     use crate::{protocol::time::Epoch, settings::Settings};
+
+    #[test]
+    fn what_failed_at_its_last_write_is_chosen_no_more() {
+        use crate::{
+            protocol::update::Doing,
+            runtime::{
+                journal::Journal,
+                partner::scratch::Scratch,
+                update::{card::tests, file::tests::image},
+            },
+        };
+        let folder = Scratch::new("last-write");
+        tests::flash(folder.path());
+        std::fs::write(folder.path().join("partition"), 2_u32.to_be_bytes()).expect("written");
+        let card = Card::in_folder(folder.path()).expect("a card");
+        let updates = Updates::default();
+        updates.begin(&folder.path().join("data"), Some(card.clone()), Journal::default());
+        let file = image(folder.path(), "9.0.0", 'n');
+        card.install(&file, &tests::plan('n'), |_| Ok(())).expect("installed");
+        updates.lock().doing = Doing::Writing;
+        updates.end_writing(Err(Trouble::Failed("The card cannot be written.".into())));
+        assert!(matches!(updates.installed(), Installed::Nothing));
+        std::fs::remove_file(folder.path().join("partition")).expect("removed");
+        let next = Card::in_folder(folder.path()).expect("a card");
+        assert_eq!((next.running(), next.trial()), (2, None));
+    }
 
     #[test]
     fn a_box_is_well_when_it_answers_or_has_nobody_to_answer() {

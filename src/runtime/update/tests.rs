@@ -1,7 +1,7 @@
 //! Two boxes with folders for cards: what each is told, asked and remembers. The thread that moves them is not there.
 
 use super::{card::tests::flash, file::tests::image, *};
-use crate::runtime::partner::scratch::Scratch;
+use crate::{protocol::update::Reason, runtime::partner::scratch::Scratch};
 
 /// A box as it comes up: its data, and its card.
 struct Unit {
@@ -94,7 +94,7 @@ fn what_is_older_or_the_same_or_has_failed_is_asked_about_first() {
     fs::write(one.folder.path().join("boot/autoboot.txt"), "boot_partition=2\r\n").expect("written");
     one.start_again();
     let Some(End::Failed(why)) = one.updates.view().plan.and_then(|plan| plan.end) else { panic!("{:?}", one.updates.view()) };
-    assert!(why.contains("has gone back to the version of before"), "{why}");
+    assert!(why.contains("was to start on") && why.contains("stays with the version of before"), "{why}");
     // The thread that decides what is next has looked.
     let ended = Step::Ended(End::Failed(why.clone()));
     one.updates.lock().step = Some((ended, Instant::now()));
@@ -104,6 +104,76 @@ fn what_is_older_or_the_same_or_has_failed_is_asked_about_first() {
     assert_eq!(card.trial(), None, "told once");
     let again = one.updates.approve("dashboard", &new.sha256, true).expect("somebody says so");
     assert!(again.is_later_than(&plan) && again.end.is_none());
+}
+
+/// As the box waits to start anew: the other slot is written, marked and chosen, and the firmware still says where this start came from.
+fn chosen_and_waiting(unit: &Unit) -> Plan {
+    let held = unit.send("9.0.0", 'n').expect("good");
+    let plan = approved(unit, &held).expect("approved");
+    let card = Card::in_folder(unit.folder.path()).expect("a card");
+    card.install(&unit.folder.path().join("data/update/image.img.xz"), &plan, |_| Ok(())).expect("installed");
+    fs::write(unit.folder.path().join("partition"), 2_u32.to_be_bytes()).expect("written");
+    plan
+}
+
+fn choice_and_trial(unit: &Unit) -> (String, bool) {
+    let boot = unit.folder.path().join("boot");
+    (fs::read_to_string(boot.join("autoboot.txt")).expect("text"), boot.join("TRIAL.TXT").exists())
+}
+
+#[test]
+fn a_program_that_starts_again_before_the_new_slot_did_leaves_the_old_one_chosen_and_says_so() {
+    let mut one = Unit::new("again");
+    chosen_and_waiting(&one);
+    assert_eq!(choice_and_trial(&one), ("boot_partition=3\r\n".into(), true));
+    one.start_again();
+    assert_eq!(choice_and_trial(&one), ("boot_partition=2\r\n".into(), false));
+    assert!(!one.updates.standing().on_trial);
+    let Some(End::Failed(why)) = one.updates.view().plan.and_then(|plan| plan.end) else { panic!("{:?}", one.updates.view()) };
+    assert!(why.contains("was to start on") && !why.contains("all the same"), "{why}");
+}
+
+#[test]
+fn a_failed_try_that_cannot_be_written_down_is_told_again_and_its_slot_is_chosen_no_more() {
+    let mut one = Unit::new("again-full");
+    let plan = chosen_and_waiting(&one);
+    let in_the_way = one.folder.path().join("data/update/plan.json.new");
+    fs::create_dir(&in_the_way).expect("a folder");
+    one.start_again();
+    assert_eq!(choice_and_trial(&one), ("boot_partition=2\r\n".into(), true));
+    fs::remove_dir(in_the_way).expect("removed");
+    one.start_again();
+    assert_eq!(choice_and_trial(&one), ("boot_partition=2\r\n".into(), false));
+    assert!(one.updates.view().plan.is_some_and(|now| now.is_later_than(&plan)));
+}
+
+#[test]
+fn a_choice_that_cannot_be_taken_back_leaves_the_slot_on_trial_and_says_so() {
+    let mut one = Unit::new("again-edited");
+    chosen_and_waiting(&one);
+    let path = one.folder.path().join("boot/autoboot.txt");
+    fs::write(&path, "boot_partition=3\n[all]\nboot_partition=3\n").expect("written");
+    one.start_again();
+    assert!(choice_and_trial(&one).1, "it is counted when it starts");
+    let Some(End::Failed(why)) = one.updates.view().plan.and_then(|plan| plan.end) else { panic!("{:?}", one.updates.view()) };
+    assert!(why.contains("starts the new version all the same") && why.contains("`autoboot.txt`"), "{why}");
+}
+
+#[test]
+fn an_update_that_waits_says_the_same_as_long_as_it_waits_for_the_same() {
+    let one = Unit::new("waits");
+    let held = one.send("9.0.0", 'n').expect("good");
+    approved(&one, &held).expect("approved");
+    let after = |secs| {
+        let since = Instant::now().checked_sub(Duration::from_secs(secs)).expect("this machine is up for long");
+        one.updates.lock().step = Some((Step::Wait(Reason::NotWell("The twin is not heard.".into())), since));
+        one.updates.problem()
+    };
+    assert_eq!(after(PATIENCE_SECS - 60), None);
+    let told = after(PATIENCE_SECS).expect("somebody must look");
+    assert!(told.contains("more than 5 min") && told.contains("The twin is not heard."), "{told}");
+    // STATUS.TXT is written anew where this has changed.
+    assert_eq!(after(PATIENCE_SECS + 61), Some(told));
 }
 
 #[test]

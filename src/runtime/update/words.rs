@@ -1,7 +1,10 @@
 //! What people are told and asked about an update, and what of the twin's words is believed.
 
-use super::{Held, WORDS_CHARS_MAX, card::Trial};
-use crate::protocol::update::{Doing, End, Plan, Standing, Version};
+use super::{
+    Held, WORDS_CHARS_MAX,
+    card::{CardError, Trial},
+};
+use crate::protocol::update::{Doing, End, PATIENCE_SECS, Plan, Standing, Version};
 
 /// For a machine that somebody else looks after.
 pub const BY_HAND: &str = "This machine was not started from a flashed card, so its program is replaced by hand: on the one that stands by \
@@ -18,7 +21,13 @@ pub fn twin_is_no_card(name: &str) -> String {
 pub fn went_back(here: &str, trial: &Trial) -> String {
     let Trial { version, tries, .. } = trial;
     let how = match tries {
-        0 => "was to start".into(),
+        // The power or the program was away in the last moments before, or its kernel came to nothing.
+        0 => {
+            return format!(
+                "{version} was to start on {here} and did not, so {here} stays with the version of before. It is not tried again until \
+                 somebody says so. Activity tells what was seen."
+            );
+        }
         1 => "was started once".to_owned(),
         times => format!("was started {times} times"),
     };
@@ -28,7 +37,12 @@ pub fn went_back(here: &str, trial: &Trial) -> String {
     )
 }
 
-pub fn waits(version: &str, minutes: u64, told: &str, twin: Option<&Standing>) -> String {
+pub fn starts_all_the_same(here: &str, error: &CardError) -> String {
+    format!("{here} starts the new version all the same, when it starts again. {error}")
+}
+
+/// It stands in STATUS.TXT as well, which is written anew where a word has changed: nothing in it may go with the time.
+pub fn waits(version: &str, told: &str, twin: Option<&Standing>) -> String {
     let looks = match twin {
         Some(twin) if twin.doing == Doing::Restarting => format!(
             " {} was starting anew when it was heard last: look at its light and its STATUS.TXT. If it does not come back, take its card, and \
@@ -37,7 +51,8 @@ pub fn waits(version: &str, minutes: u64, told: &str, twin: Option<&Standing>) -
         ),
         Some(_) | None => String::new(),
     };
-    format!("The update to {version} does not go on, for {minutes} min. {told}{looks} Until then nothing changes here.")
+    let minutes = PATIENCE_SECS / 60;
+    format!("The update to {version} has not gone on for more than {minutes} min. {told}{looks} Until then nothing changes here.")
 }
 
 /// What somebody must say yes to before this file is taken.

@@ -140,6 +140,48 @@ fn whenever_the_power_is_cut_what_starts_next_is_whole() {
     assert_eq!((stages, marked), (6, 1));
 }
 
+/// The new slot is chosen and the program starts again without a new start of the box. Then the power is cut before each of the writes.
+#[test]
+fn whenever_the_power_is_cut_while_a_choice_is_taken_back_no_slot_starts_untried() {
+    for cut_at in 0..3 {
+        let folder = Scratch::new("cut-back");
+        flash(folder.path());
+        let file = image(folder.path(), "0.2.0", 'n');
+        card(&folder).install(&file, &plan('n'), |_| Ok(())).expect("installed");
+        fs::write(folder.path().join("partition"), 2_u32.to_be_bytes()).expect("written");
+        let again = card(&folder);
+        assert!(again.has_gone_back(), "it knows that it is not the new one");
+        if cut_at > 0 {
+            again.choose_running().expect("chosen");
+        }
+        if cut_at > 1 {
+            again.end_trial().expect("ended");
+        }
+        // The firmware starts what is chosen.
+        fs::remove_file(folder.path().join("partition")).expect("removed");
+        let counted = start(&folder);
+        let next = card(&folder);
+        let found = (counted, next.running(), next.trial().map(|trial| trial.tries));
+        let meant = [(Some(1), 3, Some(1)), (Some(0), 2, Some(0)), (Some(0), 2, None)];
+        assert_eq!(found, meant[cut_at], "cut before step {cut_at}");
+    }
+}
+
+#[test]
+fn where_the_firmware_says_nothing_the_old_build_is_not_taken_for_the_one_on_trial() {
+    let folder = Scratch::new("mute");
+    flash(folder.path());
+    let file = image(folder.path(), "0.2.0", 'n');
+    let boot = Boot::new(folder.path().join("boot"));
+    let runs = |letter| slot_that_runs(&boot, Path::new("/nowhere"), Some(&build(letter)));
+    assert_eq!(runs('o'), Some(2));
+    card(&folder).install(&file, &plan('n'), |_| Ok(())).expect("installed");
+    assert_eq!((runs('o'), runs('n')), (Some(2), Some(3)));
+    assert_eq!(slot_that_runs(&boot, Path::new("/nowhere"), None), Some(3), "who knows no build goes by the choice");
+    fs::write(folder.path().join("boot").join(TRIAL), "slot=3\nback=7\nbuild=x\n").expect("written");
+    assert_eq!(runs('o'), Some(3), "seven is no slot");
+}
+
 #[test]
 fn what_was_chosen_can_be_taken_back_before_it_starts() {
     let folder = Scratch::new("back");
