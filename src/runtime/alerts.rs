@@ -21,4 +21,4 @@ pub use channel::{Channel, Message};
 pub use watch::start;
 
 #[cfg(test)]
-mod receivers;
+pub(super) mod receivers;

@@ -2,6 +2,7 @@
 
 pub mod kept;
 pub mod on_card;
+pub mod forward;
 
 use std::{path::Path, time::Duration};
 

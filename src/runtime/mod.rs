@@ -10,6 +10,7 @@ pub mod disk;
 pub mod alive;
 pub mod oui;
 pub mod log;
+pub mod syslog;
 pub mod journal;
 pub mod presence;
 pub mod clock;

@@ -26,7 +26,7 @@ use super::{
     journal::{Journal, Kind},
     links::Links,
     live::Beat,
-    log::DecisionLog,
+    log::{DecisionLog, forward},
     metrics::{InFlight, Metrics, UnderWay},
     outbox::SendTrouble,
     partner::Inbound,
@@ -172,6 +172,8 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
     if let Err(error) = alerts::start(options.data.clone(), handle.clone(), link.clone()) {
         tracing::error!("There are no alerts: their thread cannot be started ({error}).");
     }
+    let forwarding = forward::start(handle.clone())
+        .inspect_err(|error| tracing::error!("The log goes to no syslog server: its thread cannot be started ({error})."));
     if let Err(error) = update::start(handle.clone(), options.data.clone()) {
         tracing::error!("There are no updates: their thread cannot be started ({error}).");
     }
@@ -226,6 +228,7 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
     if let Some(control) = control {
         control.stop();
     }
+    drop(forwarding);
     outcome
 }
 

@@ -7,7 +7,7 @@ use super::MASK;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Alerts {
-    /// The channels stay as they are, and nothing goes out.
+    /// The channels stay as they are, and no alert goes out.
     pub quiet: bool,
     /// A pool counts as nearly full when so many of a hundred of its addresses are in use.
     pub pool_percent: u8,
@@ -62,6 +62,9 @@ pub struct Syslog {
     pub host: String,
     pub port: u16,
     pub protocol: SyslogProtocol,
+    /// Every line of the log goes there, too, from each of the two.
+    #[serde(default)]
+    pub log: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,5 +132,20 @@ impl Alerts {
         let token = self.ntfy.as_mut().and_then(|ntfy| ntfy.token.as_mut());
         let password = self.mail.as_mut().and_then(|mail| mail.password.as_mut());
         webhook.into_iter().chain(token).chain(password)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_nothing_is_said_of_the_log_it_stays_here() {
+        let before = r#"{"host":"192.0.2.5","port":514,"protocol":"udp"}"#;
+        let syslog: Syslog =
+            serde_json::from_str(before).expect("as it was stored, and as a twin of the version before tells it");
+        assert!(!syslog.log);
+        let told = serde_json::to_value(Syslog { log: true, ..syslog }).expect("plain data");
+        assert_eq!(told["log"], true);
     }
 }

@@ -42,7 +42,7 @@ const CHANNELS: [(&str, &[&str]); 4] = [
     ("webhook", &["url"]),
     ("ntfy", &["url", "topic", "token"]),
     ("mail", &["server", "port", "tls", "user", "password", "from", "to"]),
-    ("syslog", &["host", "port", "protocol"]),
+    ("syslog", &["host", "port", "protocol", "log"]),
 ];
 /// Without it, there is no such channel.
 const MAIN: [(&str, &str); 4] = [("webhook", "url"), ("ntfy", "topic"), ("mail", "server"), ("syslog", "host")];
@@ -133,15 +133,19 @@ async fn page(State(site): State<Site>, visitor: Visitor) -> Result<Response, St
 /// Secrets are hidden: the page shows that there is one.
 fn values_of(alerts: &Alerts) -> Values {
     let json = translate::section_json(&Record::Alerts(alerts.masked()), "alerts");
-    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned);
+    // A box that is not ticked is not sent.
+    let text = |value: &Value| match value {
+        Value::Bool(is_on) => is_on.then(|| "on".into()),
+        value => Some(value.as_str().map_or_else(|| value.to_string(), ToOwned::to_owned)),
+    };
     let mut values = Values::from([("pool-percent".into(), alerts.pool_percent.to_string())]);
     if alerts.quiet {
         values.insert("quiet".into(), "on".into());
     }
     for (channel, keys) in CHANNELS {
         for key in keys {
-            if let Some(value) = json.get(channel).and_then(|channel| channel.get(key)) {
-                values.insert(format!("{channel}-{key}"), text(value));
+            if let Some(value) = json.get(channel).and_then(|channel| channel.get(key)).and_then(text) {
+                values.insert(format!("{channel}-{key}"), value);
             }
         }
     }
@@ -163,7 +167,12 @@ fn json_of(values: &Values) -> Value {
         }
         let said = keys.iter().filter_map(|key| {
             let value = given(&format!("{channel}-{key}"))?;
-            Some(((*key).to_owned(), if *key == "port" { number(value) } else { Value::from(value) }))
+            let value = match *key {
+                "port" => number(value),
+                "log" => Value::from(true),
+                _ => Value::from(value),
+            };
+            Some(((*key).to_owned(), value))
         });
         json[*channel] = Value::Object(said.collect());
     }
@@ -265,6 +274,19 @@ mod tests {
         assert!(!shown.values().any(|value| value.contains("secret")), "{shown:?}");
         assert_eq!(read(&shown, &alerts).expect("it is good"), alerts, "the hidden password is the one that is there");
         assert_eq!(alerts.mail.map(|Mail { password, .. }| password), Some(Some("secret".into())));
+    }
+
+    #[test]
+    fn the_log_goes_out_where_its_box_is_ticked_and_nowhere_else() {
+        let ticked = values(&[("pool-percent", "90"), ("syslog-host", "192.0.2.5"), ("syslog-log", "on")]);
+        let not_ticked = values(&[("pool-percent", "90"), ("syslog-host", "192.0.2.5")]);
+        for (given, is_on) in [(ticked, true), (not_ticked, false)] {
+            let alerts = read(&given, &Alerts::default()).expect("it is good");
+            assert_eq!(alerts.syslog.as_ref().map(|syslog| syslog.log), Some(is_on));
+            let shown = values_of(&alerts);
+            assert_eq!(shown.contains_key("syslog-log"), is_on, "{shown:?}");
+            assert_eq!(read(&shown, &alerts).expect("it is good"), alerts, "saved again, it is the same");
+        }
     }
 
     #[test]

@@ -1,26 +1,19 @@
-//! Remote syslog (RFC 5424), one datagram or one counted message on TCP (RFC 6587 §3.4.1).
+//! Remote syslog: one datagram, or one message on a connection of its own.
 
 use std::{
     io::{self, Write},
-    net::{SocketAddr, TcpStream, ToSocketAddrs, UdpSocket},
-    time::Duration,
+    net::{Shutdown, SocketAddr},
 };
 
 use super::Message;
-use crate::settings::alerts::{Syslog, SyslogProtocol};
+use crate::{
+    runtime::syslog,
+    settings::alerts::{Syslog, SyslogProtocol},
+};
 
-const PATIENCE: Duration = Duration::from_secs(5);
-/// Every receiver takes 2048 bytes (RFC 5425 §4.3.1), and one datagram of this size crosses every network whole.
-const BYTES_MAX: usize = 1400;
-/// `daemon`.
-const FACILITY: u8 = 3;
-
-pub fn send(syslog: &Syslog, message: &Message) -> Result<String, String> {
-    let Syslog { host, port, protocol } = syslog;
-    let addresses = (host.as_str(), *port).to_socket_addrs();
-    let addresses: Vec<SocketAddr> = addresses
-        .map_err(|error| format!("Nobody knows the syslog server {host} ({error}). Look at its name, and at this server's DNS."))?
-        .collect();
+pub fn send(to: &Syslog, message: &Message) -> Result<String, String> {
+    let Syslog { host, port, protocol, log: _ } = to;
+    let addresses = syslog::addresses(to)?;
     let line = line(message);
     let sent = match protocol {
         SyslogProtocol::Udp => {
@@ -28,7 +21,7 @@ pub fn send(syslog: &Syslog, message: &Message) -> Result<String, String> {
         }
         SyslogProtocol::Tcp => stream(&addresses, &line),
     };
-    sent.map_err(|error| format!("The syslog server {host}, port {port}, cannot be reached ({error})."))?;
+    sent.map_err(|error| syslog::unreached(to, &error))?;
     Ok(match protocol {
         SyslogProtocol::Udp => format!("Sent to {host}, port {port}. UDP has no answer: look there whether it has arrived."),
         SyslogProtocol::Tcp => format!("The syslog server {host} has taken it."),
@@ -36,25 +29,15 @@ pub fn send(syslog: &Syslog, message: &Message) -> Result<String, String> {
 }
 
 fn datagram(to: SocketAddr, line: &str) -> io::Result<()> {
-    let any: SocketAddr = if to.is_ipv4() { ([0; 4], 0).into() } else { ([0; 16], 0).into() };
-    let socket = UdpSocket::bind(any)?;
+    let socket = syslog::socket(to)?;
     socket.connect(to)?;
     socket.send(line.as_bytes()).map(drop)
 }
 
 fn stream(to: &[SocketAddr], line: &str) -> io::Result<()> {
-    let mut last = io::Error::from(io::ErrorKind::NotFound);
-    for address in to {
-        match TcpStream::connect_timeout(address, PATIENCE) {
-            Ok(mut stream) => {
-                stream.set_write_timeout(Some(PATIENCE))?;
-                stream.write_all(format!("{} {line}", line.len()).as_bytes())?;
-                return stream.shutdown(std::net::Shutdown::Write);
-            }
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
+    let mut stream = syslog::connect(to)?;
+    stream.write_all(syslog::counted(line).as_bytes())?;
+    stream.shutdown(Shutdown::Write)
 }
 
 /// `<27>1 TIME HOST twinlease - twin-silent - text`
@@ -64,19 +47,17 @@ fn line(message: &Message) -> String {
         (false, true) => 3,
         (false, false) => 4,
     };
-    // Printable ASCII without a space (§6).
-    let host: String = message.node.chars().filter(char::is_ascii_graphic).take(255).collect();
-    let host = if host.is_empty() { "-" } else { &host };
-    let text: String = message.text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    let Message { at, event, .. } = message;
-    let mut line = format!("<{}>1 {at} {host} twinlease - {event} - {}: {text}", FACILITY * 8 + severity, message.title);
-    line.truncate(line.floor_char_boundary(BYTES_MAX));
-    line
+    let Message { at, node, event, title, text, .. } = message;
+    syslog::line(severity, at, node, event, &format!("{title}: {text}"))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{io::Read, net::TcpListener};
+    use std::{
+        io::Read,
+        net::{TcpListener, UdpSocket},
+        time::Duration,
+    };
 
     use super::*;
     use crate::runtime::alerts::receivers::silence;
@@ -86,7 +67,7 @@ mod tests {
     }
 
     fn settings(port: u16, protocol: SyslogProtocol) -> Syslog {
-        Syslog { host: "127.0.0.1".into(), port, protocol }
+        Syslog { host: "127.0.0.1".into(), port, protocol, log: false }
     }
 
     const EXPECTED: &str = "<28>1 2026-01-01T00:00:00Z pia twinlease - test - pi a: this is a test: Alerts of";
@@ -123,7 +104,7 @@ mod tests {
     fn a_line_is_one_line_and_bounded() {
         let long = Message { text: "ä\n\0".repeat(5000), ..message() };
         let line = line(&long);
-        assert!(line.len() <= BYTES_MAX && !line.chars().any(char::is_control));
+        assert!(line.len() <= syslog::BYTES_MAX && !line.chars().any(char::is_control));
     }
 
     #[test]

@@ -19,26 +19,47 @@ const LINE_BYTES_MAX: usize = 2 << 10;
 /// Two files are kept, the older one as `NAME.1`: together no more than the memory holds.
 const FILE_BYTES_MAX: usize = BYTES_MAX / 2;
 
-static KEPT: Mutex<Kept> = Mutex::new(Kept { lines: VecDeque::new(), bytes: 0, forgotten: 0 });
+static KEPT: Mutex<Kept> = Mutex::new(Kept::new());
 
 #[derive(Debug)]
-struct Kept {
+pub(super) struct Kept {
     lines: VecDeque<Box<str>>,
     bytes: usize,
     /// How many stood before the first of `lines`.
     forgotten: usize,
+    /// The number of the first line that this run said.
+    own: usize,
 }
 
 impl Kept {
+    pub(super) const fn new() -> Kept {
+        Kept { lines: VecDeque::new(), bytes: 0, forgotten: 0, own: 0 }
+    }
+
     /// Lines of earlier lives, before all others. Each of those gets another number: for when nobody has looked yet.
-    fn precede(&mut self, earlier: &[String]) {
+    pub(super) fn precede(&mut self, earlier: &[String]) {
         for line in earlier.iter().rev() {
             self.bytes += line.len();
             self.lines.push_front(line.as_str().into());
         }
+        self.own += earlier.len();
     }
 
-    fn keep(&mut self, line: &str) {
+    /// The number of the next line that is said.
+    pub(super) fn end(&self) -> usize {
+        self.forgotten + self.lines.len()
+    }
+
+    pub(super) fn own(&self) -> usize {
+        self.own
+    }
+
+    pub(super) fn since(&self, number: usize) -> Vec<(usize, Box<str>)> {
+        let known = number.saturating_sub(self.forgotten).min(self.lines.len());
+        (self.forgotten + known..).zip(self.lines.range(known..).cloned()).collect()
+    }
+
+    pub(super) fn keep(&mut self, line: &str) {
         let line = &line[..line.floor_char_boundary(LINE_BYTES_MAX)];
         self.bytes += line.len();
         self.lines.push_back(line.into());
@@ -47,6 +68,11 @@ impl Kept {
             self.forgotten += 1;
         }
     }
+}
+
+/// For whoever follows it.
+pub(super) fn ring() -> &'static Mutex<Kept> {
+    &KEPT
 }
 
 fn kept() -> MutexGuard<'static, Kept> {
@@ -61,9 +87,7 @@ pub fn lines() -> Vec<(usize, Box<str>)> {
 
 /// Those from this number on.
 pub fn since(number: usize) -> Vec<(usize, Box<str>)> {
-    let kept = kept();
-    let known = number.saturating_sub(kept.forgotten).min(kept.lines.len());
-    (kept.forgotten + known..).zip(kept.lines.range(known..).cloned()).collect()
+    kept().since(number)
 }
 
 /// Of a line: it stands behind the date.
@@ -107,6 +131,8 @@ impl<W: Write> Tee<W> {
             for line in TwoFiles::read(path) {
                 kept().keep(&line);
             }
+            let mut kept = kept();
+            kept.own = kept.end();
             TwoFiles::new(path, FILE_BYTES_MAX)
         });
         Tee { out, file, begun: Vec::new() }
@@ -206,7 +232,7 @@ mod tests {
 
     #[test]
     fn the_oldest_lines_go_first_and_a_long_one_is_cut() {
-        let mut kept = Kept { lines: VecDeque::new(), bytes: 0, forgotten: 0 };
+        let mut kept = Kept::new();
         for number in 0..100_000 {
             kept.keep(&format!("line {number}"));
         }
@@ -240,6 +266,18 @@ mod tests {
         Tee::new(io::sink(), Some(&path));
         assert!(lines().iter().any(|(_, line)| line.starts_with(" INFO 999 ")));
         let _ = fs::remove_dir_all(&folder);
+    }
+
+    #[test]
+    fn what_this_run_said_is_told_from_what_earlier_ones_left() {
+        let mut kept = Kept::new();
+        kept.keep("first");
+        kept.keep("second");
+        assert_eq!(kept.since(kept.own()).len(), 2);
+        kept.precede(&["of before".into()]);
+        let own = kept.since(kept.own());
+        assert_eq!(own.first().map(|(number, line)| (*number, &**line)), Some((1, "first")));
+        assert_eq!((own.len(), kept.end()), (2, 3));
     }
 
     #[test]

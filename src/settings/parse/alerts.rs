@@ -12,7 +12,7 @@ pub(super) const ALERTS_KEYS: &[&str] = &["quiet", "pool-percent", "webhook", "n
 const WEBHOOK_KEYS: &[&str] = &["url"];
 const NTFY_KEYS: &[&str] = &["url", "topic", "token"];
 const MAIL_KEYS: &[&str] = &["server", "port", "tls", "user", "password", "from", "to"];
-const SYSLOG_KEYS: &[&str] = &["host", "port", "protocol"];
+const SYSLOG_KEYS: &[&str] = &["host", "port", "protocol", "log"];
 
 impl Reader {
     pub(super) fn alerts(&mut self, section: &Section) -> Alerts {
@@ -60,7 +60,8 @@ impl Reader {
         let host = self.needed(channel, "host", "host = \"192.0.2.5\"", text);
         let port = self.field(channel, "port", port_of).unwrap_or(SYSLOG_PORT);
         let protocol = self.field(channel, "protocol", protocol_of).unwrap_or(SyslogProtocol::Udp);
-        Some(Syslog { host: host?, port, protocol })
+        let log = self.field(channel, "log", bool_of).unwrap_or(false);
+        Some(Syslog { host: host?, port, protocol, log })
     }
 }
 

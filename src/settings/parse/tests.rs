@@ -292,7 +292,8 @@ fn channels_of_alerts_are_read_with_what_is_usual_where_nothing_is_said() {
     let alerts = parse(text).unwrap().alerts;
     assert_eq!((alerts.pool_percent, alerts.quiet, alerts.webhook), (80, false, None));
     assert_eq!(alerts.ntfy.unwrap().url, "https://ntfy.sh");
-    assert_eq!(alerts.syslog.unwrap().port, 514);
+    let syslog = alerts.syslog.unwrap();
+    assert_eq!((syslog.port, syslog.log), (514, false));
     assert_eq!(alerts.mail.unwrap().port, 465);
 }
 
@@ -309,6 +310,7 @@ fn what_is_wrong_with_alerts_is_told_with_its_line() {
             "[alerts.syslog]\nhost = \"x\"\nprotocol = \"dup\"",
             "3: `protocol` in [alerts.syslog]: `dup` is not possible. Did you mean \"udp\"?",
         ),
+        ("[alerts.syslog]\nhost = \"x\"\nlog = \"yes\"", "3: `log` in [alerts.syslog]: It is a text. Write true or false"),
         ("[alerts.syslog]\nhost = \"x\"\nport = 0", "3: `port` in [alerts.syslog]: 0 is out of range."),
         (
             "[alerts.mail]\nserver = \"x\"\nfrom = \"a@b.org\"\nto = \"b\"",

@@ -12,7 +12,7 @@ pub(super) fn alerts(file: &mut String, alerts: &Alerts) {
         file.push_str("# This section may hold passwords: keep the file to yourself.\n");
     }
     file.push_str("[alerts]\n");
-    commented(file, &format!("quiet = {quiet}"), "true: the channels stay, and nothing goes out");
+    commented(file, &format!("quiet = {quiet}"), "true: the channels stay, and no alert goes out");
     commented(file, &format!("pool-percent = {pool_percent}"), "from here on a pool counts as nearly full");
     if let Some(Webhook { url }) = webhook {
         let _ = writeln!(file, "\n[alerts.webhook]\nurl = {}", quoted(url));
@@ -24,13 +24,14 @@ pub(super) fn alerts(file: &mut String, alerts: &Alerts) {
     if let Some(mail) = mail {
         self::mail(file, mail);
     }
-    if let Some(Syslog { host, port, protocol }) = syslog {
+    if let Some(Syslog { host, port, protocol, log }) = syslog {
         let _ = writeln!(file, "\n[alerts.syslog]\nhost = {}\nport = {port}", quoted(host));
         let protocol = match protocol {
             SyslogProtocol::Udp => "udp",
             SyslogProtocol::Tcp => "tcp",
         };
         commented(file, &format!("protocol = \"{protocol}\""), "udp or tcp");
+        commented(file, &format!("log = {log}"), "true: every line of the log goes there, too");
     }
 }
 

@@ -226,7 +226,8 @@ fn alerts() -> impl Strategy<Value = Alerts> {
         Mail { server, port, tls, user, password, from, to }
     });
     let protocols = select(vec![SyslogProtocol::Udp, SyslogProtocol::Tcp]);
-    let syslog = (host(), 1u16.., protocols).prop_map(|(host, port, protocol)| Syslog { host, port, protocol });
+    let syslog = (host(), 1u16.., protocols, any::<bool>());
+    let syslog = syslog.prop_map(|(host, port, protocol, log)| Syslog { host, port, protocol, log });
     let channels = (option::of(webhook), option::of(ntfy), option::of(mail), option::of(syslog));
     (any::<bool>(), 1u8..=100, channels).prop_map(|(quiet, pool_percent, (webhook, ntfy, mail, syslog))| Alerts {
         quiet,
