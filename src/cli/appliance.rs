@@ -21,7 +21,8 @@ use twinlease::{
             name, network,
             reset::{self, Reset},
             screen::{Facts, Screen},
-            timekeeper, watchdog,
+            timekeeper,
+            watchdog::{self, Watchdog},
         },
         clock::WallTrust,
         led::{self, Sign},
@@ -96,6 +97,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     for note in fs::read_to_string(&args.notes).unwrap_or_default().lines() {
         problems.add(note);
     }
+    let watchdog = open_watchdog(&problems);
     timekeeper::at_start(&args.data);
     // Before anything of the data is looked at: what a copied card brings is another box's. What fails here, the server says.
     for notice in twin::prepare(&args.data).map(|prepared| prepared.notices).unwrap_or_default() {
@@ -152,7 +154,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     };
     let served = serve_with_dashboard(options, web, |site| {
         forget_plain_password(&boot, &problems);
-        watch(site, &panel, &problems);
+        watch(site, &panel, &problems, watchdog.as_ref());
         // Said in the log, and the box is found by its address.
         let announced = name::announce(&name).inspect_err(|error| tracing::warn!("{name}.local is not announced: {error}"));
         let teller = Teller {
@@ -330,18 +332,32 @@ fn grow(card: &Path, data: &Path, problems: &Problems) {
     }
 }
 
-/// The light, and the watchdog where there is one.
-fn watch(site: &Site, panel: &Panel, problems: &Problems) {
+/// The watchdog, where there is one.
+fn open_watchdog(problems: &Problems) -> Option<Watchdog> {
+    if fs::read_to_string("/proc/cmdline").unwrap_or_default().split_whitespace().any(|word| word == WATCHDOG_OFF) {
+        tracing::warn!("the watchdog is off, by the kernel argument {WATCHDOG_OFF}");
+        return None;
+    }
+    watchdog::open(Path::new(WATCHDOG)).map_err(|error| no_watchdog(&error, problems)).ok()
+}
+
+fn no_watchdog(error: &std::io::Error, problems: &Problems) {
+    problems.add(format!("The hardware's watchdog is not in use ({error}): if this box hangs, switch it off and on."));
+}
+
+/// The light, and what the watchdog is fed for.
+fn watch(site: &Site, panel: &Panel, problems: &Problems, watchdog: Option<&Watchdog>) {
     let parts = follow::packet_loop(site.handle().clone(), panel.clone()).and_then(|packets| {
         let store = site.archive().alive.clone();
         Ok(vec![("the packet loop", packets), ("the store", store), ("the dashboard", follow::dashboard(HTTP)?)])
     });
-    if fs::read_to_string("/proc/cmdline").unwrap_or_default().split_whitespace().any(|word| word == WATCHDOG_OFF) {
-        tracing::warn!("the watchdog is off, by the kernel argument {WATCHDOG_OFF}");
-        return;
-    }
-    if let Err(error) = parts.and_then(|parts| watchdog::start(Path::new(WATCHDOG), parts)) {
-        problems.add(format!("The hardware's watchdog is not in use ({error}): if this box hangs, switch it off and on."));
+    let Some(watchdog) = watchdog else { return };
+    match parts {
+        Ok(parts) => watchdog.watch(parts),
+        Err(error) => {
+            watchdog.watch(Vec::new());
+            no_watchdog(&error, problems);
+        }
     }
 }
 

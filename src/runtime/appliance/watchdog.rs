@@ -4,6 +4,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
     os::fd::AsRawFd,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -14,6 +15,8 @@ const TIMEOUT_SECS: libc::c_int = 10;
 const FEED_INTERVAL: Duration = Duration::from_secs(2);
 /// What has not moved for so long hangs. The last meal was two intervals later at the most: one until a move is seen, one until the next look.
 const HANG_AFTER: Duration = Duration::from_secs(4);
+/// A database that was hurt is checked and put together anew, on a slow card.
+const START_MAX: Duration = Duration::from_secs(300);
 /// `WDIOC_SETTIMEOUT` of linux/watchdog.h.
 const SET_TIMEOUT: libc::Ioctl = 0xc004_5706_u32 as libc::Ioctl;
 
@@ -23,6 +26,13 @@ struct Watched {
     alive: Alive,
     seen: u64,
     moved: Instant,
+    patience: Duration,
+}
+
+impl Watched {
+    fn new(name: &'static str, alive: Alive, patience: Duration) -> Watched {
+        Watched { name, seen: alive.count(), alive, moved: Instant::now(), patience }
+    }
 }
 
 /// The part that has hung for too long.
@@ -34,27 +44,40 @@ fn hanging(watched: &mut [Watched], now: Instant) -> Option<&'static str> {
             part.moved = now;
         }
     }
-    watched.iter().find(|part| now.duration_since(part.moved) > HANG_AFTER).map(|part| part.name)
+    watched.iter().find(|part| now.duration_since(part.moved) > part.patience).map(|part| part.name)
 }
 
-/// Opens the watchdog, which bites from then on unless it is fed, and feeds it on a thread of its own.
-pub fn start(path: &std::path::Path, parts: Vec<(&'static str, Alive)>) -> io::Result<()> {
+/// Of an open one, which bites from then on unless it is fed.
+pub struct Watchdog {
+    watched: Arc<Mutex<Vec<Watched>>>,
+}
+
+/// Opens it, and feeds it on a thread of its own: at first for as long as a start may take.
+pub fn open(path: &std::path::Path) -> io::Result<Watchdog> {
     let device = OpenOptions::new().write(true).open(path)?;
     let mut timeout = TIMEOUT_SECS;
     // SAFETY: the request takes a pointer to an int, which lives until the call returns.
     if unsafe { libc::ioctl(device.as_raw_fd(), SET_TIMEOUT, &raw mut timeout) } != 0 {
         tracing::warn!("the watchdog keeps its own time-out: {}", io::Error::last_os_error());
     }
-    let now = Instant::now();
-    let watched = parts.into_iter().map(|(name, alive)| Watched { name, seen: alive.count(), alive, moved: now }).collect();
-    std::thread::Builder::new().name("watchdog".into()).spawn(move || feed(device, watched))?;
-    Ok(())
+    let watched = Arc::new(Mutex::new(vec![Watched::new("the start", Alive::default(), START_MAX)]));
+    let fed_for = Arc::clone(&watched);
+    std::thread::Builder::new().name("watchdog".into()).spawn(move || feed(device, &fed_for))?;
+    Ok(Watchdog { watched })
 }
 
-fn feed(mut device: File, mut watched: Vec<Watched>) {
+impl Watchdog {
+    /// The start is over: these must move from now on.
+    pub fn watch(&self, parts: Vec<(&'static str, Alive)>) {
+        let parts = parts.into_iter().map(|(name, alive)| Watched::new(name, alive, HANG_AFTER));
+        *self.watched.lock().unwrap_or_else(PoisonError::into_inner) = parts.collect();
+    }
+}
+
+fn feed(mut device: File, watched: &Mutex<Vec<Watched>>) {
     let mut told = None;
     loop {
-        let hanging = hanging(&mut watched, Instant::now());
+        let hanging = hanging(&mut watched.lock().unwrap_or_else(PoisonError::into_inner), Instant::now());
         match hanging {
             None => {
                 if let Err(error) = device.write_all(b"\0") {
@@ -79,7 +102,7 @@ mod tests {
         let look = FEED_INTERVAL;
         for hung_ms in (0..2000).step_by(50) {
             let (store, start) = (Alive::default(), Instant::now());
-            let mut watched = [Watched { name: "the store", alive: store.clone(), seen: 0, moved: start }];
+            let mut watched = [Watched { name: "the store", alive: store.clone(), seen: 0, moved: start, patience: HANG_AFTER }];
             let hung = start + look * 3 + Duration::from_millis(hung_ms);
             let is_fed = |nth: &u32| {
                 let now = start + look * *nth;
@@ -100,7 +123,7 @@ mod tests {
     fn one_part_that_stands_still_is_enough() {
         let (packets, store) = (Alive::default(), Alive::default());
         let start = Instant::now();
-        let part = |name, alive: &Alive| Watched { name, alive: alive.clone(), seen: 0, moved: start };
+        let part = |name, alive: &Alive| Watched { name, alive: alive.clone(), seen: 0, moved: start, patience: HANG_AFTER };
         let mut watched = [part("the packet loop", &packets), part("the store", &store)];
         let at = |secs| start + Duration::from_secs(secs);
         assert_eq!(hanging(&mut watched, at(3)), None);
@@ -112,5 +135,12 @@ mod tests {
         store.beat();
         packets.beat();
         assert_eq!(hanging(&mut watched, at(12)), None, "a part that goes on is forgiven");
+    }
+    #[test]
+    fn a_start_may_take_its_time_and_no_more() {
+        let mut start = [Watched::new("the start", Alive::default(), START_MAX)];
+        let begun = start[0].moved;
+        assert_eq!(hanging(&mut start, begun + Duration::from_secs(299)), None);
+        assert_eq!(hanging(&mut start, begun + Duration::from_secs(301)), Some("the start"));
     }
 }
