@@ -31,11 +31,7 @@ use twinlease::{
         twin::{self, TwinOptions},
         update::Card,
     },
-    settings::{
-        Record, Settings,
-        access::Access,
-        setup::{self, Setup},
-    },
+    settings::{Record, Settings, access::Access, setup::Setup},
     web::{House, Options as WebOptions, Site, access::password, shell},
 };
 
@@ -149,7 +145,12 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
         names: Vec::new(),
     };
     let served = serve_with_dashboard(options, web, |site| {
-        forget_plain_password(&boot, &problems);
+        // Else it was not used with the rest of its file, and is for its author to correct.
+        if setup.password.is_some()
+            && let Some(problem) = intent::take_password_out(&boot, args.kept == "card")
+        {
+            problems.add(problem);
+        }
         watch(site, &panel, &problems);
         // Said in the log, and the box is found by its address.
         let announced = name::announce(&name).inspect_err(|error| tracing::warn!("{name}.local is not announced: {error}"));
@@ -288,20 +289,6 @@ fn first_settings(
             let access = hashed.map_or_else(|| settings.access.clone(), |hash| password::with_password(&settings, hash));
             Ok(Some(Settings { access, ..settings }))
         }
-    }
-}
-
-/// By now the hash is on the disk, or the password was not wanted.
-fn forget_plain_password(boot: &Boot, problems: &Problems) {
-    let Ok(Some(bytes)) = boot.read(intent::FILE) else { return };
-    // A file with something wrong in it was not used, and is for its author to correct.
-    if setup::read(&bytes).is_err() {
-        return;
-    }
-    if let Some(without) = setup::without_password(&bytes)
-        && let Err(error) = boot.write(intent::FILE, &without)
-    {
-        problems.add(format!("The password still stands in setup.txt, which cannot be written ({error}). Take it out."));
     }
 }
 

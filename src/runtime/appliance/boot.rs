@@ -13,6 +13,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+/// What a card writes as one. Each file begins with a whole one.
+pub const SECTOR: usize = 512;
 /// More is no file that a person has put there for this.
 const BYTES_MAX: u64 = 4 << 20;
 

@@ -1,9 +1,9 @@
 //! What the box shall be, as setup.txt says it. Taken as a whole or not at all: with one thing wrong, the box goes on as it last was
 //! told, or as one that nobody has set up.
 
-use std::{fs, path::Path};
+use std::{fs, io, ops::Range, path::Path};
 
-use super::boot::Boot;
+use super::boot::{Boot, SECTOR};
 use crate::{
     runtime::partner::file,
     settings::{
@@ -54,6 +54,38 @@ pub fn read(boot: &Boot, data: &Path, is_first: bool, objection: impl Fn(&str) -
             Intent { setup: last_good(data), settings: None, problems }
         }
     }
+}
+
+/// Called when the hash of the password that the file has is on the disk, or was not wanted. `is_kept`: that disk outlives a power cut. What
+/// is returned is a sentence for people.
+pub fn take_password_out(boot: &Boot, is_kept: bool) -> Option<String> {
+    let bytes = boot.read(FILE).ok()??;
+    let line = setup::password_line(&bytes)?;
+    if !is_kept {
+        return Some(format!(
+            "The password stays in {FILE}, because nothing else is kept over a power cut: without it, the dashboard would belong to whoever comes first. It is taken out at the first start with a card that can be written."
+        ));
+    }
+    if let Err(error) = cover(boot, line) {
+        return Some(format!("The password still stands in {FILE}, which cannot be written ({error}). Take it out."));
+    }
+    let written = setup::without_password(&bytes).map_or(Ok(()), |without| boot.write(FILE, &without));
+    if let Err(error) = written {
+        tracing::warn!("{FILE} has a line of # where the password was: it cannot be written ({error})");
+    }
+    None
+}
+
+/// In its place: what a new file replaces stays on the card, for whoever looks for it. The last sector first, so that a power cut in between
+/// leaves a line that is found again.
+fn cover(boot: &Boot, line: Range<usize>) -> io::Result<()> {
+    let mut end = line.end;
+    while end > line.start {
+        let from = line.start.max((end - 1) / SECTOR * SECTOR);
+        boot.overwrite(FILE, from as u64, &vec![b'#'; end - from])?;
+        end = from;
+    }
+    Ok(())
 }
 
 fn last_good(data: &Path) -> Setup {
@@ -133,5 +165,37 @@ mod tests {
         fs::write(data.join(LAST_GOOD), "\0\0").expect("written");
         assert_eq!(read(&Boot::new(data.clone()), &data, false, |_| None).setup, Setup::default());
         fs::remove_dir_all(&data).expect("removed");
+    }
+
+    #[test]
+    fn the_password_is_covered_in_its_place_before_the_file_is_written_anew() {
+        let boot = folder("password");
+        let password_at = |before: usize| format!("#{}\r\npassword = correct horse battery\r\nname = x\r\n", "-".repeat(before));
+        for before in [0, 480, 490, 500] {
+            fs::write(boot.join(FILE), password_at(before)).expect("written");
+            // What was there before stays in reach as this, as a freed cluster does.
+            fs::hard_link(boot.join(FILE), boot.join("old")).expect("a second name");
+            assert_eq!(take_password_out(&Boot::new(boot.clone()), true), None);
+            for name in [FILE, "old"] {
+                let text = fs::read_to_string(boot.join(name)).expect("text");
+                assert!(!text.contains("horse") && text.ends_with("\r\nname = x\r\n"), "{name}: {text}");
+                assert!(setup::read(text.as_bytes()).is_ok_and(|setup| setup.password.is_none()), "{name}: {text}");
+            }
+            assert_eq!(fs::metadata(boot.join("old")).expect("a file").len(), password_at(before).len() as u64);
+            fs::remove_file(boot.join("old")).expect("removed");
+        }
+        fs::remove_dir_all(&boot).expect("removed");
+    }
+
+    #[test]
+    fn the_password_stays_where_nothing_else_is_kept() {
+        let boot = folder("memory");
+        fs::write(boot.join(FILE), "password = correct horse battery\n").expect("written");
+        let told = take_password_out(&Boot::new(boot.clone()), false);
+        assert!(told.is_some_and(|told| told.starts_with("The password stays in setup.txt")));
+        assert!(fs::read_to_string(boot.join(FILE)).is_ok_and(|text| text.contains("correct horse")));
+        fs::write(boot.join(FILE), "name = x\n").expect("written");
+        assert_eq!(take_password_out(&Boot::new(boot.clone()), false), None, "there is none");
+        fs::remove_dir_all(&boot).expect("removed");
     }
 }
