@@ -30,9 +30,16 @@ pub fn read(boot: &Boot, data: &Path, is_first: bool, objection: impl Fn(&str) -
     if !boot.is_mounted() {
         return Intent { setup: last_good(data), ..Intent::default() };
     }
+    as_told(boot, data, is_first, objection)
+}
+
+/// By a boot partition that can be read.
+fn as_told(boot: &Boot, data: &Path, is_first: bool, objection: impl Fn(&str) -> Option<String>) -> Intent {
     let (bytes, outcome) = match boot.read(FILE) {
-        Ok(bytes) => {
-            let bytes = bytes.unwrap_or_default();
+        // As a damaged folder or a slip of the hand leaves it: nobody has said that the box shall be another one.
+        Ok(None) => return untold("is not on the card", data),
+        Ok(Some(bytes)) if bytes.is_empty() => return untold("is empty", data),
+        Ok(Some(bytes)) => {
             let outcome = understood(boot, &bytes, is_first, objection);
             (bytes, outcome)
         }
@@ -54,6 +61,18 @@ pub fn read(boot: &Boot, data: &Path, is_first: bool, objection: impl Fn(&str) -
             Intent { setup: last_good(data), settings: None, problems }
         }
     }
+}
+
+/// A box that was told nothing before has nothing to lose, and says nothing.
+fn untold(how: &str, data: &Path) -> Intent {
+    let setup = last_good(data);
+    let has_more = setup != Setup::default();
+    let problem = || {
+        format!(
+            "{FILE} {how}, so the box goes on as it was before. Write it anew. To begin with nothing, put RESET.TXT with the word factory onto the card, or a {FILE} whose lines all begin with #."
+        )
+    };
+    Intent { setup, settings: None, problems: has_more.then(problem).into_iter().collect() }
 }
 
 /// Called when the hash of the password that the file has is on the disk, or was not wanted. `is_kept`: that disk outlives a power cut. What
@@ -165,6 +184,34 @@ mod tests {
         fs::write(data.join(LAST_GOOD), "\0\0").expect("written");
         assert_eq!(read(&Boot::new(data.clone()), &data, false, |_| None).setup, Setup::default());
         fs::remove_dir_all(&data).expect("removed");
+    }
+
+    #[test]
+    fn a_file_that_is_gone_or_empty_changes_nothing_and_one_of_comments_begins_anew() {
+        let (boot, data) = (folder("gone-boot"), folder("gone-data"));
+        let intent = || as_told(&Boot::new(boot.clone()), &data, false, |_| None);
+        let is_fresh = |intent: Intent| intent.setup == Setup::default() && intent.problems.is_empty();
+        assert!(is_fresh(intent()), "a first start without a file");
+        fs::write(boot.join(FILE), "name = cellar\naddress = 192.0.2.2/24\n").expect("written");
+        assert_eq!(intent().problems, [""; 0]);
+        fs::remove_file(boot.join(FILE)).expect("removed");
+        for how in ["setup.txt is not on the card", "setup.txt is empty"] {
+            // Twice: the last good one is still there at the next start.
+            for _ in 0..2 {
+                let intent = intent();
+                assert_eq!(intent.setup.name.as_deref(), Some("cellar"), "{how}");
+                assert!(intent.problems.len() == 1 && intent.problems[0].starts_with(how), "{:?}", intent.problems);
+                assert!(intent.problems[0].contains("RESET.TXT with the word factory"), "{:?}", intent.problems);
+            }
+            fs::write(boot.join(FILE), "").expect("written");
+        }
+        fs::write(boot.join(FILE), "# name = attic\r\n").expect("written");
+        assert!(is_fresh(intent()));
+        fs::remove_file(boot.join(FILE)).expect("removed");
+        assert!(is_fresh(intent()), "what it was before is forgotten");
+        for folder in [boot, data] {
+            fs::remove_dir_all(folder).expect("removed");
+        }
     }
 
     #[test]
