@@ -356,6 +356,7 @@ impl Teller {
     fn facts(&self, house: &House) -> Facts {
         let status = &house.status;
         let mut problems = self.problems.all();
+        problems.extend(self.screen.trouble());
         problems.extend(self.site.handle().updates().problem());
         problems.extend(self.site.handle().board().around().doubled);
         problems.extend(status.trouble.iter().chain(&status.notices).chain(&status.not_listening).cloned());
