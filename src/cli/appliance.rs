@@ -123,7 +123,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     }
     let (address, router, dns) = (setup.address, setup.router, setup.dns.clone());
     network::start(network::Plan { name: name.clone(), address, router, dns })?;
-    timekeeper::start(args.data.clone(), router)?;
+    let told_by_twin = timekeeper::start(args.data.clone(), router)?;
     let slots = args.card.as_deref().and_then(|device| Card::on_device(boot.clone(), device));
     if let Some(card) = args.card.filter(|_| args.kept == "card") {
         let (data, problems) = (args.data.clone(), problems.clone());
@@ -137,6 +137,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
         twin: TwinOptions { listen: Some(([0, 0, 0, 0], DEFAULT_PORT).into()), addresses: Vec::new(), pair_key },
         // Without a place that outlives a start nothing of an update would be known after it.
         card: slots.filter(|_| args.kept == "card"),
+        timekeeper: Some(told_by_twin),
     };
     let web = WebOptions {
         http: vec![([0, 0, 0, 0], HTTP).into()],
