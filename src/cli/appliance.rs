@@ -33,11 +33,7 @@ use twinlease::{
         twin::{self, TwinOptions},
         update::Card,
     },
-    settings::{
-        Record, Settings,
-        access::Access,
-        setup::{self, Setup},
-    },
+    settings::{Record, Settings, access::Access, setup::Setup},
     web::{House, Options as WebOptions, Site, access::password, shell},
 };
 
@@ -131,7 +127,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
     let own = setup.address.map(|address| network::Own { address, router: setup.router, dns: setup.dns.clone() });
     let remembers = own.is_none().then(|| args.data.clone());
     network::start(network::Plan { name: name.clone(), own, data: args.data.clone() })?;
-    timekeeper::start(args.data.clone(), setup.router)?;
+    let told_by_twin = timekeeper::start(args.data.clone(), setup.router)?;
     let slots = args.card.as_deref().and_then(|device| Card::on_device(boot.clone(), device));
     if let Some(card) = args.card.filter(|_| args.kept == "card") {
         let (data, problems) = (args.data.clone(), problems.clone());
@@ -145,6 +141,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
         twin: TwinOptions { listen: Some(([0, 0, 0, 0], DEFAULT_PORT).into()), addresses: Vec::new(), pair_key },
         // Without a place that outlives a start nothing of an update would be known after it.
         card: slots.filter(|_| args.kept == "card"),
+        timekeeper: Some(told_by_twin),
     };
     let web = WebOptions {
         http: vec![([0, 0, 0, 0], HTTP).into()],
@@ -153,7 +150,12 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
         names: Vec::new(),
     };
     let served = serve_with_dashboard(options, web, |site| {
-        forget_plain_password(&boot, &problems);
+        // Else it was not used with the rest of its file, and is for its author to correct.
+        if setup.password.is_some()
+            && let Some(problem) = intent::take_password_out(&boot, args.kept == "card")
+        {
+            problems.add(problem);
+        }
         watch(site, &panel, &problems, watchdog.as_ref());
         // Said in the log, and the box is found by its address.
         let announced = name::announce(&name).inspect_err(|error| tracing::warn!("{name}.local is not announced: {error}"));
@@ -310,20 +312,6 @@ fn first_settings(
     }
 }
 
-/// By now the hash is on the disk, or the password was not wanted.
-fn forget_plain_password(boot: &Boot, problems: &Problems) {
-    let Ok(Some(bytes)) = boot.read(intent::FILE) else { return };
-    // A file with something wrong in it was not used, and is for its author to correct.
-    if setup::read(&bytes).is_err() {
-        return;
-    }
-    if let Some(without) = setup::without_password(&bytes)
-        && let Err(error) = boot.write(intent::FILE, &without)
-    {
-        problems.add(format!("The password still stands in setup.txt, which cannot be written ({error}). Take it out."));
-    }
-}
-
 fn grow(card: &Path, data: &Path, problems: &Problems) {
     match card::grow(card, data) {
         Ok(Some(size_mb)) => tracing::info!("the data partition has {size_mb} MB now"),
@@ -413,6 +401,7 @@ impl Teller {
     fn facts(&self, house: &House) -> Facts {
         let status = &house.status;
         let mut problems = self.problems.all();
+        problems.extend(self.screen.trouble());
         problems.extend(self.site.handle().updates().problem());
         problems.extend(self.site.handle().board().around().doubled);
         problems.extend(status.trouble.iter().chain(&status.notices).chain(&status.not_listening).cloned());

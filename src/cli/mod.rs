@@ -331,7 +331,7 @@ fn serve(args: RunArgs) -> anyhow::Result<u8> {
         None => None,
         Some(folder) => Some(Card::in_folder(folder).with_context(|| format!("`{}` stands for no card", folder.display()))?),
     };
-    let options = server::Options { data: args.place.data, first_settings, wall_trust, twin, card };
+    let options = server::Options { data: args.place.data, first_settings, wall_trust, twin, card, timekeeper: None };
     serve_with_dashboard(options, web_options, |_| ())
 }
 

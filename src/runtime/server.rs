@@ -17,6 +17,7 @@ use tokio::{
 
 use super::{
     alerts::{self, Board},
+    appliance::timekeeper::TwinsWord,
     arp::Arp,
     clock::{self, Clock, Sleep, Slept, WallTrust},
     control::{self, Control, twin::TwinLink},
@@ -68,6 +69,8 @@ pub struct Options {
     pub twin: TwinOptions,
     /// That this was started from; `None`: it is updated by hand.
     pub card: Option<Card>,
+    /// Who sets this machine's clock by the twin's where it has no better; `None`: that is another program's business.
+    pub timekeeper: Option<std::sync::mpsc::Sender<TwinsWord>>,
 }
 
 /// What whoever shows the server to people is given.
@@ -198,6 +201,7 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
             doubled: Doubled::default(),
             board,
             twin,
+            timekeeper: options.timekeeper,
             interfaces: Vec::new(),
             actions: first_actions,
             replies: Vec::new(),
@@ -243,6 +247,7 @@ struct Server {
     doubled: Doubled,
     board: Arc<Board>,
     twin: Twin,
+    timekeeper: Option<std::sync::mpsc::Sender<TwinsWord>>,
     interfaces: Vec<Interface>,
     actions: Vec<Action>,
     replies: Vec<Reply>,
@@ -493,6 +498,10 @@ impl Server {
             Inbound::PartnerWall(wall_ms) => {
                 let sleep = self.clock.confirm_by_twin(wall_ms);
                 self.slept(sleep);
+                if let Some(timekeeper) = &self.timekeeper {
+                    // Where its thread is gone the dates are wrong, and nothing else.
+                    let _ = timekeeper.send(TwinsWord::new(wall_ms));
+                }
             }
             Inbound::Notice(notice) => {
                 tracing::warn!("{notice}");

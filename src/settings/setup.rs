@@ -3,7 +3,7 @@
 //! Written by hand on any kind of computer: line ends, a byte order mark, quotes and spaces do not matter. A file with one wrong line is
 //! not used at all, for a box that is half set up is harder to find than one that says what is wrong.
 
-use std::net::Ipv4Addr;
+use std::{net::Ipv4Addr, ops::Range};
 
 use ipnet::Ipv4Net;
 
@@ -18,6 +18,8 @@ const PASSWORD_CHARS_MIN: usize = 10;
 const PAIR_KEY_CHARS_MIN: usize = 20;
 const NAME_CHARS_MAX: usize = 63;
 const DNS_MAX: usize = 3;
+/// The byte order mark, with which some editors begin a file.
+const MARK: &str = "\u{feff}";
 /// GPIO numbers on the pin header.
 const PINS: std::ops::RangeInclusive<u8> = 0..=27;
 const KEYS: [&str; 11] =
@@ -67,17 +69,16 @@ pub fn read(bytes: &[u8]) -> Result<Setup, Vec<Problem>> {
     let mut setup = Setup::default();
     let mut problems = Vec::new();
     let mut seen: Vec<&str> = Vec::new();
-    for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
+    for (index, line) in text.trim_start_matches(MARK).lines().enumerate() {
         let line = line.trim();
         if line.is_empty() || line.starts_with('#') || line.starts_with(';') {
             continue;
         }
         let mut wrong = |text: String| problems.push(Problem { line: Some(index + 1), text });
-        let Some((key, value)) = line.split_once('=') else {
+        let Some((key, value)) = key_and_value(line) else {
             wrong(format!("`{}` is no setting. A line looks like `name = dhcp-cellar`, or begins with #.", shortened(line)));
             continue;
         };
-        let key = key.trim().to_ascii_lowercase().replace('_', "-");
         let Some(key) = KEYS.into_iter().find(|known| *known == key) else {
             let hint = closest(&key, KEYS)
                 .map_or_else(|| format!("There are: {}.", KEYS.join(", ")), |near| format!("Is `{near}` meant?"));
@@ -89,7 +90,6 @@ pub fn read(bytes: &[u8]) -> Result<Setup, Vec<Problem>> {
             continue;
         }
         seen.push(key);
-        let value = unquoted(value.trim());
         // As in the template, where a line was opened and left as it was.
         if value.is_empty() {
             continue;
@@ -193,26 +193,38 @@ impl Setup {
     }
 }
 
-/// The file with the password taken out, line by line as it was; `None`: there is none in it.
-pub fn without_password(bytes: &[u8]) -> Option<Vec<u8>> {
-    let mut was_there = false;
-    let mut out = Vec::with_capacity(bytes.len());
-    for line in bytes.split_inclusive(|byte| *byte == b'\n') {
-        let is_password = line
-            .split(|byte| *byte == b'=')
-            .next()
-            .is_some_and(|key| line.contains(&b'=') && key.trim_ascii().eq_ignore_ascii_case(b"password"));
-        let has_value = line.splitn(2, |byte| *byte == b'=').nth(1).is_some_and(|value| !value.trim_ascii().is_empty());
-        if is_password && has_value {
-            was_there = true;
-            let end: &[u8] = if line.ends_with(b"\r\n") { b"\r\n" } else { b"\n" };
-            out.extend_from_slice(b"# The password was stored as a hash and taken out here.");
-            out.extend_from_slice(end);
-        } else {
-            out.extend_from_slice(line);
-        }
+/// As all who read a line understand it: the key in its one spelling, the value without what stands around it.
+fn key_and_value(line: &str) -> Option<(String, &str)> {
+    let (key, value) = line.split_once('=')?;
+    Some((key.trim().to_ascii_lowercase().replace('_', "-"), unquoted(value.trim())))
+}
+
+/// Where the line with the password stands, without its end; `None`: the file has no password. A good file has one such line at most.
+pub fn password_line(bytes: &[u8]) -> Option<Range<usize>> {
+    let is_password = |line: &[u8]| {
+        let text = String::from_utf8_lossy(line);
+        key_and_value(&text).is_some_and(|(key, value)| key == "password" && !value.is_empty())
+    };
+    let mut at = 0;
+    while bytes[at..].starts_with(MARK.as_bytes()) {
+        at += MARK.len();
     }
-    was_there.then_some(out)
+    for line in bytes[at..].split_inclusive(|byte| *byte == b'\n') {
+        if is_password(line) {
+            let text = line.strip_suffix(b"\n").unwrap_or(line);
+            let text = text.strip_suffix(b"\r").unwrap_or(text);
+            return Some(at..at + text.len());
+        }
+        at += line.len();
+    }
+    None
+}
+
+/// The file with the password taken out, all else as it was; `None`: there is none in it.
+pub fn without_password(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut out = bytes.to_vec();
+    out.splice(password_line(bytes)?, *b"# The password was stored as a hash and taken out here.");
+    Some(out)
 }
 
 fn read_name(value: &str) -> Result<String, String> {

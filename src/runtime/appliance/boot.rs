@@ -13,6 +13,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+/// What a card writes as one. Each file begins with a whole one.
+pub const SECTOR: usize = 512;
 /// More is no file that a person has put there for this.
 const BYTES_MAX: u64 = 4 << 20;
 
@@ -53,10 +55,16 @@ impl Boot {
     pub fn write(&self, name: &str, bytes: &[u8]) -> io::Result<()> {
         self.change(|folder| {
             let making = folder.join("WRITING.TMP");
-            let mut file = File::create(&making)?;
-            file.write_all(bytes)?;
-            file.sync_all()?;
-            fs::rename(making, folder.join(name))
+            let made = File::create(&making).and_then(|mut file| {
+                file.write_all(bytes)?;
+                file.sync_all()?;
+                fs::rename(&making, folder.join(name))
+            });
+            if made.is_err() {
+                // On a full card it would take the room that the next one needs.
+                let _ = fs::remove_file(&making);
+            }
+            made
         })
     }
 
@@ -111,6 +119,9 @@ mod tests {
         boot.write("STATUS.TXT", b"two").expect("written again");
         assert_eq!(boot.read("STATUS.TXT").expect("readable").as_deref(), Some(&b"two"[..]));
         assert_eq!(fs::read_dir(&folder).expect("a folder").count(), 1, "nothing is left beside it");
+        fs::create_dir(folder.join("taken")).expect("a folder");
+        assert!(boot.write("taken", b"three").is_err(), "a folder is there");
+        assert!(!folder.join("WRITING.TMP").exists(), "what could not be finished is gone");
         boot.remove("STATUS.TXT").expect("removed");
         fs::write(folder.join("large"), vec![0; (BYTES_MAX + 1) as usize]).expect("written");
         assert!(boot.read("large").is_err());

@@ -5,6 +5,8 @@ use std::{fs, io, path::Path};
 use super::boot::Boot;
 
 pub const FILE: &str = "RESET.TXT";
+/// The second is what Windows makes of the first where it hides the ends of names. The card's file system takes small letters for large.
+const NAMES: [&str; 2] = [FILE, "RESET.TXT.TXT"];
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reset {
@@ -47,28 +49,31 @@ impl Reset {
     }
 }
 
-/// What is wished; the file is gone when this returns. One that cannot be taken away would reset the box at every start, so it is
-/// not followed. The error is a sentence.
+/// What is wished; the file is gone when this returns, and so is a second one: it would be followed at another start, long after. One
+/// that cannot be taken away would reset the box at every start, so it is not followed. The error is a sentence.
 pub fn take(boot: &Boot) -> Result<Option<Reset>, String> {
-    let bytes = match boot.read(FILE) {
-        Ok(Some(bytes)) => bytes,
-        Ok(None) => return Ok(None),
-        Err(error) => return Err(format!("{FILE} cannot be read: {error}. Write it anew.")),
-    };
-    let text = String::from_utf8_lossy(&bytes);
+    let mut found = Vec::new();
+    for name in NAMES {
+        match boot.read(name) {
+            Ok(bytes) => found.extend(bytes.map(|bytes| (name, bytes))),
+            Err(error) => return Err(format!("{name} cannot be read: {error}. Write it anew.")),
+        }
+    }
+    let Some((name, bytes)) = found.first() else { return Ok(None) };
+    let text = String::from_utf8_lossy(bytes);
     let word = text.trim_start_matches('\u{feff}').trim().to_ascii_lowercase();
     let known = ALL.into_iter().find(|reset| reset.word() == word);
     let reset = known.ok_or_else(|| {
         format!(
-            "{FILE} holds none of the words that are known, so nothing was reset. Write one of: password, unpair, factory, adopt."
+            "{name} holds none of the words that are known, so nothing was reset. Write one of: password, unpair, factory, adopt."
         )
     })?;
-    match boot.remove(FILE) {
-        Ok(()) => Ok(Some(reset)),
-        Err(error) => {
-            Err(format!("{FILE} cannot be taken away after its work ({error}), so nothing was reset. Is the card locked?"))
-        }
+    for (name, _) in &found {
+        boot.remove(name).map_err(|error| {
+            format!("{name} cannot be taken away after its work ({error}), so nothing was reset. Is the card locked?")
+        })?;
     }
+    Ok(Some(reset))
 }
 
 /// All of the data partition but what its file system needs.
@@ -104,6 +109,24 @@ mod tests {
             assert!(take(&boot).is_err_and(|why| why.contains("password, unpair, factory, adopt")), "{text}");
             assert!(folder.join(FILE).exists());
         }
+        fs::remove_dir_all(&folder).expect("removed");
+    }
+
+    #[test]
+    fn a_file_whose_end_windows_has_hidden_is_followed_once_too() {
+        let folder = std::env::temp_dir().join(format!("twinlease-reset-hidden-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        let boot = Boot::new(folder.clone());
+        fs::write(folder.join("RESET.TXT.TXT"), "factory").expect("written");
+        assert_eq!(take(&boot), Ok(Some(Reset::Factory)));
+        assert_eq!(take(&boot), Ok(None), "it is gone");
+        for name in NAMES {
+            fs::write(folder.join(name), "password").expect("written");
+        }
+        assert_eq!(take(&boot), Ok(Some(Reset::Password)));
+        assert_eq!(take(&boot), Ok(None), "both are gone");
+        fs::write(folder.join("RESET.TXT.TXT"), "passwort").expect("written");
+        assert!(take(&boot).is_err_and(|why| why.starts_with("RESET.TXT.TXT holds none")));
         fs::remove_dir_all(&folder).expect("removed");
     }
 

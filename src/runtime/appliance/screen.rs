@@ -63,12 +63,12 @@ pub struct Screen {
     started: Instant,
     shown: Option<Facts>,
     written: Option<(Instant, Facts)>,
-    is_told: bool,
+    trouble: Option<String>,
 }
 
 impl Screen {
     pub fn new(boot: Boot) -> Screen {
-        Screen { boot, started: Instant::now(), shown: None, written: None, is_told: false }
+        Screen { boot, started: Instant::now(), shown: None, written: None, trouble: None }
     }
 
     /// Where something has changed. On the card at most once a minute.
@@ -101,11 +101,19 @@ impl Screen {
     }
 
     fn write(&mut self, text: &str) {
-        if let Err(error) = self.boot.write(FILE, text.as_bytes())
-            && !std::mem::replace(&mut self.is_told, true)
-        {
-            tracing::warn!("{FILE} cannot be written: {error}");
+        let written = self.boot.write(FILE, text.as_bytes());
+        let trouble = written.err().map(|error| {
+            format!("{FILE} cannot be written ({error}), so what stands there is older. Make room on the card, or flash it anew.")
+        });
+        if let Some(trouble) = trouble.as_ref().filter(|trouble| self.trouble.as_ref() != Some(*trouble)) {
+            tracing::warn!("{trouble}");
         }
+        self.trouble = trouble;
+    }
+
+    /// Why the file on the card is not up to date: for all other ways of telling.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.clone()
     }
 }
 
@@ -158,6 +166,18 @@ mod tests {
         assert_eq!(tell("One.").0, first);
         let (other, text) = tell("Two.");
         assert!(other != first && text.contains("- Two.\r\n"), "{text}");
+        fs::remove_dir_all(&folder).expect("removed");
+    }
+
+    #[test]
+    fn a_card_that_cannot_be_written_is_a_problem_until_it_can() {
+        let folder = std::env::temp_dir().join(format!("twinlease-screen-none-{}", std::process::id()));
+        let mut screen = Screen::new(Boot::new(folder.clone()));
+        screen.show(&facts(), "It is answering.", "today");
+        assert!(screen.trouble().is_some_and(|trouble| trouble.starts_with("STATUS.TXT cannot be written (")));
+        fs::create_dir_all(&folder).expect("a folder");
+        screen.write("It is answering.");
+        assert_eq!(screen.trouble(), None);
         fs::remove_dir_all(&folder).expect("removed");
     }
 

@@ -68,6 +68,40 @@ fn the_password_is_taken_out_and_the_rest_stays() {
     assert_eq!(without_password(include_bytes!("../../../image/setup.txt")), None);
 }
 
+/// As Notepad, word processors and people write them.
+const WRITTEN_OTHERWISE: [&str; 5] = [
+    "\u{feff}password = correct horse\r\nname = x\r\n",
+    "\u{feff}\u{feff}  PassWord=\"correct horse\"",
+    "name = x\n\u{a0}password\u{3000}=\u{2003}correct horse\u{a0}\n",
+    "name = x\r\n\tpassword\t= 'correct horse' \r\n# end",
+    "password = correct horse = 1\n",
+];
+
+#[test]
+fn a_password_that_is_read_is_also_taken_out() {
+    for file in WRITTEN_OTHERWISE {
+        let setup = read(file.as_bytes()).expect(file);
+        assert!(setup.password.is_some_and(|password| password.starts_with("correct horse")), "{file}");
+        let after = without_password(file.as_bytes()).expect(file);
+        assert!(!String::from_utf8(after.clone()).expect("text").contains("horse"), "{file}");
+        assert_eq!(read(&after), Ok(Setup { password: None, ..read(file.as_bytes()).expect("good") }), "{file}");
+    }
+    assert_eq!(without_password(b"password = \npassword-hint = none\n#password = correct horse\n"), None);
+}
+
+#[test]
+fn the_line_of_the_password_is_found_where_it_stands() {
+    for file in WRITTEN_OTHERWISE {
+        let mut bytes = file.as_bytes().to_vec();
+        let line = password_line(&bytes).expect(file);
+        bytes[line].fill(b'#');
+        let after = String::from_utf8(bytes.clone()).expect("text");
+        assert!(!after.contains("horse") && after.len() == file.len(), "{after}");
+        assert_eq!(after.lines().count(), file.lines().count(), "{after}");
+        assert!(read(&bytes).is_ok(), "{after}");
+    }
+}
+
 proptest! {
     #[test]
     fn no_file_makes_it_stumble(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
@@ -77,6 +111,8 @@ proptest! {
 
     #[test]
     fn no_line_makes_it_stumble(key in proptest::sample::select(KEYS.to_vec()), value in "\\PC{0,60}") {
-        let _ = read(format!("{key} = {value}").as_bytes());
+        let file = format!("{key} = {value}");
+        let has_password = read(file.as_bytes()).is_ok_and(|setup| setup.password.is_some());
+        assert!(!has_password || without_password(file.as_bytes()).is_some());
     }
 }
