@@ -1,6 +1,7 @@
 //! `appliance`: all that a flashed card does, from what setup.txt says to a running server.
 
 use std::{
+    collections::HashSet,
     fs,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -90,14 +91,20 @@ impl Problems {
 pub fn run(args: Args) -> anyhow::Result<u8> {
     let _lines = log::start("info", Some(Path::new(LOG)));
     let problems = Problems::default();
+    // For the dashboard, too: a card that keeps nothing, or that is another box's.
+    let mut notices = Vec::new();
     for note in fs::read_to_string(&args.notes).unwrap_or_default().lines() {
         problems.add(note);
+        if args.kept == "memory" {
+            notices.push(note.to_owned());
+        }
     }
     let watchdog = open_watchdog(&problems);
     timekeeper::at_start(&args.data);
     // Before anything of the data is looked at: what a copied card brings is another box's. What fails here, the server says.
     for notice in twin::prepare(&args.data).map(|prepared| prepared.notices).unwrap_or_default() {
-        problems.add(notice);
+        problems.add(notice.as_str());
+        notices.push(notice);
     }
     let boot = Boot::new(args.boot.clone());
     let reset = obey_reset(&boot, &args.data, &problems);
@@ -139,6 +146,7 @@ pub fn run(args: Args) -> anyhow::Result<u8> {
         first_settings: first_settings(&args.data, &setup, settings, stored, &problems)?,
         wall_trust: WallTrust::Kernel,
         twin: TwinOptions { listen: Some(([0, 0, 0, 0], DEFAULT_PORT).into()), addresses: Vec::new(), pair_key },
+        notices,
         // Without a place that outlives a start nothing of an update would be known after it.
         card: slots.filter(|_| args.kept == "card"),
         timekeeper: Some(told_by_twin),
@@ -408,6 +416,8 @@ impl Teller {
         // Why two that shall be twins are none yet.
         let unpaired = self.site.link().filter(|link| self.has_pair_key && !link.is_paired());
         problems.extend(unpaired.and_then(|link| link.facts()["pairing"].as_str().map(str::to_owned)));
+        let mut told = HashSet::new();
+        problems.retain(|problem| told.insert(problem.clone()));
         let twin = match status.twin.as_ref() {
             None => "none".to_owned(),
             Some(twin) => {

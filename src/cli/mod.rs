@@ -331,7 +331,8 @@ fn serve(args: RunArgs) -> anyhow::Result<u8> {
         None => None,
         Some(folder) => Some(Card::in_folder(folder).with_context(|| format!("`{}` stands for no card", folder.display()))?),
     };
-    let options = server::Options { data: args.place.data, first_settings, wall_trust, twin, card, timekeeper: None };
+    let options =
+        server::Options { data: args.place.data, first_settings, wall_trust, twin, notices: Vec::new(), card, timekeeper: None };
     serve_with_dashboard(options, web_options, |_| ())
 }
 

@@ -67,6 +67,8 @@ pub struct Options {
     pub first_settings: Option<Settings>,
     pub wall_trust: WallTrust,
     pub twin: TwinOptions,
+    /// What the owner must be told of the time before, in sentences.
+    pub notices: Vec<String>,
     /// That this was started from; `None`: it is updated by hand.
     pub card: Option<Card>,
     /// Who sets this machine's clock by the twin's where it has no better; `None`: that is another program's business.
@@ -99,6 +101,7 @@ pub fn run<W>(options: Options, open: impl FnOnce(Ways) -> W) -> anyhow::Result<
     let has_gone_back = options.card.as_ref().is_some_and(Card::has_gone_back);
     let left = if has_gone_back { store::leave_newer(&options.data)? } else { None };
     let (mut store, mut loaded) = store::open(&options.data, options.wall_trust)?;
+    loaded.notices.extend(options.notices);
     loaded.notices.extend(left);
     loaded.notices.extend(prepared.notices.iter().cloned());
     for notice in &loaded.notices {
