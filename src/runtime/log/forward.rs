@@ -20,11 +20,7 @@ use way::Way;
 
 use super::kept::{self, Kept};
 use crate::{
-    runtime::{
-        handle::{Handle, Stopped},
-        syslog,
-        twin::host_name,
-    },
+    runtime::{handle::Handle, syslog, twin::host_name},
     settings::alerts::Syslog,
 };
 
@@ -70,10 +66,9 @@ fn start_with(handle: Handle, ring: &'static Mutex<Kept>) -> io::Result<Forwardi
         let mut wait = Duration::ZERO;
         while asked.recv_timeout(wait) == Err(RecvTimeoutError::Timeout) {
             let read = handle.read(|node, _| node.settings().alerts.syslog.clone().filter(|syslog| syslog.log));
-            match runtime.block_on(async { timeout(READ_PATIENCE, read).await }) {
-                Ok(Ok(now)) => wanted = Some(now),
-                // It says its last words.
-                Ok(Err(Stopped)) | Err(_) => {}
+            // A server that stops says its last words meanwhile: they go where all went before.
+            if let Ok(Ok(now)) = runtime.block_on(async { timeout(READ_PATIENCE, read).await }) {
+                wanted = Some(now);
             }
             wait = wanted.as_ref().map_or(LOOK_INTERVAL, |wanted| forwarder.look(Instant::now(), wanted.as_ref()));
         }
