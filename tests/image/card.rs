@@ -65,6 +65,28 @@ impl Data {
         data
     }
 
+    /// The file system as mke2fs makes it with these words, in place of the one on the card. It begins where the partition does.
+    pub fn make_anew(pi: &Pi, words: &[&str]) {
+        let data = Data { card: pi.card(), part: pi.folder().join("data.img") };
+        let _ = fs::remove_file(&data.part);
+        let made =
+            data.tool("mke2fs", &[&["-q", "-t", "ext4", "-E", "root_owner=0:0"], words, &[text(&data.part), "64M"]].concat());
+        assert!(made.status.success(), "{}", said(&made));
+        let start = data_range(&open(pi)).0;
+        data.copy(&data.part, &data.card, &format!("seek={}", start >> 20));
+    }
+
+    /// Of the file system, and of the partition it lies in.
+    pub fn sizes(&self) -> (u64, u64) {
+        let told = self.tool("dumpe2fs", &["-h", text(&self.part)]);
+        let told = String::from_utf8_lossy(&told.stdout).into_owned();
+        let number = |name: &str| {
+            let found = told.lines().find_map(|line| line.strip_prefix(name)?.trim().parse::<u64>().ok());
+            found.unwrap_or_else(|| panic!("no {name} in:\n{told}"))
+        };
+        (number("Block count:") * number("Block size:"), data_range(&File::open(&self.card).expect("a card")).1)
+    }
+
     /// Its files, in a folder of ours.
     pub fn files(&self) -> PathBuf {
         let folder = self.part.with_extension("files");

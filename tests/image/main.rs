@@ -32,6 +32,7 @@ mod power;
 mod rebuilt;
 mod setup;
 mod update;
+mod worn;
 
 /// Two boxes, one home.
 const SETTINGS: &str = r#"

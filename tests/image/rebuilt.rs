@@ -9,6 +9,7 @@ use crate::{
     home, lab,
     lab::wait_until,
     pi::{BOOT, Pi},
+    power::wait_for_offer,
     visitor::Visitor,
 };
 
@@ -61,7 +62,8 @@ fn a_box_without_its_data_starts_and_gets_everything_from_its_twin() {
             eight.copy_from_slice(&noise.to_le_bytes());
         }
     };
-    let made_anew = "The data partition could not be repaired and was made anew. Leases and settings come from the twin.";
+    let made_anew =
+        "The data partition could not be repaired and was made anew. Leases and settings come from the twin, where there is one.";
     let missing = "The card has no data partition. This one serves from memory and what its twin tells.";
     for (what, said) in [("zeros", made_anew), ("noise", made_anew), ("missing", missing)] {
         two.stop();
@@ -92,5 +94,31 @@ fn a_box_without_its_data_starts_and_gets_everything_from_its_twin() {
             two.start(&["virt"]);
             two.wait_for_log("this one is together with its twin");
         }
+    }
+}
+
+#[test]
+#[ignore = "needs the images: scripts/test --image"]
+fn a_data_partition_grows_to_its_card_also_when_it_was_made_anew() {
+    let Some(lab) = lab::enter_or_skip("rebuilt::a_data_partition_grows_to_its_card_also_when_it_was_made_anew") else { return };
+    home(&lab);
+    let pi = Pi::set_up(&lab, "one", "plain", "192.0.2.2/24");
+    // Blocks of 1 KiB: as earlier images had them.
+    for what in ["as flashed", "zeros", "small blocks"] {
+        match what {
+            "zeros" => card::overwrite(&pi, |piece| piece.fill(0)),
+            "small blocks" => Data::make_anew(&pi, &["-b", "1024", "-E", "resize=2097152"]),
+            _ => {}
+        }
+        pi.start(&["virt"]);
+        pi.wait_for_log("the data partition has 444 MB now");
+        assert_eq!(pi.log().contains("was made anew"), what == "zeros", "{}", pi.log());
+        pi.stop();
+        let (file_system, partition) = Data::of(&pi).sizes();
+        assert_eq!((file_system, partition), (444 << 20, 444 << 20), "{what}");
+        pi.start(&["virt"]);
+        wait_for_offer(&pi, &Plug::at("laptop"));
+        assert!(!pi.log().contains("the data partition has"), "once: {}", pi.log());
+        pi.stop();
     }
 }
