@@ -41,6 +41,17 @@ pub fn overwrite(pi: &Pi, mut fill: impl FnMut(&mut [u8])) {
     }
 }
 
+/// Each piece of the partition is as `is` has it.
+pub fn all(pi: &Pi, is: impl Fn(&[u8]) -> bool) -> bool {
+    let card = open(pi);
+    let (start, length) = data_range(&card);
+    let mut piece = vec![0; 1 << 20];
+    (start..start + length).step_by(piece.len()).all(|at| {
+        card.read_exact_at(&mut piece, at).expect("it is there");
+        is(&piece)
+    })
+}
+
 /// The table forgets the partition.
 pub fn take_away(pi: &Pi) {
     open(pi).write_all_at(&[0; 16], ENTRY).expect("a card has a table");

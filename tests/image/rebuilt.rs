@@ -122,3 +122,19 @@ fn a_data_partition_grows_to_its_card_also_when_it_was_made_anew() {
         pi.stop();
     }
 }
+
+#[test]
+#[ignore = "needs the images: scripts/test --image"]
+fn a_version_on_trial_erases_nothing() {
+    let Some(lab) = lab::enter_or_skip("rebuilt::a_version_on_trial_erases_nothing") else { return };
+    home(&lab);
+    let pi = Pi::set_up(&lab, "one", "plain", "192.0.2.2/24");
+    pi.put("TRIAL.TXT", "slot=2\r\nback=3\r\ntries=0\r\n");
+    card::overwrite(&pi, |piece| piece.fill(0xA5));
+    pi.start(&["virt"]);
+    wait_for_offer(&pi, &Plug::at("laptop"));
+    assert!(pi.log().contains("The version on trial cannot use the data partition, and leaves it as it is."), "{}", pi.log());
+    pi.stop();
+    assert!(pi.take("TRIAL.TXT").contains("tries=1"), "the trial goes on");
+    assert!(card::all(&pi, |piece| piece.iter().all(|byte| *byte == 0xA5)), "what was there is there");
+}

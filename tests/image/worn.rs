@@ -51,7 +51,7 @@ fn a_box_without_a_network_adapter_waits_for_one_and_is_not_started_anew() {
     let pi = Pi::set_up(&lab, "one", "plain", "192.0.2.2/24");
     // Its first words come when they are said, not once there is a driver for the port.
     pi.start(&["virt", "watchdog", "no-adapter", "earlycon=pl011,0x9000000"]);
-    pi.status("Name      one");
+    pi.wait_for_log("Name      one");
     let since = Instant::now();
     while since.elapsed() < HEALTHY {
         assert_eq!(starts(&pi), 1, "{}", pi.log());
