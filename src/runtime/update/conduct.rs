@@ -299,7 +299,7 @@ impl Updates {
         let mut inner = self.lock();
         inner.percent = match stage {
             // Reading it back takes a part of the time.
-            Stage::Writing(percent) => percent.min(99) * 4 / 5,
+            Stage::Writing(percent) => percent.min(99) / 5 * 4,
             Stage::Checking => 80,
             Stage::Marking | Stage::Choosing => 99,
         };
@@ -329,6 +329,18 @@ fn is_trouble(step: &Step) -> bool {
 mod tests {
     use super::*;
     use crate::{protocol::time::Epoch, settings::Settings};
+
+    #[test]
+    fn how_far_it_is_never_goes_back() {
+        let updates = Updates::default();
+        let mut before = 0;
+        for stage in (0..=100).map(Stage::Writing).chain([Stage::Checking, Stage::Marking, Stage::Choosing]) {
+            updates.is_at(stage);
+            let percent = updates.lock().percent;
+            assert!((before..100).contains(&percent), "{stage:?}: {percent} after {before}");
+            before = percent;
+        }
+    }
 
     #[test]
     fn what_failed_at_its_last_write_is_chosen_no_more() {
